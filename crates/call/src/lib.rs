@@ -1,0 +1,25 @@
+//! What a call is and how it proceeds: the same code in the client's engine and in the server.
+//!
+//! | module | run by | answers |
+//! | --- | --- | --- |
+//! | [`machine`] | client and server | where does one call stand, what may follow, when does it time out |
+//! | [`exchange`] | server | who is in which call, whose devices ring, who may signal to whom |
+//! | [`reconnect`] | client | when is the lost socket tried again |
+//! | [`inbox`] | client | is this event new, known already, or is one missing |
+//!
+//! The contract is the same everywhere: one input with the time it happened, then the outputs are drained, then
+//! the next deadline is asked for. Nothing here reads a clock, waits, draws a random number or performs I/O; time
+//! is a [`Timestamp`](bedside_protocol::Timestamp) or a duration that the owner passes in, so that a server can
+//! store it and a test can run an hour in a microsecond.
+
+pub mod exchange;
+pub mod inbox;
+pub mod limits;
+pub mod machine;
+pub mod reconnect;
+
+pub use exchange::{Act, Actor, Exchange, ExchangeError};
+pub use inbox::{Arrival, Inbox};
+pub use limits::CallLimits;
+pub use machine::{Call, IllegalTransition, Input, Output};
+pub use reconnect::{NextTry, Reconnect};

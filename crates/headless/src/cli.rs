@@ -1,0 +1,182 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use bedside_media::{
+    audio::{InputId, OutputId},
+    camera::CameraId,
+};
+use bedside_protocol::CallType;
+use clap::{Args, Parser, Subcommand};
+
+/// Bedside's client engine without a window.
+#[derive(Debug, Parser)]
+#[command(name = "bedside-headless", version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Call somebody and report the call.
+    Call {
+        /// The person's name as the clinic has it, or a part that only one person's name has.
+        #[arg(long)]
+        to: String,
+        /// With picture or with sound alone.
+        #[arg(long, default_value = "video", value_parser = call_type)]
+        r#type: CallType,
+        #[command(flatten)]
+        account: Account,
+        #[command(flatten)]
+        media: Media,
+    },
+    /// Wait for a call, answer it and report it.
+    Answer {
+        /// With picture or with sound alone; as the caller wants it when absent.
+        #[arg(long, value_parser = call_type)]
+        r#type: Option<CallType>,
+        /// Decline instead.
+        #[arg(long)]
+        decline: bool,
+        #[command(flatten)]
+        account: Account,
+        #[command(flatten)]
+        media: Media,
+    },
+    /// List cameras, microphones and speakers as JSON.
+    Devices,
+}
+
+/// Where and as whom.
+#[derive(Debug, Args)]
+pub(crate) struct Account {
+    /// The clinic's server.
+    #[arg(long, env = "BEDSIDE_SERVER")]
+    pub(crate) server: String,
+    /// The account's name.
+    #[arg(long)]
+    pub(crate) login: String,
+    /// A file that holds the password and nothing else.
+    #[arg(long)]
+    pub(crate) password_file: PathBuf,
+    /// Where the profile lives; a temporary folder when absent.
+    #[arg(long)]
+    pub(crate) profile: Option<PathBuf>,
+}
+
+/// Sources, sinks and the report.
+#[derive(Debug, Args)]
+pub(crate) struct Media {
+    /// `pattern`, `film:FILE` (Y4M), `camera`, `camera:NAME` or `none`.
+    #[arg(long, default_value = "pattern", value_parser = video)]
+    pub(crate) video: Video,
+    /// `tone`, `speech:FILE` (WAV), `mic`, `mic:NAME` or `silence`.
+    #[arg(long, default_value = "tone", value_parser = input)]
+    pub(crate) audio: InputId,
+    /// `null`, `default` or a speaker's name.
+    #[arg(long, default_value = "null", value_parser = output)]
+    pub(crate) speaker: OutputId,
+    /// Burn the time into the picture, so that the other side can measure its age.
+    #[arg(long)]
+    pub(crate) stamp: bool,
+    /// Write the picture that arrives: an H.264 stream (Annex B).
+    #[arg(long)]
+    pub(crate) save_video: Option<PathBuf>,
+    /// Write the sound that is played: WAV, mono, 48 kHz.
+    #[arg(long)]
+    pub(crate) save_audio: Option<PathBuf>,
+    /// Write the sound that is sent: WAV beside which `FILE.start` holds the time of its first sample.
+    #[arg(long)]
+    pub(crate) sent_audio: Option<PathBuf>,
+    /// The other side's `--sent-audio`, to measure what arrived against.
+    #[arg(long)]
+    pub(crate) reference_audio: Option<PathBuf>,
+    /// Hang up after this many seconds of conversation; 0 waits for the other side.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seconds: u64,
+    /// Give up when there is no conversation after this many seconds.
+    #[arg(long, default_value_t = 90)]
+    pub(crate) patience: u64,
+    /// Write the report here; `-` is standard output.
+    #[arg(long)]
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// Where the picture comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Video {
+    /// A virtual camera.
+    Source(CameraId),
+    /// The first camera of this machine.
+    FirstCamera,
+    /// No picture.
+    None,
+}
+
+fn video(text: &str) -> Result<Video, String> {
+    match text.split_once(':') {
+        None if text == "pattern" => Ok(Video::Source(CameraId::Pattern)),
+        None if text == "camera" => Ok(Video::FirstCamera),
+        None if text == "none" => Ok(Video::None),
+        Some(("film", file)) => Ok(Video::Source(CameraId::Film(existing(file)?))),
+        Some(("camera", name)) => Ok(Video::Source(CameraId::Native(name.to_owned()))),
+        _ => Err("expected pattern, film:FILE, camera, camera:NAME or none".into()),
+    }
+}
+
+fn input(text: &str) -> Result<InputId, String> {
+    match text.split_once(':') {
+        None if text == "tone" => Ok(InputId::Tone),
+        None if text == "mic" => Ok(InputId::Default),
+        None if text == "silence" => Ok(InputId::Silence),
+        Some(("speech", file)) => Ok(InputId::File(existing(file)?)),
+        Some(("mic", name)) => Ok(InputId::Native(name.to_owned())),
+        _ => Err("expected tone, speech:FILE, mic, mic:NAME or silence".into()),
+    }
+}
+
+fn output(text: &str) -> Result<OutputId, String> {
+    Ok(match text {
+        "null" => OutputId::Null,
+        "default" => OutputId::Default,
+        name => OutputId::Native(name.to_owned()),
+    })
+}
+
+fn call_type(text: &str) -> Result<CallType, String> {
+    match text {
+        "video" => Ok(CallType::Video),
+        "voice" => Ok(CallType::Voice),
+        _ => Err("expected video or voice".into()),
+    }
+}
+
+fn existing(file: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(file);
+    if path.is_file() { Ok(path) } else { Err(format!("there is no file {file}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sources_read_as_documented() {
+        assert_eq!(
+            video("camera:Logitech C920"),
+            Ok(Video::Source(CameraId::Native("Logitech C920".into())))
+        );
+        assert_eq!(input("mic"), Ok(InputId::Default));
+        assert!(video("film:nowhere.y4m").is_err_and(|text| text.contains("nowhere.y4m")));
+        assert!(input("song").is_err());
+    }
+}

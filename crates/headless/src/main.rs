@@ -1,0 +1,39 @@
+//! `bedside-headless`: the client engine without a window, for scripts, kiosks, load and network tests.
+//!
+//! Places or answers one call with chosen sources and sinks and reports it as JSON. `docs/headless.md` tells how.
+
+mod cli;
+mod probe;
+mod recorder;
+mod report;
+mod run;
+mod sound;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("BEDSIDE_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("bedside-headless: no threads could be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run::run(cli)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("bedside-headless: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

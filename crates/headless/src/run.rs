@@ -1,0 +1,317 @@
+//! Signs in, waits for the call to happen, hangs up, reports.
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use bedside_media::{audio, camera};
+use bedside_protocol::{CallPhase, CallType};
+use bedside_session::{
+    Engine, EngineConfig, Sources, peer::NetworkOptions, secrets::MemoryStore, tap::MediaTap,
+};
+use bedside_ui_contract::{
+    CallView, Command as Ask, Notice, Snapshot, StatsSample,
+    call::Direction,
+    snapshot::{AccountView, PersonView},
+};
+use tokio::sync::watch;
+
+use crate::{
+    cli::{Account, Cli, Command, Media, Video},
+    probe::Probe,
+    report::{self, Phase, Report},
+    sound,
+};
+
+/// Signing in takes no longer than this.
+const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Devices => devices(),
+        Command::Call { to, r#type, account, media } => {
+            let mut client = Client::start(&account, media, r#type == CallType::Video).await?;
+            let person = client.find(&to).await?;
+            client.engine.dispatch(Ask::Call { user_id: person.user_id, call_type: r#type });
+            client.consult(None).await
+        }
+        Command::Answer { r#type, decline, account, media } => {
+            let mut client = Client::start(&account, media, true).await?;
+            let ringing = client.ring().await?;
+            if decline {
+                client.engine.dispatch(Ask::Decline);
+                client.settle().await;
+                return Ok(ExitCode::SUCCESS);
+            }
+            let answered = Instant::now();
+            client.engine.dispatch(Ask::Answer { call_type: r#type.unwrap_or(ringing.call_type) });
+            client.consult(Some(answered)).await
+        }
+    }
+}
+
+fn devices() -> anyhow::Result<ExitCode> {
+    let names = |list: Vec<String>| serde_json::json!(list);
+    let listed = serde_json::json!({
+        "cameras": names(camera::list().into_iter().map(|info| info.name).collect()),
+        "microphones": names(audio::inputs().into_iter().map(|info| info.name).collect()),
+        "speakers": names(audio::outputs().into_iter().map(|info| info.name).collect()),
+    });
+    println!("{}", serde_json::to_string_pretty(&listed)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A signed-in engine.
+struct Client {
+    engine: Engine,
+    probe: Arc<Probe>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    media: Media,
+    /// Made for this run, removed with it.
+    _profile: Option<TemporaryFolder>,
+}
+
+impl Client {
+    async fn start(account: &Account, media: Media, video: bool) -> anyhow::Result<Self> {
+        let password = std::fs::read_to_string(&account.password_file)
+            .with_context(|| format!("reading the password from {}", account.password_file.display()))?;
+        let (profile, temporary) = match &account.profile {
+            Some(profile) => (profile.clone(), None),
+            None => {
+                let folder = TemporaryFolder::new()?;
+                (folder.0.clone(), Some(folder))
+            }
+        };
+        let probe = Arc::new(Probe::new(
+            media.save_video.as_deref(),
+            media.save_audio.as_deref(),
+            media.sent_audio.as_deref(),
+        )?);
+        let camera = match &media.video {
+            Video::Source(id) => Some(id.clone()),
+            Video::FirstCamera => {
+                let first = camera::list().into_iter().next().context("this machine has no camera")?;
+                Some(first.id)
+            }
+            Video::None => None,
+        };
+        let engine = Engine::start(EngineConfig {
+            profile,
+            secrets: Arc::new(MemoryStore::default()),
+            sources: Sources {
+                camera: camera.filter(|_| video),
+                stamp: media.stamp,
+                microphone: Some(media.audio.clone()),
+                speaker: Some(media.speaker.clone()),
+            },
+            network: NetworkOptions::default(),
+            tap: Some(probe.clone() as Arc<dyn MediaTap>),
+            seed: u64::from(std::process::id()),
+        })?;
+        let snapshots = engine.snapshots();
+        engine.dispatch(Ask::SignIn {
+            server_url: account.server.clone(),
+            login: account.login.clone(),
+            password: password.trim_end_matches(['\r', '\n']).to_owned(),
+        });
+        let mut client = Self { engine, probe, snapshots, media, _profile: temporary };
+        client.signed_in().await?;
+        Ok(client)
+    }
+
+    /// Waits until a snapshot says what is wanted.
+    async fn until<T>(
+        &mut self,
+        timeout: Duration,
+        waiting_for: &str,
+        mut wanted: impl FnMut(&Snapshot) -> anyhow::Result<Option<T>>,
+    ) -> anyhow::Result<T> {
+        let waiting = async {
+            loop {
+                let snapshot = self.snapshots.borrow_and_update().clone();
+                if let Some(found) = wanted(&snapshot)? {
+                    return Ok(found);
+                }
+                self.snapshots.changed().await.context("the engine stopped")?;
+            }
+        };
+        tokio::time::timeout(timeout, waiting)
+            .await
+            .with_context(|| format!("waited too long for {waiting_for}"))?
+    }
+
+    async fn signed_in(&mut self) -> anyhow::Result<()> {
+        self.until(SIGN_IN_TIMEOUT, "signing in", |snapshot| match &snapshot.account {
+            AccountView::SignedIn { .. } if snapshot.people_loaded => Ok(Some(())),
+            AccountView::SignedOut { failure: Some(failure), .. } => bail!("signing in failed: {failure:?}"),
+            AccountView::SignedIn { .. }
+            | AccountView::SignedOut { .. }
+            | AccountView::Restoring
+            | AccountView::SigningIn => Ok(None),
+        })
+        .await
+    }
+
+    async fn find(&mut self, name: &str) -> anyhow::Result<PersonView> {
+        let people = self.snapshots.borrow().people.clone();
+        let wanted = name.to_lowercase();
+        let mut found = people.into_iter().filter(|person| person.name.to_lowercase().contains(&wanted));
+        match (found.next(), found.next()) {
+            (Some(person), None) => Ok(person),
+            (None, _) => bail!("nobody you may call is named {name}"),
+            (Some(_), Some(_)) => {
+                bail!("several people you may call are named {name}: write more of the name")
+            }
+        }
+    }
+
+    async fn ring(&mut self) -> anyhow::Result<CallView> {
+        let patience = Duration::from_secs(self.media.patience);
+        self.until(patience, "a call", |snapshot| {
+            let ringing =
+                |call: &&CallView| call.direction == Direction::Incoming && call.phase == CallPhase::Ringing;
+            Ok(snapshot.call.as_ref().filter(ringing).cloned())
+        })
+        .await
+    }
+
+    /// Lives through the call that was placed or answered, and reports it.
+    async fn consult(mut self, answered: Option<Instant>) -> anyhow::Result<ExitCode> {
+        let begun = Instant::now();
+        let patience = Duration::from_secs(self.media.patience);
+        let mut stats = self.engine.stats();
+        let mut samples: Vec<StatsSample> = Vec::new();
+        let mut phases: Vec<Phase> = Vec::new();
+        let mut accepted = answered;
+        let mut connected: Option<Instant> = None;
+        let mut last: Option<CallView> = None;
+        let mut hung_up = false;
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            tokio::select! {
+                changed = self.snapshots.changed() => changed.context("the engine stopped")?,
+                Ok(sample) = stats.recv() => { samples.push(sample); continue; }
+                _ = tokio::signal::ctrl_c() => self.engine.dispatch(Ask::HangUp),
+                _ = tick.tick() => {}
+            }
+            let snapshot = self.snapshots.borrow_and_update().clone();
+            let Some(call) = snapshot.call.clone() else {
+                if last.is_some() || refused(&snapshot) || begun.elapsed() > patience {
+                    break;
+                }
+                continue;
+            };
+            let now = Instant::now();
+            if phases.last().is_none_or(|phase| phase.phase != call.phase) {
+                phases
+                    .push(Phase { phase: call.phase, at_ms: (bedside_media::stamp::now_us() / 1000) as i64 });
+            }
+            if call.accepted_at.is_some() && accepted.is_none() {
+                accepted = Some(now);
+            }
+            if call.phase == CallPhase::Connected {
+                connected.get_or_insert(now);
+            }
+            let over = call.phase.is_final();
+            last = Some(call);
+            if over {
+                break;
+            }
+            let talked = connected.is_some_and(|since| {
+                self.media.seconds > 0 && since.elapsed() >= Duration::from_secs(self.media.seconds)
+            });
+            let impatient = connected.is_none() && begun.elapsed() > patience;
+            if (talked || impatient) && !hung_up {
+                hung_up = true;
+                self.engine.dispatch(Ask::HangUp);
+            }
+        }
+        self.settle().await;
+        self.report(accepted, connected, last, phases, &samples)
+    }
+
+    /// Lets the last words reach the server.
+    async fn settle(&self) {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+
+    fn report(
+        self,
+        accepted: Option<Instant>,
+        connected: Option<Instant>,
+        call: Option<CallView>,
+        phases: Vec<Phase>,
+        samples: &[StatsSample],
+    ) -> anyhow::Result<ExitCode> {
+        let seen = self.probe.seen();
+        let since_accept = |at: Option<Instant>| {
+            let (accepted, at) = (accepted?, at?);
+            u64::try_from(at.saturating_duration_since(accepted).as_millis()).ok()
+        };
+        let mut report = Report {
+            side: match call.as_ref().map(|call| call.direction) {
+                Some(Direction::Incoming) => "callee",
+                Some(Direction::Outgoing) | None => "caller",
+            },
+            process: report::process(),
+            phases,
+            end_reason: call.and_then(|call| call.end_reason),
+            ..Report::default()
+        };
+        report.add_samples(samples);
+        report.add_pictures(&seen);
+        report.setup_ms.accept_to_connected = since_accept(connected);
+        report.setup_ms.accept_to_first_frame = since_accept(seen.first_at);
+        if let Some(reference) = &self.media.reference_audio
+            && let Some(likeness) = sound::compare_with(reference, &self.probe.heard())
+        {
+            report.audio.correlation = Some(likeness.correlation);
+            report.audio.latency_ms = likeness.latency_ms;
+        }
+        let Self { engine, probe, media, .. } = self;
+        drop(engine);
+        if let Some(probe) = Arc::into_inner(probe) {
+            probe.finish()?;
+        }
+        let text = serde_json::to_string_pretty(&report)?;
+        match &media.report {
+            Some(path) if path.as_os_str() == "-" => println!("{text}"),
+            Some(path) => {
+                std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?
+            }
+            None => {}
+        }
+        Ok(if connected.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Whether the call that was asked for will not come about.
+fn refused(snapshot: &Snapshot) -> bool {
+    snapshot
+        .notices
+        .iter()
+        .any(|shown| matches!(shown.notice, Notice::Failed { .. } | Notice::PeerBusy { .. }))
+}
+
+/// A folder that goes with the process.
+struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    fn new() -> anyhow::Result<Self> {
+        let nanos = bedside_media::stamp::now_us();
+        let folder = std::env::temp_dir().join(format!("bedside-headless-{}-{nanos}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // What is left behind is a few hundred bytes without a secret.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

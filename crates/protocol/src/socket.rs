@@ -1,0 +1,434 @@
+//! The WebSocket protocol of `GET /ws`: one connection per device, JSON text frames.
+//!
+//! ```text
+//! client → server   {"id": 7, "type": "initiate_call", "data": {…}}
+//! server → client   {"re": 7, "type": "ok" | "error", "data": {…}}       the answer to 7
+//! server → client   {"seq": 31, "type": "call:ringing", "data": {…}}     an event
+//! ```
+//!
+//! The first message is [`Request::Hello`]. Events carry a sequence number per session; a client that comes
+//! back with its session and the last number it saw gets every event it missed, in order, exactly once.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    CallId, CallType, DeviceId, EndReason, Problem, Sealed, SessionId, Timestamp, UserId,
+    call::{CallRecord, Side},
+    rest::{AcceptCall, DeclineCall, HangupCall, InitiateCall, UpdatePresence},
+    user::{Presence, UserProfile},
+};
+
+/// A frame from a client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientFrame {
+    /// Chosen by the client, grows by one; the answer carries it as `re`.
+    pub id: u64,
+    /// What is asked.
+    #[serde(flatten)]
+    pub request: Request,
+}
+
+/// What a client asks. Every request is answered, `ok` or `error`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum Request {
+    /// Must be first. Answer: [`Welcome`].
+    #[serde(rename = "hello")]
+    Hello(Hello),
+    /// Heartbeat; also lets the server forget events that have arrived. Answer: [`Pong`].
+    #[serde(rename = "ping")]
+    Ping {
+        /// The last event seen.
+        last_seq: u64,
+    },
+    /// Call somebody. Answer: [`crate::rest::CallTicket`].
+    #[serde(rename = "initiate_call")]
+    InitiateCall(InitiateCall),
+    /// Answer a ringing call. Answer: [`crate::rest::CallTicket`].
+    #[serde(rename = "accept_call")]
+    AcceptCall {
+        /// Which call.
+        call_id: CallId,
+        /// How.
+        #[serde(flatten)]
+        accept: AcceptCall,
+    },
+    /// Refuse a ringing call. Answer: [`crate::rest::CallClosed`].
+    #[serde(rename = "decline_call")]
+    DeclineCall {
+        /// Which call.
+        call_id: CallId,
+        /// Why.
+        #[serde(flatten)]
+        decline: DeclineCall,
+    },
+    /// End or cancel a call. Answer: [`crate::rest::CallClosed`].
+    #[serde(rename = "hangup_call")]
+    HangupCall {
+        /// Which call.
+        call_id: CallId,
+        /// Why.
+        #[serde(flatten)]
+        hangup: HangupCall,
+    },
+    /// Tell whether this side's media flows; drives `connecting → connected ↔ reconnecting`.
+    #[serde(rename = "call:media")]
+    CallMedia {
+        /// Which call.
+        call_id: CallId,
+        /// Whether packets arrive from the peer.
+        flowing: bool,
+    },
+    /// Turn a voice call into a video call or back.
+    #[serde(rename = "call:switch_type")]
+    SwitchType {
+        /// Which call.
+        call_id: CallId,
+        /// What it becomes.
+        call_type: CallType,
+    },
+    /// An SDP offer for the other participant's device.
+    #[serde(rename = "webrtc:offer")]
+    Offer(Signal),
+    /// An SDP answer.
+    #[serde(rename = "webrtc:answer")]
+    Answer(Signal),
+    /// ICE candidates.
+    #[serde(rename = "webrtc:ice")]
+    Ice(Signal),
+    /// This device's presence.
+    #[serde(rename = "presence:update")]
+    UpdatePresence(UpdatePresence),
+}
+
+/// Opens or resumes a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Versions the client speaks, newest first.
+    pub versions: Vec<u16>,
+    /// The session to resume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
+}
+
+/// Which session, and how far it got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// The session from the last `welcome`.
+    pub session: SessionId,
+    /// The last event handled.
+    pub last_seq: u64,
+}
+
+/// The answer to [`Hello`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The version spoken from now on.
+    pub version: u16,
+    /// Names this session at the next `hello`.
+    pub session: SessionId,
+    /// Whether the session was resumed: missed events follow. If not, fetch anew.
+    pub resumed: bool,
+    /// Who is signed in.
+    pub user: UserProfile,
+    /// This device.
+    pub device_id: DeviceId,
+    /// Calls this user is in that are not over.
+    pub calls: Vec<CallRecord>,
+    /// Send `ping` this often, ms.
+    pub heartbeat_ms: u64,
+    /// The server's clock.
+    pub server_time: Timestamp,
+}
+
+/// The answer to a ping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pong {
+    /// The server's clock.
+    pub server_time: Timestamp,
+}
+
+/// A payload between the participants of a call that the server relays and can't read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signal {
+    /// Which call.
+    pub call_id: CallId,
+    /// To the server: ignored. From the server: the device it came from, as the server knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_device: Option<DeviceId>,
+    /// The sealed payload.
+    pub payload: Sealed,
+}
+
+/// A frame from the server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a frame is read, looked at once and dropped; boxing would only cost"
+)]
+pub enum ServerFrame {
+    /// The answer to a request.
+    Reply(Reply),
+    /// Something happened.
+    Event(EventFrame),
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The request's id; absent when a frame was so broken that it had none.
+    pub re: Option<u64>,
+    /// How it went.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// How a request went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Done; the shape depends on the request.
+    Ok(Value),
+    /// Not done, and why.
+    Error(Box<Problem>),
+}
+
+/// An event with its place in the session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventFrame {
+    /// From 1, without gaps, per session.
+    pub seq: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What the server tells a device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum Event {
+    /// To the callee's devices: ring. To the caller: it rings there.
+    #[serde(rename = "call:ringing")]
+    CallRinging {
+        /// The call.
+        call: CallRecord,
+    },
+    /// Answered. Devices of the callee other than `by_device` stop ringing.
+    #[serde(rename = "call:accepted")]
+    CallAccepted {
+        /// The call.
+        call: CallRecord,
+        /// Where it was answered.
+        by_device: DeviceId,
+    },
+    /// The callee declined.
+    #[serde(rename = "call:declined")]
+    CallDeclined {
+        /// The call.
+        call: CallRecord,
+    },
+    /// The callee is in another call.
+    #[serde(rename = "call:busy")]
+    CallBusy {
+        /// The call.
+        call: CallRecord,
+    },
+    /// SDP and ICE are under way.
+    #[serde(rename = "call:connecting")]
+    CallConnecting {
+        /// The call.
+        call: CallRecord,
+    },
+    /// Media flows both ways.
+    #[serde(rename = "call:connected")]
+    CallConnected {
+        /// The call.
+        call: CallRecord,
+    },
+    /// A side lost its path or its socket; the call is kept until `until`.
+    #[serde(rename = "call:reconnecting")]
+    CallReconnecting {
+        /// The call.
+        call: CallRecord,
+        /// Which side is gone.
+        lost: Side,
+        /// When the call ends unless it recovers.
+        until: Timestamp,
+    },
+    /// Voice became video or the reverse.
+    #[serde(rename = "call:type_changed")]
+    CallTypeChanged {
+        /// The call.
+        call: CallRecord,
+        /// Who changed it.
+        by: Side,
+    },
+    /// The longest permitted duration comes near.
+    #[serde(rename = "call:expiring")]
+    CallExpiring {
+        /// The call.
+        call_id: CallId,
+        /// When it will be ended.
+        ends_at: Timestamp,
+    },
+    /// Over.
+    #[serde(rename = "call:ended")]
+    CallEnded {
+        /// The call.
+        call: CallRecord,
+        /// Why; also in the record.
+        reason: EndReason,
+    },
+    /// Nobody answered.
+    #[serde(rename = "call:missed")]
+    CallMissed {
+        /// The call.
+        call: CallRecord,
+    },
+    /// Something about a call went wrong that no request can carry.
+    #[serde(rename = "call:error")]
+    CallError {
+        /// Which call.
+        call_id: CallId,
+        /// What.
+        problem: Box<Problem>,
+    },
+    /// An SDP offer from the other participant's device.
+    #[serde(rename = "webrtc:offer")]
+    Offer(Signal),
+    /// An SDP answer.
+    #[serde(rename = "webrtc:answer")]
+    Answer(Signal),
+    /// ICE candidates.
+    #[serde(rename = "webrtc:ice")]
+    Ice(Signal),
+    /// A contact's presence changed in some way.
+    #[serde(rename = "presence:update")]
+    PresenceUpdate(Presence),
+    /// A contact came online.
+    #[serde(rename = "user:online")]
+    UserOnline {
+        /// Who.
+        user_id: UserId,
+    },
+    /// A contact went offline.
+    #[serde(rename = "user:offline")]
+    UserOffline {
+        /// Who.
+        user_id: UserId,
+        /// When a device of theirs was last heard from.
+        last_seen: Option<Timestamp>,
+    },
+    /// The list of contacts changed: fetch it anew.
+    #[serde(rename = "contacts:changed")]
+    ContactsChanged,
+    /// The server goes away; reconnect after the pause, with the session.
+    #[serde(rename = "server:going_away")]
+    GoingAway {
+        /// How long to wait, ms.
+        retry_after_ms: u64,
+    },
+}
+
+/// Reads a client's frame, telling broken JSON from an unknown type.
+///
+/// # Errors
+/// The problem to answer with and, where it could be read, the frame's id.
+pub fn parse_client_frame(text: &str) -> Result<ClientFrame, (Option<u64>, Box<Problem>)> {
+    use crate::ErrorCode;
+    match serde_json::from_str::<ClientFrame>(text) {
+        Ok(frame) => Ok(frame),
+        Err(error) => {
+            let value: Value = serde_json::from_str(text).unwrap_or(Value::Null);
+            let id = value.get("id").and_then(Value::as_u64);
+            // serde names the unknown variant and lists the known ones; the position says nothing of the content.
+            let unknown = error.to_string().starts_with("unknown variant")
+                && value
+                    .get("type")
+                    .and_then(Value::as_str)
+                    .is_some_and(|name| !KNOWN_REQUESTS.contains(&name));
+            let problem = if unknown {
+                Problem::new(ErrorCode::UnknownType)
+                    .with_detail("This server does not know this message type; it may be older than the app.")
+            } else {
+                Problem::new(ErrorCode::MalformedMessage)
+                    .with_detail("The frame must be {\"id\", \"type\", \"data\"} as docs/protocol.md says.")
+            };
+            Err((id, Box::new(problem)))
+        }
+    }
+}
+
+/// The names of all requests.
+pub const KNOWN_REQUESTS: &[&str] = &[
+    "hello",
+    "ping",
+    "initiate_call",
+    "accept_call",
+    "decline_call",
+    "hangup_call",
+    "call:media",
+    "call:switch_type",
+    "webrtc:offer",
+    "webrtc:answer",
+    "webrtc:ice",
+    "presence:update",
+];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{ErrorCode, RoomId};
+
+    #[test]
+    fn a_request_reads_as_the_document_shows_it() {
+        let callee = UserId::random();
+        let text = format!(
+            r#"{{"id":7,"type":"initiate_call","data":{{"callee_id":"{callee}","call_type":"video"}}}}"#
+        );
+        let frame = parse_client_frame(&text).unwrap();
+        assert_eq!(frame.id, 7);
+        assert!(
+            matches!(frame.request, Request::InitiateCall(InitiateCall { callee_id, .. }) if callee_id == callee)
+        );
+        assert_eq!(serde_json::to_string(&frame).unwrap(), text);
+    }
+
+    #[test]
+    fn an_unknown_type_and_a_broken_frame_get_different_answers_with_the_id() {
+        let (id, problem) = parse_client_frame(r#"{"id":3,"type":"dance","data":{}}"#).unwrap_err();
+        assert_eq!((id, problem.code), (Some(3), ErrorCode::UnknownType));
+        let (id, problem) =
+            parse_client_frame(r#"{"id":4,"type":"initiate_call","data":{"callee_id":1}}"#).unwrap_err();
+        assert_eq!((id, problem.code), (Some(4), ErrorCode::MalformedMessage));
+        let (id, problem) = parse_client_frame("{").unwrap_err();
+        assert_eq!((id, problem.code), (None, ErrorCode::MalformedMessage));
+    }
+
+    #[test]
+    fn replies_and_events_are_told_apart() {
+        let reply: ServerFrame = serde_json::from_str(r#"{"re":7,"type":"ok","data":{}}"#).unwrap();
+        assert!(matches!(reply, ServerFrame::Reply(Reply { re: Some(7), .. })));
+        let text = serde_json::to_string(&ServerFrame::Event(EventFrame {
+            seq: 1,
+            event: Event::UserOnline { user_id: UserId::random() },
+        }))
+        .unwrap();
+        assert!(matches!(
+            serde_json::from_str(&text).unwrap(),
+            ServerFrame::Event(EventFrame { seq: 1, .. })
+        ));
+        let _ = RoomId::random();
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,200}") {
+            let _ = parse_client_frame(&text);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The media of one call: peer connection, pictures out and in, sound out and in, and how well it goes.
+//!
+//! A [`Consultation`] is started when a call is placed or answered and dropped when it is over. Its task drives the
+//! peer connection; pictures are encoded and decoded on named threads; sound runs on the studio's audio thread through
+//! the [`AudioPort`] that starting returns. It knows nothing of the server: signals go out as reports.
+
+mod controls;
+mod driver;
+mod lips;
+mod meter;
+mod negotiation;
+mod sound;
+mod steering;
+mod summary;
+mod video_in;
+mod video_out;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bedside_media::frame::VideoFrame;
+use bedside_protocol::{CallId, call::Side, quality::QualityMetrics, rest::IceServer};
+use bedside_ui_contract::StatsSample;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+use crate::{peer::NetworkOptions, signal::SignalBody, studio::AudioPort, tap::MediaTap};
+
+/// What a consultation is started with.
+pub struct ConsultationConfig {
+    /// The call.
+    pub call_id: CallId,
+    /// The caller offers.
+    pub side: Side,
+    /// STUN and TURN.
+    pub ice_servers: Vec<IceServer>,
+    /// How to reach the network.
+    pub network: NetworkOptions,
+    /// The microphone starts off.
+    pub muted: bool,
+    /// The camera starts on.
+    pub camera_on: bool,
+    /// The camera's newest picture.
+    pub camera: watch::Receiver<Option<VideoFrame>>,
+    /// Where the other person's picture goes.
+    pub remote: watch::Sender<Option<VideoFrame>>,
+    /// Looks at media as it passes.
+    pub tap: Option<Arc<dyn MediaTap>>,
+}
+
+/// What a consultation tells the engine.
+#[derive(Debug)]
+pub struct ConsultationEvent {
+    /// Of which call.
+    pub call_id: CallId,
+    /// What.
+    pub report: Report,
+}
+
+/// See [`ConsultationEvent`].
+pub enum Report {
+    /// To be sent to the other engine.
+    Signal(SignalBody),
+    /// Media from the other side began to arrive, or has stopped.
+    Flowing(bool),
+    /// The other side switched its microphone or camera.
+    PeerControls {
+        /// Microphone off.
+        muted: bool,
+        /// Picture on.
+        camera_on: bool,
+    },
+    /// The picture we send is paused to keep the sound clear, or back.
+    VideoPaused(bool),
+    /// A second went by.
+    Second {
+        /// For the window.
+        sample: Box<StatsSample>,
+        /// For the server.
+        metrics: Box<QualityMetrics>,
+    },
+    /// No connection could be established, or it is not with whom it should be.
+    Failed,
+}
+
+impl std::fmt::Debug for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Report::Signal(_) => "signal",
+            Report::Flowing(true) => "flowing",
+            Report::Flowing(false) => "not flowing",
+            Report::PeerControls { .. } => "peer controls",
+            Report::VideoPaused(_) => "video paused",
+            Report::Second { .. } => "second",
+            Report::Failed => "failed",
+        })
+    }
+}
+
+/// What the engine asks of a consultation.
+enum Ask {
+    Offer,
+    Signal(SignalBody),
+    Muted(bool),
+    Camera(bool),
+    NetworkChanged,
+}
+
+/// A running consultation. Dropping it ends the media at once.
+pub struct Consultation {
+    asks: mpsc::UnboundedSender<Ask>,
+    heard: Arc<LastHeard>,
+    /// Ends by itself when `asks` is dropped, and closes the peer connection in order.
+    _task: JoinHandle<()>,
+}
+
+impl Consultation {
+    /// Starts the media; the caller's side gathers candidates at once and offers when told to.
+    pub fn start(
+        config: ConsultationConfig,
+        events: mpsc::UnboundedSender<ConsultationEvent>,
+    ) -> (Self, Box<dyn AudioPort>) {
+        let (asks, inbox) = mpsc::unbounded_channel();
+        let heard = Arc::new(LastHeard::default());
+        let (task, port) = driver::start(config, inbox, events, heard.clone());
+        (Self { asks, heard, _task: task }, port)
+    }
+
+    /// The callee has answered: the caller's offer may go.
+    pub fn offer(&self) {
+        self.ask(Ask::Offer);
+    }
+
+    /// A signal from the other engine.
+    pub fn signal(&self, body: SignalBody) {
+        self.ask(Ask::Signal(body));
+    }
+
+    /// Microphone off or on.
+    pub fn set_muted(&self, muted: bool) {
+        self.ask(Ask::Muted(muted));
+    }
+
+    /// Picture on or off.
+    pub fn set_camera(&self, on: bool) {
+        self.ask(Ask::Camera(on));
+    }
+
+    /// The machine's addresses changed.
+    pub fn network_changed(&self) {
+        self.ask(Ask::NetworkChanged);
+    }
+
+    /// For how long nothing has come from the other side; `None` while it comes or before it ever came.
+    #[must_use]
+    pub fn lost_for(&self) -> Option<Duration> {
+        self.heard.silence().filter(|silence| *silence > driver::LOST_AFTER)
+    }
+
+    fn ask(&self, ask: Ask) {
+        // The task ends before its handle only when the connection could not be set up, which it has reported.
+        let _ = self.asks.send(ask);
+    }
+}
+
+/// When media last came from the other side, shared across threads.
+#[derive(Debug, Default)]
+struct LastHeard {
+    origin: std::sync::OnceLock<Instant>,
+    /// Microseconds after `origin`.
+    last: AtomicU64,
+}
+
+impl LastHeard {
+    fn now(&self, at: Instant) {
+        let origin = *self.origin.get_or_init(|| at);
+        let micros = at.saturating_duration_since(origin).as_micros();
+        self.last.fetch_max(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn silence(&self) -> Option<Duration> {
+        let origin = *self.origin.get()?;
+        let last = origin + Duration::from_micros(self.last.load(Ordering::Relaxed));
+        Some(Instant::now().saturating_duration_since(last))
+    }
+}

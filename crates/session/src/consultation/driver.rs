@@ -1,0 +1,437 @@
+//! The task that drives a consultation: negotiation, packets in and out, recovery, the seconds.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use bedside_flow::{
+    keyframe::KeyframeLimiter,
+    nack,
+    rtp::{RtpMeta, SequenceUnwrapper},
+    video::Assembler,
+};
+use bedside_protocol::{CallId, call::Side};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::MissedTickBehavior,
+};
+
+use super::{
+    Ask, ConsultationConfig, ConsultationEvent, LastHeard, Report,
+    controls::Control,
+    lips::Lips,
+    meter::Meter,
+    negotiation::Negotiation,
+    sound::Sound,
+    steering::Steering,
+    summary::Summary,
+    video_in::VideoIn,
+    video_out::{self, Plan, VideoOut},
+};
+use crate::{
+    peer::{FailureReason, MediaKind, OutgoingRtp, Peer, PeerConfig, PeerError, PeerEvent, PeerState},
+    studio::AudioPort,
+};
+
+/// Without a packet for this long the path counts as lost. Opus DTX sends one every 400 ms.
+pub(super) const LOST_AFTER: Duration = Duration::from_millis(1800);
+
+/// A path that does not come up in this time will not (SPEC section 4).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often the path is looked at and the plan made.
+const CONTROL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Round trip assumed before one is known.
+const ASSUMED_RTT: Duration = Duration::from_millis(100);
+
+/// Events of the peer connection that may wait.
+const PEER_EVENTS: usize = 2048;
+
+/// Starts the task; returns it and the audio thread's end.
+pub(super) fn start(
+    config: ConsultationConfig,
+    inbox: mpsc::UnboundedReceiver<Ask>,
+    events: mpsc::UnboundedSender<ConsultationEvent>,
+    heard: Arc<LastHeard>,
+) -> (JoinHandle<()>, Box<dyn AudioPort>) {
+    let meter = Arc::new(Meter::default());
+    let sound = Sound::new(config.muted, meter.clone());
+    let epoch = Instant::now();
+    let port = sound.port(epoch, rand::random());
+    let reports = Reports { call_id: config.call_id, events };
+    let task = tokio::spawn(async move {
+        let (peer_events, peer_inbox) = mpsc::channel(PEER_EVENTS);
+        let peer_config = PeerConfig {
+            ice_servers: config.ice_servers.clone(),
+            offerer: config.side == Side::Caller,
+            network: config.network.clone(),
+        };
+        let peer = match Peer::new(peer_config, peer_events).await {
+            Ok(peer) => peer,
+            Err(error) => {
+                tracing::error!(%error, "the peer connection could not be set up");
+                return reports.send(Report::Failed);
+            }
+        };
+        match Driver::new(config, peer.clone(), sound, meter, heard, reports, epoch) {
+            Ok((driver, packets)) => driver.run(inbox, peer_inbox, packets).await,
+            Err(error) => tracing::error!(%error, "the media threads could not be started"),
+        }
+        peer.close().await;
+    });
+    (task, port)
+}
+
+/// Where reports go.
+pub(super) struct Reports {
+    call_id: CallId,
+    events: mpsc::UnboundedSender<ConsultationEvent>,
+}
+
+impl Reports {
+    pub(super) fn send(&self, report: Report) {
+        // The engine may have gone; then nobody wants to know.
+        let _ = self.events.send(ConsultationEvent { call_id: self.call_id, report });
+    }
+}
+
+struct Driver {
+    peer: Peer,
+    reports: Reports,
+    negotiation: Negotiation,
+    sound: Arc<Sound>,
+    meter: Arc<Meter>,
+    heard: Arc<LastHeard>,
+    video_in: VideoIn,
+    video_out: Arc<video_out::Shared>,
+    plan: watch::Sender<Plan>,
+    steering: Steering,
+    summary: Summary,
+    lips: Lips,
+    keyframes: KeyframeLimiter,
+    assembler: Assembler,
+    nack: nack::Generator,
+    audio_seq: SequenceUnwrapper,
+    rtt: Duration,
+    started: Instant,
+    connected: bool,
+    flowing: bool,
+    muted: bool,
+    camera_on: bool,
+}
+
+impl Driver {
+    fn new(
+        config: ConsultationConfig,
+        peer: Peer,
+        sound: Arc<Sound>,
+        meter: Arc<Meter>,
+        heard: Arc<LastHeard>,
+        reports: Reports,
+        epoch: Instant,
+    ) -> std::io::Result<(Self, mpsc::UnboundedReceiver<OutgoingRtp>)> {
+        let steering = Steering::new(epoch);
+        let (plan, plan_seen) = watch::channel(steering.plan(true));
+        let (packets_out, packets) = mpsc::unbounded_channel();
+        let video_out = Arc::new(video_out::Shared::default());
+        video_out::spawn(VideoOut {
+            camera: config.camera,
+            plan: plan_seen,
+            packets: packets_out,
+            shared: video_out.clone(),
+            meter: meter.clone(),
+            peer: peer.clone(),
+            epoch,
+            rtp_base: rand::random(),
+        })?;
+        let video_in = VideoIn::spawn(config.remote, meter.clone(), config.tap)?;
+        let driver = Self {
+            negotiation: Negotiation::new(config.side, peer.clone()),
+            peer,
+            reports,
+            sound,
+            heard,
+            video_in,
+            video_out,
+            plan,
+            steering,
+            summary: Summary::new(meter.clone()),
+            lips: Lips::new(),
+            keyframes: KeyframeLimiter::new(),
+            meter,
+            assembler: Assembler::new(),
+            nack: nack::Generator::new(),
+            audio_seq: SequenceUnwrapper::new(),
+            rtt: ASSUMED_RTT,
+            started: epoch,
+            connected: false,
+            flowing: false,
+            muted: config.muted,
+            camera_on: config.camera_on,
+        };
+        Ok((driver, packets))
+    }
+
+    async fn run(
+        mut self,
+        mut inbox: mpsc::UnboundedReceiver<Ask>,
+        mut peer_inbox: mpsc::Receiver<PeerEvent>,
+        mut packets: mpsc::UnboundedReceiver<OutgoingRtp>,
+    ) {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        second.reset();
+        let mut control = tokio::time::interval(CONTROL_INTERVAL);
+        control.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.negotiation.prepare(&self.reports).await;
+        loop {
+            let wake = self.next_wake();
+            tokio::select! {
+                ask = inbox.recv() => match ask {
+                    Some(ask) => self.ask(ask).await,
+                    None => return,
+                },
+                Some(event) = peer_inbox.recv() => self.peer_event(event).await,
+                Some(packet) = packets.recv() => self.queue_packet(packet),
+                () = tokio::time::sleep_until(wake.into()) => {}
+                _ = second.tick() => self.second().await,
+                _ = control.tick() => self.control().await,
+            }
+            self.pump();
+        }
+    }
+
+    async fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Offer => self.negotiation.release(&self.reports),
+            Ask::Signal(body) => self.negotiation.signal(body, &self.reports).await,
+            Ask::Muted(muted) => {
+                self.muted = muted;
+                self.sound.muted.store(muted, Relaxed);
+                self.tell_controls();
+            }
+            Ask::Camera(on) => {
+                self.camera_on = on;
+                self.make_plan(Instant::now());
+                self.tell_controls();
+            }
+            Ask::NetworkChanged => {
+                self.steering.path_changed(Instant::now());
+                self.negotiation.restart(&self.reports).await;
+            }
+        }
+    }
+
+    async fn peer_event(&mut self, event: PeerEvent) {
+        match event {
+            PeerEvent::Candidate(candidate) => self.negotiation.candidate(candidate, &self.reports),
+            PeerEvent::State(state) => self.peer_state(state).await,
+            PeerEvent::Rtp { kind, seq, timestamp, marker, payload, arrived } => {
+                self.heard.now(arrived);
+                Meter::add(&self.meter.packets_in, 1);
+                match kind {
+                    MediaKind::Video => {
+                        Meter::add(&self.meter.video_in, payload.len());
+                        self.assembler.insert(arrived, RtpMeta { seq, timestamp, marker }, &payload);
+                        self.nack.on_packet(arrived, seq);
+                    }
+                    MediaKind::Audio => {
+                        Meter::add(&self.meter.audio_in, payload.len());
+                        self.count_audio(seq);
+                        self.sound.playout().insert(arrived, seq, timestamp, payload.to_vec());
+                    }
+                }
+                if !self.flowing {
+                    self.flowing = true;
+                    self.reports.send(Report::Flowing(true));
+                }
+            }
+            PeerEvent::SenderReport { kind, ntp, rtp, .. } => self.lips.sender_report(kind, ntp, rtp),
+            PeerEvent::ReceiverReport { kind, loss_fraction, rtt, .. } => {
+                if let Some(rtt) = rtt {
+                    self.rtt = rtt;
+                }
+                if kind == MediaKind::Audio {
+                    let percent = (loss_fraction * 100.0).round().clamp(5.0, 40.0);
+                    self.sound.expected_loss.store(percent as u32, Relaxed);
+                }
+                self.summary.loss_out = loss_fraction;
+                self.steering.receiver_report(Instant::now(), loss_fraction, self.rtt);
+            }
+            PeerEvent::TransportFeedback(feedback) => self.steering.feedback(Instant::now(), &feedback),
+            PeerEvent::KeyframeRequest => self.keyframes.request(),
+            PeerEvent::Message(message) => {
+                if let Some(Control::State { muted, camera_on }) = Control::read(&message) {
+                    self.reports.send(Report::PeerControls { muted, camera_on });
+                }
+            }
+            PeerEvent::ChannelOpen => self.tell_controls(),
+            // Requests for retransmission are answered by the peer connection itself.
+            _ => {}
+        }
+    }
+
+    async fn peer_state(&mut self, state: PeerState) {
+        tracing::info!(?state, "peer connection");
+        match state {
+            PeerState::Connected => {
+                self.connected = true;
+                self.sound.connect(self.peer.clone());
+                self.video_out.keyframe.store(true, Relaxed);
+                self.make_plan(Instant::now());
+            }
+            PeerState::Disconnected => self.negotiation.restart(&self.reports).await,
+            PeerState::Failed => match self.peer.failure() {
+                Some(FailureReason::WrongCertificate | FailureReason::HandshakeTimeout) => {
+                    self.reports.send(Report::Failed);
+                }
+                Some(FailureReason::Unreachable) | None => self.negotiation.restart(&self.reports).await,
+            },
+            PeerState::Connecting | PeerState::Closed => {}
+        }
+    }
+
+    /// Moves on what can move on: whole pictures, requests for what is missing, packets whose turn has come.
+    fn pump(&mut self) {
+        let now = Instant::now();
+        let missing = self.nack.poll(now, self.rtt);
+        if !missing.is_empty() {
+            self.asked(self.peer.send_nack(&missing));
+        }
+        for seq in self.nack.take_given_up() {
+            self.assembler.abandon(seq);
+        }
+        if self.video_in.shared.keyframe_needed.swap(false, Relaxed) {
+            self.assembler.require_keyframe();
+        }
+        while let Some(unit) = self.assembler.next_frame() {
+            if !self.video_in.push(unit) {
+                self.assembler.require_keyframe();
+            }
+        }
+        if let Some(from) = self.assembler.needed_from() {
+            self.nack.forget_before(from);
+        }
+        if self.assembler.poll_keyframe(now, self.rtt) {
+            self.asked(self.peer.send_pli());
+        }
+        if self.keyframes.take(now) {
+            self.video_out.keyframe.store(true, Relaxed);
+        }
+        while let Some(packet) = self.steering.next_packet(now) {
+            let size = packet.payload.len();
+            if self.connected && self.peer.send_rtp(MediaKind::Video, packet).is_ok() {
+                Meter::add(&self.meter.video_out, size);
+            }
+        }
+        self.video_out.queue_ms.store(self.steering.queue_ms(), Relaxed);
+    }
+
+    fn queue_packet(&mut self, packet: OutgoingRtp) {
+        if !self.steering.enqueue(packet) {
+            self.video_out.keyframe.store(true, Relaxed);
+        }
+    }
+
+    /// A request that could not be sent is made again by the policy that made it.
+    fn asked(&self, sent: Result<(), PeerError>) {
+        if let Err(error) = sent {
+            tracing::debug!(%error, "a request for packets was not sent");
+        }
+    }
+
+    fn next_wake(&self) -> Instant {
+        let idle = Instant::now() + Duration::from_secs(1);
+        [self.nack.poll_timeout(self.rtt), self.assembler.poll_timeout(self.rtt), self.steering.next_send()]
+            .into_iter()
+            .flatten()
+            .fold(idle, Instant::min)
+    }
+
+    fn count_audio(&mut self, seq: u16) {
+        let before = self.audio_seq.highest();
+        self.audio_seq.unwrap(seq);
+        if let (Some(before), Some(highest)) = (before, self.audio_seq.highest()) {
+            let gap = usize::try_from(highest - before - 1).unwrap_or(0);
+            Meter::add(&self.meter.packets_lost, gap);
+        }
+    }
+
+    async fn control(&mut self) {
+        let now = Instant::now();
+        let silence = self.heard.silence();
+        if self.flowing && silence.is_some_and(|silence| silence > LOST_AFTER) {
+            self.flowing = false;
+            self.reports.send(Report::Flowing(false));
+            self.negotiation.restart(&self.reports).await;
+        } else if !self.flowing && silence.is_some() {
+            self.negotiation.restart(&self.reports).await;
+        }
+        if !self.connected
+            && now.saturating_duration_since(self.started) > CONNECT_TIMEOUT
+            && self.negotiation.began()
+        {
+            self.started = now;
+            self.reports.send(Report::Failed);
+        }
+        self.make_plan(now);
+        self.keep_in_sync(now);
+    }
+
+    /// Holds back whichever of sound and picture is early.
+    fn keep_in_sync(&mut self, now: Instant) {
+        let mut playout = self.sound.playout();
+        if let Some(playing) = playout.playing_timestamp() {
+            self.lips.playing(now, playing);
+        }
+        let shown = self.video_in.shared.take_shown();
+        if let Some((timestamp, at)) = shown {
+            self.lips.shown(at, timestamp);
+        }
+        playout.set_extra_delay(self.lips.audio_delay());
+        drop(playout);
+        self.video_in.shared.set_hold(self.lips.video_delay());
+    }
+
+    fn make_plan(&mut self, now: Instant) {
+        let had_room = self.steering.has_room_for_video();
+        self.steering.update(now);
+        let has_room = self.steering.has_room_for_video();
+        if had_room != has_room {
+            self.reports.send(Report::VideoPaused(!has_room && self.camera_on));
+        }
+        let plan = self.steering.plan(!self.connected || !self.camera_on);
+        self.plan.send_if_modified(|has| std::mem::replace(has, plan) != plan);
+    }
+
+    /// Says what is on, at once and every second: a word lost while the path came up must not leave the other side
+    /// with a dark picture.
+    fn tell_controls(&self) {
+        let state = Control::State { muted: self.muted, camera_on: self.camera_on };
+        let peer = self.peer.clone();
+        tokio::spawn(async move {
+            if let Err(error) = peer.send_message(state.to_bytes().into()).await {
+                tracing::debug!(%error, "the other side was not told of a switch");
+            }
+        });
+    }
+
+    async fn second(&mut self) {
+        self.tell_controls();
+        let transport = self.peer.stats().await;
+        let nack = self.nack.stats();
+        let report = self.summary.second(super::summary::Inputs {
+            transport,
+            rtt: self.rtt,
+            nack,
+            playout: self.sound.playout().stats(),
+            estimate: self.steering.estimate(),
+        });
+        if self.connected {
+            self.reports.send(report);
+        }
+    }
+}

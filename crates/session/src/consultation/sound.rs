@@ -1,0 +1,188 @@
+//! The call's sound: from the microphone to RTP, and from RTP through the playout buffer to the speaker.
+//!
+//! Both ways run on the studio's audio thread; the network side only puts packets into the playout buffer. The lock
+//! between them is held for microseconds.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use bedside_flow::audio::{DecodeFailed, FrameDecoder, Playout};
+use bedside_media::{
+    audio::BLOCK,
+    codec::opus::{Decoder, Encoder, FRAME, OpusConfig},
+};
+use bytes::Bytes;
+
+use super::meter::Meter;
+use crate::{
+    peer::{MediaKind, OutgoingRtp, Peer},
+    studio::AudioPort,
+};
+
+/// Bits per second of our voice.
+const VOICE_BPS: u32 = 32_000;
+
+/// Loss the encoder prepares for before any is known, per cent: in-band FEC is useless without.
+const EXPECTED_LOSS: u8 = 5;
+
+/// What the driver shares with the audio thread.
+pub(super) struct Sound {
+    pub(super) muted: AtomicBool,
+    /// Per cent, as the other side reports it.
+    pub(super) expected_loss: AtomicU32,
+    peer: Mutex<Option<Peer>>,
+    playout: Mutex<Playout>,
+    meter: Arc<Meter>,
+}
+
+impl Sound {
+    pub(super) fn new(muted: bool, meter: Arc<Meter>) -> Arc<Self> {
+        Arc::new(Self {
+            muted: AtomicBool::new(muted),
+            expected_loss: AtomicU32::new(u32::from(EXPECTED_LOSS)),
+            peer: Mutex::new(None),
+            playout: Mutex::new(Playout::new()),
+            meter,
+        })
+    }
+
+    /// The connection is up: what the microphone gives is sent from now on.
+    pub(super) fn connect(&self, peer: Peer) {
+        *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer);
+    }
+
+    /// The playout buffer, for packets that arrive and for its counters.
+    pub(super) fn playout(&self) -> MutexGuard<'_, Playout> {
+        self.playout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The audio thread's end. `epoch` is the instant at which the RTP time stamp is `rtp_base`.
+    pub(super) fn port(self: &Arc<Self>, epoch: Instant, rtp_base: u32) -> Box<dyn AudioPort> {
+        let config =
+            OpusConfig { bitrate_bps: VOICE_BPS, fec: true, dtx: true, expected_loss_percent: EXPECTED_LOSS };
+        Box::new(Port {
+            sound: self.clone(),
+            encoder: logged("the voice encoder", Encoder::new(config)),
+            decoder: logged("the voice decoder", Decoder::new()).map(OpusFrames),
+            frame: [0.0; FRAME],
+            filled: 0,
+            timestamp: None,
+            epoch,
+            rtp_base,
+            packet: Vec::with_capacity(512),
+            silent: true,
+            expected_loss: EXPECTED_LOSS,
+            captured_at: None,
+        })
+    }
+}
+
+fn logged<T, E: std::fmt::Display>(what: &str, made: Result<T, E>) -> Option<T> {
+    made.inspect_err(|error| tracing::error!(%error, "{what} could not be made")).ok()
+}
+
+struct Port {
+    sound: Arc<Sound>,
+    encoder: Option<Encoder>,
+    decoder: Option<OpusFrames>,
+    frame: [f32; FRAME],
+    filled: usize,
+    /// Of the next packet; follows the capture clock, one frame at a time.
+    timestamp: Option<u32>,
+    epoch: Instant,
+    rtp_base: u32,
+    packet: Vec<u8>,
+    /// The last frame was not sent (DTX): the next one begins a talkspurt.
+    silent: bool,
+    expected_loss: u8,
+    /// When the frame's first sample was captured.
+    captured_at: Option<Instant>,
+}
+
+impl Port {
+    fn send(&mut self) {
+        let Some(timestamp) = self.timestamp else { return };
+        self.timestamp = Some(timestamp.wrapping_add(FRAME as u32));
+        let Some(encoder) = &mut self.encoder else { return };
+        let expected = u8::try_from(self.sound.expected_loss.load(Relaxed)).unwrap_or(100);
+        if expected != self.expected_loss && encoder.set_expected_loss(expected).is_ok() {
+            self.expected_loss = expected;
+        }
+        self.packet.clear();
+        let Ok(length) = encoder.encode(&self.frame, &mut self.packet) else { return };
+        // One or two bytes mean that the encoder wants nothing sent (RFC 7587 section 3.1.3). The first such packet
+        // of a pause goes all the same: it tells the other side that this is silence and not loss.
+        let pause = length <= 2;
+        if pause && self.silent {
+            return;
+        }
+        let packet =
+            OutgoingRtp { timestamp, marker: self.silent, payload: Bytes::copy_from_slice(&self.packet) };
+        self.silent = pause;
+        let peer = self.sound.peer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(peer) = peer.as_ref() {
+            if let Some(captured_at) = self.captured_at {
+                peer.map_clock(MediaKind::Audio, timestamp, captured_at);
+            }
+            // A packet that finds no room is lost like any other; the next one is due in 20 ms.
+            if peer.send_rtp(MediaKind::Audio, packet).is_ok() {
+                Meter::add(&self.sound.meter.audio_out, length);
+            }
+        }
+    }
+}
+
+impl AudioPort for Port {
+    fn captured(&mut self, block: &[f32; BLOCK], captured_at: Instant) {
+        if self.timestamp.is_none() {
+            let since = captured_at.saturating_duration_since(self.epoch);
+            // RTP time stamps wrap by design.
+            let ticks = (since.as_micros() * 48_000 / 1_000_000) as u32;
+            self.timestamp = Some(self.rtp_base.wrapping_add(ticks));
+        }
+        if self.filled == 0 {
+            self.captured_at = Some(captured_at);
+        }
+        let part = &mut self.frame[self.filled..self.filled + BLOCK];
+        if self.sound.muted.load(Relaxed) {
+            part.fill(0.0);
+        } else {
+            part.copy_from_slice(block);
+        }
+        self.filled += BLOCK;
+        if self.filled == FRAME {
+            self.filled = 0;
+            self.send();
+        }
+    }
+
+    fn render(&mut self, block: &mut [f32; BLOCK]) {
+        if let Some(decoder) = &mut self.decoder {
+            self.sound.playout().pull_block(Instant::now(), decoder, block);
+        }
+    }
+}
+
+/// Opus as the playout buffer wants it.
+struct OpusFrames(Decoder);
+
+impl FrameDecoder for OpusFrames {
+    fn decode(&mut self, packet: &[u8], out: &mut [f32; FRAME]) -> Result<(), DecodeFailed> {
+        self.0.decode(packet, out).map_err(|_| DecodeFailed)
+    }
+
+    fn decode_fec(&mut self, next: &[u8], out: &mut [f32; FRAME]) -> Result<(), DecodeFailed> {
+        self.0.decode_fec(next, out).map_err(|_| DecodeFailed)
+    }
+
+    fn conceal(&mut self, out: &mut [f32; FRAME]) {
+        if self.0.conceal(out).is_err() {
+            out.fill(0.0);
+        }
+    }
+}

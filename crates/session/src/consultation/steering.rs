@@ -1,0 +1,120 @@
+//! How much to send: bandwidth estimate, quality ladder and pacing, brought together into a plan.
+
+use std::time::{Duration, Instant};
+
+use bedside_flow::{
+    ladder::{Ladder, Rung},
+    pacer::{Pacer, PacerConfig, Priority},
+    rate::{self, BandwidthEstimator, SimpleEstimator},
+    units::DataSize,
+};
+
+use super::video_out::Plan;
+use crate::peer::{OutgoingRtp, TransportFeedback};
+
+/// The highest rung that is sent: 720p30 is the default of SPEC section 8.
+const HIGHEST: Rung = Rung::P720;
+
+/// What a camera that is off would send; only its shape matters.
+const NOTHING: Plan = Plan { paused: true, width: 320, height: 180, fps: 10, bitrate_bps: 50_000 };
+
+pub(super) struct Steering {
+    estimator: Box<dyn BandwidthEstimator>,
+    ladder: Ladder,
+    pacer: Pacer<OutgoingRtp>,
+    estimate_bps: u32,
+}
+
+impl Steering {
+    pub(super) fn new(now: Instant) -> Self {
+        let mut estimator = SimpleEstimator::new();
+        let target = estimator.target(now);
+        Self {
+            estimator: Box::new(estimator),
+            ladder: Ladder::new(target, HIGHEST),
+            pacer: Pacer::new(PacerConfig::default(), target),
+            estimate_bps: target.as_bps_u32(),
+        }
+    }
+
+    /// What became of packets that were sent.
+    pub(super) fn feedback(&mut self, now: Instant, feedback: &TransportFeedback) {
+        let mut packets = Vec::with_capacity(feedback.packets.len());
+        for packet in &feedback.packets {
+            self.estimator.on_sent(
+                packet.sent,
+                packet.transport_seq,
+                DataSize::from_bytes(packet.size as u64),
+            );
+            packets.push(rate::PacketResult {
+                transport_seq: packet.transport_seq,
+                received_at: packet.arrived,
+            });
+        }
+        self.estimator.on_feedback(now, &rate::TransportFeedback { packets });
+    }
+
+    /// How the other side receives us.
+    pub(super) fn receiver_report(&mut self, now: Instant, loss: f32, rtt: Duration) {
+        self.estimator.on_receiver_report(now, loss, Some(rtt));
+    }
+
+    /// Another path: what was learnt of the old one is forgotten.
+    pub(super) fn path_changed(&mut self, now: Instant) {
+        self.estimator.on_path_changed(now);
+    }
+
+    /// Asks the estimator anew.
+    pub(super) fn update(&mut self, now: Instant) {
+        let target = self.estimator.target(now);
+        self.estimate_bps = target.as_bps_u32();
+        self.ladder.update(now, target);
+        self.pacer.set_target(target);
+    }
+
+    /// Bits per second towards the other side.
+    pub(super) const fn estimate(&self) -> u32 {
+        self.estimate_bps
+    }
+
+    /// Whether there is room for a picture beside the sound.
+    pub(super) fn has_room_for_video(&self) -> bool {
+        self.ladder.rung().video().is_some()
+    }
+
+    /// What to send.
+    pub(super) fn plan(&self, paused: bool) -> Plan {
+        let Some(shape) = self.ladder.rung().video().filter(|_| !paused) else { return NOTHING };
+        let allocation =
+            self.ladder.allocate(bedside_flow::units::DataRate::from_bps(u64::from(self.estimate_bps)));
+        Plan {
+            paused: false,
+            width: shape.width,
+            height: shape.height,
+            fps: shape.fps,
+            bitrate_bps: allocation.video.as_bps_u32(),
+        }
+    }
+
+    /// Queues a packet of our picture. False when the queue had to be emptied: a keyframe is needed then.
+    pub(super) fn enqueue(&mut self, packet: OutgoingRtp) -> bool {
+        let size = DataSize::from_bytes(packet.payload.len() as u64);
+        self.pacer.push(Priority::Video, size, packet);
+        !self.pacer.take_overflowed()
+    }
+
+    /// The next packet whose turn has come.
+    pub(super) fn next_packet(&mut self, now: Instant) -> Option<OutgoingRtp> {
+        self.pacer.poll(now)
+    }
+
+    /// When the next packet may go, if one waits.
+    pub(super) fn next_send(&self) -> Option<Instant> {
+        self.pacer.poll_timeout()
+    }
+
+    /// How long the last packet in the queue will wait, ms.
+    pub(super) fn queue_ms(&self) -> u32 {
+        u32::try_from(self.pacer.queue_time().as_millis()).unwrap_or(u32::MAX)
+    }
+}

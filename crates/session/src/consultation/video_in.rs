@@ -1,0 +1,141 @@
+//! The other person's picture: from whole access units to the newest decoded frame, on a thread of its own.
+//!
+//! Every access unit is decoded in order, since each builds on the one before; what is shown is the newest. A picture
+//! that runs ahead of its sound waits for it.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    time::{Duration, Instant},
+};
+
+use bedside_flow::{freeze::FreezeDetector, video::AssembledFrame};
+use bedside_media::{codec::h264::Decoder, frame::VideoFrame};
+use tokio::sync::watch;
+
+use super::meter::Meter;
+use crate::tap::MediaTap;
+
+/// Access units that may wait for the decoder: half a second. More means that this machine is too slow.
+const BACKLOG: usize = 16;
+
+/// The longest a picture waits for its sound.
+const LONGEST_WAIT: Duration = Duration::from_millis(250);
+
+/// What the decoder's thread shares with the driver.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Decoding went wrong: only a keyframe helps.
+    pub(super) keyframe_needed: AtomicBool,
+    /// How long to hold each picture back so that it meets its sound, µs.
+    hold_us: AtomicU64,
+    /// The time stamp of the newest picture and when it was shown.
+    shown: Mutex<Option<(u32, Instant)>>,
+}
+
+impl Shared {
+    /// Holds each picture back from now on.
+    pub(super) fn set_hold(&self, hold: Duration) {
+        self.hold_us.store(u64::try_from(hold.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// The newest picture's RTP time stamp and when it was shown, if one was since the last call.
+    pub(super) fn take_shown(&self) -> Option<(u32, Instant)> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The driver's end.
+pub(super) struct VideoIn {
+    units: SyncSender<AssembledFrame>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl VideoIn {
+    /// Starts the thread. It ends when this end is dropped.
+    pub(super) fn spawn(
+        remote: watch::Sender<Option<VideoFrame>>,
+        meter: Arc<Meter>,
+        tap: Option<Arc<dyn MediaTap>>,
+    ) -> std::io::Result<Self> {
+        let (units, inbox) = sync_channel(BACKLOG);
+        let shared = Arc::new(Shared::default());
+        let worker =
+            Worker { inbox, remote, meter, tap, shared: shared.clone(), freezes: FreezeDetector::new() };
+        std::thread::Builder::new().name("video-decode".into()).spawn(move || worker.run())?;
+        Ok(Self { units, shared })
+    }
+
+    /// Hands over the next access unit. False when it had to be dropped: a keyframe is needed then.
+    pub(super) fn push(&self, unit: AssembledFrame) -> bool {
+        match self.units.try_send(unit) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        }
+    }
+}
+
+struct Worker {
+    inbox: Receiver<AssembledFrame>,
+    remote: watch::Sender<Option<VideoFrame>>,
+    meter: Arc<Meter>,
+    tap: Option<Arc<dyn MediaTap>>,
+    shared: Arc<Shared>,
+    freezes: FreezeDetector,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut decoder = None;
+        while let Ok(unit) = self.inbox.recv() {
+            if let Some(tap) = &self.tap {
+                tap.received_access_unit(&unit.data, unit.keyframe);
+            }
+            if decoder.is_none() {
+                match Decoder::new() {
+                    Ok(made) => decoder = Some(made),
+                    Err(error) => {
+                        tracing::error!(%error, "the picture can't be decoded on this machine");
+                        return;
+                    }
+                }
+            }
+            let Some(has) = &mut decoder else { continue };
+            let started = Instant::now();
+            match has.decode(&unit.data) {
+                Ok(Some(image)) => self.show(&unit, started, image),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "a picture could not be decoded");
+                    decoder = None;
+                    self.shared.keyframe_needed.store(true, Relaxed);
+                }
+            }
+        }
+    }
+
+    fn show(&mut self, unit: &AssembledFrame, started: Instant, image: bedside_media::frame::I420) {
+        let decoded_at = Instant::now();
+        self.meter.decode.add(decoded_at.saturating_duration_since(started));
+        Meter::add(&self.meter.frames_decoded, 1);
+        Meter::set_size(&self.meter.size_in, image.width(), image.height());
+        if let Some(tap) = &self.tap {
+            tap.decoded_frame(&image, decoded_at);
+        }
+        let hold = Duration::from_micros(self.shared.hold_us.load(Relaxed)).min(LONGEST_WAIT);
+        let wait = (unit.complete_at + hold).saturating_duration_since(decoded_at);
+        if wait > Duration::from_millis(1) {
+            std::thread::sleep(wait);
+        }
+        let shown_at = Instant::now();
+        if let Some(frozen) = self.freezes.on_frame(shown_at) {
+            Meter::add(&self.meter.freezes, 1);
+            Meter::add(&self.meter.freeze_ms, usize::try_from(frozen.as_millis()).unwrap_or(usize::MAX));
+        }
+        *self.shared.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some((unit.timestamp, shown_at));
+        self.remote.send_replace(Some(VideoFrame { image: Arc::new(image), captured_at: unit.complete_at }));
+    }
+}

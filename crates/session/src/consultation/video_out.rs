@@ -1,0 +1,224 @@
+//! Our picture: from the camera's newest frame to RTP payloads, on a thread of its own.
+//!
+//! Takes the newest frame only: while it encodes, older ones are lost, which is what a live picture wants. What to
+//! send (size, rate, bits) is the driver's decision and arrives through [`Plan`].
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use bedside_flow::video::Packetizer;
+use bedside_media::{
+    codec::{
+        VideoEncoder,
+        h264::{Encoder, EncoderConfig},
+    },
+    frame::{I420, VideoFrame},
+    scale::Scaler,
+};
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+
+use super::meter::Meter;
+use crate::peer::{MAX_PAYLOAD, MediaKind, OutgoingRtp, Peer};
+
+/// RTP clock of video, Hz (RFC 6184 section 8.2.1).
+const CLOCK_RATE: u128 = 90_000;
+
+/// The encoder is told of a new rate only when it differs by this share.
+const RATE_STEP: f64 = 0.05;
+
+/// Above this queue frames are left out, ms.
+const MOST_QUEUED_MS: u32 = 250;
+
+/// What is to be sent now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Plan {
+    /// Nothing at all: camera off, no connection, or the sound needs the bits.
+    pub(super) paused: bool,
+    /// The largest picture; a smaller one from the camera is sent as it is.
+    pub(super) width: u32,
+    /// See `width`.
+    pub(super) height: u32,
+    /// Most frames per second.
+    pub(super) fps: u32,
+    /// Bits per second for the encoder.
+    pub(super) bitrate_bps: u32,
+}
+
+/// What the encoder's thread shares with the driver.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// The next frame must be a keyframe.
+    pub(super) keyframe: AtomicBool,
+    /// How long the last packet waits for its turn, ms.
+    pub(super) queue_ms: AtomicU32,
+}
+
+/// Everything the thread needs.
+pub(super) struct VideoOut {
+    pub(super) camera: watch::Receiver<Option<VideoFrame>>,
+    pub(super) plan: watch::Receiver<Plan>,
+    pub(super) packets: mpsc::UnboundedSender<OutgoingRtp>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) meter: Arc<Meter>,
+    /// Told which instant a time stamp stands for, for the other side's lip sync.
+    pub(super) peer: Peer,
+    /// The instant at which the RTP time stamp is `rtp_base`.
+    pub(super) epoch: Instant,
+    pub(super) rtp_base: u32,
+}
+
+/// Starts the thread. It ends when the plan's sender is dropped.
+pub(super) fn spawn(out: VideoOut) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new()
+        .name("video-encode".into())
+        .spawn(move || Worker::new(out).run(&runtime))
+        .map(|_| ())
+}
+
+struct Worker {
+    out: VideoOut,
+    scaler: Scaler,
+    packetizer: Packetizer,
+    encoder: Option<Encoder>,
+    config: Option<EncoderConfig>,
+    next_due: Option<Instant>,
+}
+
+impl Worker {
+    fn new(out: VideoOut) -> Self {
+        Self {
+            out,
+            scaler: Scaler::new(),
+            packetizer: Packetizer::new(),
+            encoder: None,
+            config: None,
+            next_due: None,
+        }
+    }
+
+    fn run(mut self, runtime: &tokio::runtime::Handle) {
+        loop {
+            let frame = runtime.block_on(async {
+                tokio::select! {
+                    changed = self.out.camera.changed() => changed.is_ok(),
+                    changed = self.out.plan.changed() => changed.is_ok(),
+                }
+            });
+            if !frame {
+                return;
+            }
+            if self.out.camera.has_changed().is_err() || self.out.plan.has_changed().is_err() {
+                return;
+            }
+            let plan = *self.out.plan.borrow_and_update();
+            let newest = self.out.camera.borrow_and_update().clone();
+            if let Some(frame) = newest.filter(|_| !plan.paused) {
+                self.frame(&frame, plan);
+            } else if plan.paused {
+                self.encoder = None;
+                self.next_due = None;
+            }
+        }
+    }
+
+    fn frame(&mut self, frame: &VideoFrame, plan: Plan) {
+        if !self.is_due(frame.captured_at, plan.fps) || self.is_congested() {
+            return;
+        }
+        let image = self.scaler.scale_shared(&frame.image, plan.width, plan.height);
+        let started = Instant::now();
+        let encoded = match self.encode(&image, frame.captured_at, plan) {
+            Ok(Some(encoded)) => encoded,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "a picture could not be encoded; the encoder is set up anew");
+                self.encoder = None;
+                return;
+            }
+        };
+        let meter = &self.out.meter;
+        meter.encode.add(started.elapsed());
+        Meter::set_size(&meter.size_out, image.width(), image.height());
+        Meter::add(&meter.frames_sent, 1);
+        let since = frame.captured_at.saturating_duration_since(self.out.epoch);
+        // RTP time stamps wrap by design.
+        let ticks = (since.as_micros() * CLOCK_RATE / 1_000_000) as u32;
+        let timestamp = self.out.rtp_base.wrapping_add(ticks);
+        self.out.peer.map_clock(MediaKind::Video, timestamp, frame.captured_at);
+        let payloads = self.packetizer.packetize(&encoded.data, MAX_PAYLOAD);
+        let last = payloads.len().saturating_sub(1);
+        for (index, payload) in payloads.into_iter().enumerate() {
+            let packet = OutgoingRtp { timestamp, marker: index == last, payload: Bytes::from(payload) };
+            if self.out.packets.send(packet).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn encode(
+        &mut self,
+        image: &I420,
+        captured_at: Instant,
+        plan: Plan,
+    ) -> Result<Option<bedside_media::codec::EncodedFrame>, bedside_media::codec::CodecError> {
+        let wanted = EncoderConfig {
+            width: image.width(),
+            height: image.height(),
+            fps: plan.fps,
+            bitrate_bps: plan.bitrate_bps,
+        };
+        let fits = self.config.is_some_and(|has| (has.width, has.height) == (wanted.width, wanted.height));
+        let encoder = match &mut self.encoder {
+            Some(encoder) if fits => {
+                if let Some(has) = &mut self.config {
+                    let change =
+                        (f64::from(wanted.bitrate_bps) / f64::from(has.bitrate_bps.max(1)) - 1.0).abs();
+                    if change > RATE_STEP {
+                        encoder.set_bitrate(wanted.bitrate_bps)?;
+                        has.bitrate_bps = wanted.bitrate_bps;
+                    }
+                    if has.fps != wanted.fps {
+                        encoder.set_frame_rate(wanted.fps)?;
+                        has.fps = wanted.fps;
+                    }
+                }
+                encoder
+            }
+            Some(_) | None => {
+                self.config = Some(wanted);
+                self.encoder.insert(Encoder::new(&wanted)?)
+            }
+        };
+        let at = captured_at.saturating_duration_since(self.out.epoch).as_millis();
+        let keyframe = self.out.shared.keyframe.swap(false, Relaxed);
+        encoder.encode(image, u64::try_from(at).unwrap_or(u64::MAX), keyframe)
+    }
+
+    /// Whether the frame rate wants this frame; a frame may come up to half an interval early.
+    fn is_due(&mut self, captured_at: Instant, fps: u32) -> bool {
+        let interval = Duration::from_secs(1) / fps.max(1);
+        match self.next_due {
+            Some(due) if captured_at + interval / 2 < due => false,
+            Some(due) if captured_at < due + interval => {
+                self.next_due = Some(due + interval);
+                true
+            }
+            Some(_) | None => {
+                self.next_due = Some(captured_at + interval);
+                true
+            }
+        }
+    }
+
+    /// Whether so much waits for its turn that this frame would only add to the delay: then it is left out.
+    fn is_congested(&self) -> bool {
+        self.out.shared.queue_ms.load(Relaxed) > MOST_QUEUED_MS
+    }
+}

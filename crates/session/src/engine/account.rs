@@ -1,0 +1,206 @@
+//! Signing in and out, people and their presence, past calls.
+
+use bedside_protocol::{
+    Pii, PresenceStatus, Secret,
+    call::CallRecord,
+    rest::{CallHistoryQuery, ClinicInfo, Page, SignedIn, UpdatePresence},
+    socket::Request,
+    user::{Contact, DeviceInfo, DeviceType, Presence},
+};
+use bedside_ui_contract::{
+    Failure, Notice,
+    snapshot::{ConnectionView, HistoryView},
+};
+
+use super::actor::{Account, Actor, Outcome, Person};
+use crate::{
+    api::{Api, ApiError},
+    socket::Socket,
+};
+
+/// Past calls on a page.
+const HISTORY_PAGE: u32 = 20;
+
+impl Actor {
+    /// Tries the sign-in of the last run.
+    pub(super) fn restore(&mut self) {
+        let address = self.profile.get().server_url.clone();
+        if address.is_empty() {
+            self.account = Account::SignedOut { failure: None };
+            return;
+        }
+        let Ok(api) = Api::new(&address, self.secrets.clone()) else {
+            self.account = Account::SignedOut { failure: Some(Failure::BadServerAddress) };
+            return;
+        };
+        self.account = Account::Restoring;
+        self.api = Some(api.clone());
+        let clinic = api.clone();
+        self.spawn(async move { Outcome::Clinic(clinic.clinic().await) });
+        self.spawn(async move { Outcome::Restored(api.restore().await) });
+    }
+
+    pub(super) fn restored(&mut self, answer: Result<Option<SignedIn>, ApiError>) {
+        if !matches!(self.account, Account::Restoring) {
+            return;
+        }
+        match (answer, self.api.clone()) {
+            (Ok(Some(signed_in)), Some(api)) => self.signed_in(api, None, signed_in),
+            (Err(error), _) => self.account = Account::SignedOut { failure: Some(error.failure()) },
+            (Ok(_), _) => self.account = Account::SignedOut { failure: None },
+        }
+    }
+
+    pub(super) fn clinic_known(&mut self, answer: Result<ClinicInfo, ApiError>) {
+        if let Ok(clinic) = answer {
+            self.remember(|remembered| remembered.clinic_name = Some(clinic.name));
+        }
+    }
+
+    pub(super) fn sign_in(&mut self, server_url: String, login: String, password: String) {
+        let password = Secret::new(password);
+        if matches!(self.account, Account::SigningIn | Account::SignedIn { .. }) {
+            return;
+        }
+        let api = match Api::new(&server_url, self.secrets.clone()) {
+            Ok(api) => api,
+            Err(error) => return self.sign_in_failed(&error),
+        };
+        self.account = Account::SigningIn;
+        let same_server = self.profile.get().server_url == api.address();
+        let device = DeviceInfo {
+            id: self.profile.get().device_id.filter(|_| same_server),
+            name: Pii::new(sysinfo::System::host_name().unwrap_or_else(|_| "Desktop".to_owned())),
+            device_type: DeviceType::Desktop,
+        };
+        self.remember(|remembered| {
+            remembered.server_url = api.address();
+            remembered.login = Pii::new(login.clone());
+        });
+        self.spawn(async move {
+            let signing_in = async {
+                let clinic = api.clinic().await?;
+                let signed_in = api.sign_in(Pii::new(login), password, device).await?;
+                Ok((clinic, signed_in))
+            };
+            match signing_in.await {
+                Ok((clinic, signed_in)) => Outcome::SignedIn { api, clinic, signed_in },
+                Err(error) => Outcome::SignInFailed(error),
+            }
+        });
+    }
+
+    pub(super) fn sign_in_failed(&mut self, error: &ApiError) {
+        tracing::info!(%error, "signing in failed");
+        self.account = Account::SignedOut { failure: Some(error.failure()) };
+    }
+
+    pub(super) fn signed_in(&mut self, api: Api, clinic: Option<ClinicInfo>, signed_in: SignedIn) {
+        self.remember(|remembered| {
+            remembered.device_id = Some(signed_in.device_id);
+            if let Some(clinic) = clinic {
+                remembered.clinic_name = Some(clinic.name);
+            }
+        });
+        if !self.secrets.is_lasting() {
+            self.notify(Notice::NotRemembered);
+        }
+        self.socket = Some(Socket::start(api.clone(), self.socket_events.clone(), self.seed));
+        self.api = Some(api);
+        self.account = Account::SignedIn { user: signed_in.user, status: PresenceStatus::Online };
+        self.studio.refresh();
+    }
+
+    pub(super) fn sign_out(&mut self) {
+        self.leave_call_for_good();
+        if let Some(api) = self.api.clone() {
+            tokio::spawn(async move { api.sign_out().await });
+        }
+        self.forget_account(None);
+    }
+
+    pub(super) fn signed_out_elsewhere(&mut self) {
+        self.leave_call_for_good();
+        self.forget_account(Some(Failure::SignedOutElsewhere));
+    }
+
+    fn forget_account(&mut self, failure: Option<Failure>) {
+        self.socket = None;
+        self.connection = ConnectionView::Idle;
+        self.account = Account::SignedOut { failure };
+        self.people.clear();
+        self.people_loaded = false;
+        self.history = HistoryView::default();
+        self.notices.clear();
+    }
+
+    pub(super) fn set_presence(&mut self, wanted: PresenceStatus) {
+        if let Account::SignedIn { status, .. } = &mut self.account {
+            *status = wanted;
+            self.tell(Request::UpdatePresence(UpdatePresence {
+                status: wanted,
+                current_call_id: None,
+                current_appointment_id: None,
+            }));
+        }
+    }
+
+    pub(super) fn fetch_contacts(&self) {
+        if let Some(api) = self.api.clone() {
+            self.spawn(async move { Outcome::Contacts(api.contacts().await) });
+        }
+    }
+
+    pub(super) fn contacts_fetched(&mut self, answer: Result<Vec<Contact>, ApiError>) {
+        match answer {
+            Ok(contacts) => {
+                self.people =
+                    contacts.into_iter().map(|c| Person { user: c.user, presence: c.presence }).collect();
+                self.people_loaded = true;
+            }
+            Err(error) => self.notify(Notice::Failed { failure: error.failure() }),
+        }
+    }
+
+    pub(super) fn presence_changed(&mut self, presence: Presence) {
+        match self.people.iter_mut().find(|person| person.user.id == presence.user_id) {
+            Some(person) => person.presence = presence,
+            None => self.fetch_contacts(),
+        }
+    }
+
+    pub(super) fn load_history(&mut self, page: u32) {
+        let Some(api) = self.api.clone() else { return };
+        self.history.loading = true;
+        let page = page.max(1);
+        self.spawn(async move {
+            let query =
+                CallHistoryQuery { page: Some(page), per_page: Some(HISTORY_PAGE), ..Default::default() };
+            Outcome::History { page, answer: api.call_history(&query).await }
+        });
+    }
+
+    pub(super) fn history_fetched(&mut self, page: u32, answer: Result<Page<CallRecord>, ApiError>) {
+        self.history.loading = false;
+        match answer {
+            Ok(answer) => {
+                let me = self.user_id();
+                self.history.items =
+                    answer.items.iter().filter_map(|record| super::view::history_item(record, me?)).collect();
+                self.history.page = page;
+                self.history.pages = u32::try_from(answer.pages).unwrap_or(u32::MAX);
+                self.history.total = u32::try_from(answer.total).unwrap_or(u32::MAX);
+                self.history.failure = None;
+            }
+            Err(error) => self.history.failure = Some(error.failure()),
+        }
+    }
+
+    /// Who is signed in.
+    pub(super) fn user_id(&self) -> Option<bedside_protocol::UserId> {
+        match &self.account {
+            Account::SignedIn { user, .. } => Some(user.id),
+            Account::Restoring | Account::SignedOut { .. } | Account::SigningIn => None,
+        }
+    }
+}

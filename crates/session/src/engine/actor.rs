@@ -1,0 +1,352 @@
+//! The engine's one task: takes every input, changes the state, publishes a snapshot.
+
+use std::{sync::Arc, time::Duration};
+
+use bedside_media::frame::VideoFrame;
+use bedside_protocol::{
+    Problem, UserId,
+    call::CallRecord,
+    rest::{CallTicket, ClinicInfo, Page, SignedIn},
+    socket::{Event, Request},
+    user::{Contact, Presence, UserProfile},
+};
+use bedside_ui_contract::{
+    Command, DeviceKind, Failure, Levels, Notice, Snapshot, StatsSample,
+    snapshot::{ConnectionView, HistoryView, NoticeView, Settings},
+};
+use tokio::{
+    sync::{broadcast, mpsc, watch},
+    time::MissedTickBehavior,
+};
+
+use super::{EngineConfig, calling::LiveCall};
+use crate::{
+    api::{Api, ApiError},
+    consultation::ConsultationEvent,
+    peer::NetworkOptions,
+    profile::{Profile, ProfileError, Remembered},
+    secrets::SecretStore,
+    socket::{Socket, SocketError, SocketEvent},
+    studio::{Studio, StudioEvent},
+    tap::MediaTap,
+};
+
+/// Notices beyond this many push out the oldest.
+const MOST_NOTICES: usize = 5;
+
+/// How often levels are told and deadlines looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Where the actor publishes.
+pub(super) struct Outlets {
+    pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
+    pub(super) levels: watch::Sender<Levels>,
+    pub(super) stats: broadcast::Sender<StatsSample>,
+    pub(super) remote: watch::Sender<Option<VideoFrame>>,
+}
+
+/// What a request that was started brought.
+pub(super) enum Outcome {
+    Restored(Result<Option<SignedIn>, ApiError>),
+    Clinic(Result<ClinicInfo, ApiError>),
+    SignedIn { api: Api, clinic: ClinicInfo, signed_in: SignedIn },
+    SignInFailed(ApiError),
+    Contacts(Result<Vec<Contact>, ApiError>),
+    History { page: u32, answer: Result<Page<CallRecord>, ApiError> },
+    Placed(Result<CallTicket, SocketError>),
+    Answered(Result<CallTicket, SocketError>),
+}
+
+/// Whether anybody is signed in.
+pub(super) enum Account {
+    Restoring,
+    SignedOut { failure: Option<Failure> },
+    SigningIn,
+    SignedIn { user: UserProfile, status: bedside_protocol::PresenceStatus },
+}
+
+/// Somebody one may call.
+pub(super) struct Person {
+    pub(super) user: UserProfile,
+    pub(super) presence: Presence,
+}
+
+pub(super) struct Actor {
+    pub(super) profile: Profile,
+    pub(super) secrets: Arc<dyn SecretStore>,
+    pub(super) network: NetworkOptions,
+    pub(super) tap: Option<Arc<dyn MediaTap>>,
+    pub(super) seed: u64,
+    pub(super) outlets: Outlets,
+    pub(super) outcomes: mpsc::UnboundedSender<Outcome>,
+    pub(super) socket_events: mpsc::Sender<SocketEvent>,
+    pub(super) media_events: mpsc::UnboundedSender<ConsultationEvent>,
+    pub(super) studio: Studio,
+    pub(super) api: Option<Api>,
+    pub(super) socket: Option<Socket>,
+    pub(super) account: Account,
+    pub(super) connection: ConnectionView,
+    pub(super) people: Vec<Person>,
+    pub(super) people_loaded: bool,
+    pub(super) call: Option<LiveCall>,
+    pub(super) history: HistoryView,
+    pub(super) notices: Vec<NoticeView>,
+    next_notice: u32,
+    revision: u64,
+}
+
+/// Starts the actor and returns the self-view.
+pub(super) fn spawn(
+    config: EngineConfig,
+    commands: mpsc::UnboundedReceiver<Command>,
+    outlets: Outlets,
+) -> Result<super::Frames, ProfileError> {
+    let profile = Profile::open(&config.profile)?;
+    let (outcomes, outcomes_in) = mpsc::unbounded_channel();
+    let (socket_events, socket_in) = mpsc::channel(256);
+    let (media_events, media_in) = mpsc::unbounded_channel();
+    let (studio_events, studio_in) = mpsc::unbounded_channel();
+    let studio = Studio::new(&config.sources, profile.get(), studio_events, config.tap.clone());
+    let self_view = studio.self_view();
+    let actor = Actor {
+        profile,
+        secrets: config.secrets,
+        network: config.network,
+        tap: config.tap,
+        seed: config.seed,
+        outlets,
+        outcomes,
+        socket_events,
+        media_events,
+        studio,
+        api: None,
+        socket: None,
+        account: Account::Restoring,
+        connection: ConnectionView::Idle,
+        people: Vec::new(),
+        people_loaded: false,
+        call: None,
+        history: HistoryView::default(),
+        notices: Vec::new(),
+        next_notice: 1,
+        revision: 0,
+    };
+    let inboxes =
+        Inboxes { commands, outcomes: outcomes_in, socket: socket_in, media: media_in, studio: studio_in };
+    tokio::spawn(actor.run(inboxes));
+    Ok(self_view)
+}
+
+struct Inboxes {
+    commands: mpsc::UnboundedReceiver<Command>,
+    outcomes: mpsc::UnboundedReceiver<Outcome>,
+    socket: mpsc::Receiver<SocketEvent>,
+    media: mpsc::UnboundedReceiver<ConsultationEvent>,
+    studio: mpsc::UnboundedReceiver<StudioEvent>,
+}
+
+impl Actor {
+    async fn run(mut self, mut inboxes: Inboxes) {
+        let mut network = crate::network::Watcher::start();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.restore();
+        self.publish();
+        loop {
+            tokio::select! {
+                command = inboxes.commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => break,
+                },
+                Some(outcome) = inboxes.outcomes.recv() => self.outcome(outcome),
+                Some(event) = inboxes.socket.recv() => self.socket_event(event),
+                Some(event) = inboxes.media.recv() => self.media_event(event),
+                Some(event) = inboxes.studio.recv() => self.studio_event(event),
+                () = network.changed() => self.network_changed(),
+                _ = tick.tick() => self.tick(),
+            }
+            self.publish();
+        }
+        self.leave_call_for_good();
+    }
+
+    fn command(&mut self, command: Command) {
+        tracing::debug!(?command, "command");
+        match command {
+            Command::SignIn { server_url, login, password } => self.sign_in(server_url, login, password),
+            Command::SignOut => self.sign_out(),
+            Command::Reconnect => self.with_socket(Socket::connect_now),
+            Command::SetPresence { status } => self.set_presence(status),
+            Command::Call { user_id, call_type } => {
+                if let Ok(user_id) = user_id.parse::<UserId>() {
+                    self.place_call(user_id, call_type);
+                }
+            }
+            Command::Answer { call_type } => self.answer(call_type),
+            Command::Decline => self.decline(),
+            Command::HangUp => self.hang_up(),
+            Command::DismissCall => self.dismiss_call(),
+            Command::SetMuted { muted } => self.set_muted(muted),
+            Command::SetCameraOn { on } => self.set_camera_on(on),
+            Command::SelectDevice { kind, id } => self.select_device(kind, id),
+            Command::RefreshDevices => self.studio.refresh(),
+            Command::SetPreview { on } => self.studio.set_preview(on),
+            Command::TestSpeaker => self.studio.test_speaker(),
+            Command::LoadHistory { page } => self.load_history(page),
+            Command::SetSettings { settings } => self.set_settings(settings),
+            Command::DismissNotice { id } => self.notices.retain(|notice| notice.id != id),
+        }
+    }
+
+    fn outcome(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Restored(answer) => self.restored(answer),
+            Outcome::Clinic(answer) => self.clinic_known(answer),
+            Outcome::SignedIn { api, clinic, signed_in } => self.signed_in(api, Some(clinic), signed_in),
+            Outcome::SignInFailed(error) => self.sign_in_failed(&error),
+            Outcome::Contacts(answer) => self.contacts_fetched(answer),
+            Outcome::History { page, answer } => self.history_fetched(page, answer),
+            Outcome::Placed(answer) => self.placed(answer),
+            Outcome::Answered(answer) => self.answered(answer),
+        }
+    }
+
+    fn socket_event(&mut self, event: SocketEvent) {
+        match event {
+            SocketEvent::Up(welcome) => {
+                self.reconcile_call(&welcome.calls);
+                if !welcome.resumed {
+                    self.fetch_contacts();
+                }
+                if self.history.page > 0 {
+                    self.load_history(self.history.page);
+                }
+            }
+            SocketEvent::Event(event) => self.server_event(*event),
+            SocketEvent::State(state) => self.connection = state,
+            SocketEvent::SignedOut => self.signed_out_elsewhere(),
+        }
+    }
+
+    fn server_event(&mut self, event: Event) {
+        match event {
+            Event::PresenceUpdate(presence) => self.presence_changed(presence),
+            Event::UserOnline { .. } | Event::UserOffline { .. } => {}
+            Event::ContactsChanged => self.fetch_contacts(),
+            Event::GoingAway { .. } => {}
+            Event::CallRinging { .. }
+            | Event::CallAccepted { .. }
+            | Event::CallDeclined { .. }
+            | Event::CallBusy { .. }
+            | Event::CallConnecting { .. }
+            | Event::CallConnected { .. }
+            | Event::CallReconnecting { .. }
+            | Event::CallTypeChanged { .. }
+            | Event::CallExpiring { .. }
+            | Event::CallEnded { .. }
+            | Event::CallMissed { .. }
+            | Event::CallError { .. }
+            | Event::Offer(_)
+            | Event::Answer(_)
+            | Event::Ice(_) => self.call_event(event),
+        }
+    }
+
+    fn studio_event(&mut self, event: StudioEvent) {
+        match event {
+            StudioEvent::Changed => {}
+            StudioEvent::Trouble { kind, trouble, replaced_by } => {
+                self.notify(Notice::Device { device: kind, trouble, replaced_by });
+            }
+        }
+    }
+
+    fn network_changed(&mut self) {
+        tracing::info!("the network changed");
+        self.with_socket(Socket::connect_now);
+        if let Some(call) = &self.call {
+            call.network_changed();
+        }
+    }
+
+    fn tick(&mut self) {
+        let levels = self.studio.levels();
+        self.outlets.levels.send_if_modified(|shown| std::mem::replace(shown, levels) != levels);
+        self.check_deadlines();
+    }
+
+    fn select_device(&mut self, kind: DeviceKind, id: String) {
+        self.studio.select(kind, &id);
+        self.remember(|remembered| match kind {
+            DeviceKind::Camera => remembered.camera = Some(id),
+            DeviceKind::Microphone => remembered.microphone = Some(id),
+            DeviceKind::Speaker => remembered.speaker = Some(id),
+        });
+    }
+
+    fn set_settings(&mut self, settings: Settings) {
+        self.studio.set_processing(&settings);
+        self.remember(|remembered| remembered.settings = settings);
+    }
+
+    /// Remembers a change; a profile that can't be written costs the memory, not the call.
+    pub(super) fn remember(&mut self, change: impl FnOnce(&mut Remembered)) {
+        if let Err(error) = self.profile.update(change) {
+            tracing::warn!(%error, "the profile could not be written");
+        }
+    }
+
+    pub(super) fn with_socket(&self, act: impl FnOnce(&Socket)) {
+        if let Some(socket) = &self.socket {
+            act(socket);
+        }
+    }
+
+    pub(super) fn tell(&self, request: Request) {
+        self.with_socket(|socket| socket.tell(request));
+    }
+
+    /// Starts a request; its outcome comes back as an input.
+    pub(super) fn spawn(&self, work: impl Future<Output = Outcome> + Send + 'static) {
+        let outcomes = self.outcomes.clone();
+        tokio::spawn(async move {
+            let _ = outcomes.send(work.await);
+        });
+    }
+
+    pub(super) fn notify(&mut self, notice: Notice) {
+        if self.notices.iter().any(|shown| shown.notice == notice) {
+            return;
+        }
+        self.notices.push(NoticeView { id: self.next_notice, notice });
+        self.next_notice += 1;
+        if self.notices.len() > MOST_NOTICES {
+            self.notices.remove(0);
+        }
+    }
+
+    /// Says that the server refused, or that it can't be reached.
+    pub(super) fn notify_refusal(&mut self, error: &SocketError) {
+        let failure = match error {
+            SocketError::Refused(problem) => refusal(problem),
+            SocketError::Offline => Failure::ServerUnreachable,
+            SocketError::Unreadable => Failure::UnsupportedVersion,
+        };
+        self.notify(Notice::Failed { failure });
+    }
+
+    fn publish(&mut self) {
+        let mut snapshot = self.view();
+        snapshot.revision = self.revision;
+        if *self.outlets.snapshots.borrow().as_ref() == snapshot && self.revision > 0 {
+            return;
+        }
+        self.revision += 1;
+        snapshot.revision = self.revision;
+        self.outlets.snapshots.send_replace(Arc::new(snapshot));
+    }
+}
+
+fn refusal(problem: &Problem) -> Failure {
+    crate::api::failure_of(problem.code)
+}

@@ -1,0 +1,113 @@
+//! The state as the window shows it.
+
+use bedside_protocol::{CallPhase, UserId, call::CallRecord};
+use bedside_ui_contract::{
+    CallView, Snapshot,
+    call::{Direction, Protection},
+    snapshot::{AccountView, ClinicView, HistoryItem, PersonView},
+};
+
+use super::{
+    actor::{Account, Actor, Person},
+    calling::LiveCall,
+};
+
+impl Actor {
+    pub(super) fn view(&self) -> Snapshot {
+        let remembered = self.profile.get();
+        Snapshot {
+            revision: 0,
+            clinic: ClinicView {
+                server_url: remembered.server_url.clone(),
+                name: remembered.clinic_name.clone(),
+            },
+            account: self.account_view(),
+            connection: self.connection.clone(),
+            people: self.people.iter().map(person_view).collect(),
+            people_loaded: self.people_loaded,
+            call: self.call.as_ref().map(call_view),
+            devices: self.studio.view(),
+            history: self.history.clone(),
+            notices: self.notices.clone(),
+            settings: remembered.settings.clone(),
+        }
+    }
+
+    fn account_view(&self) -> AccountView {
+        match &self.account {
+            Account::Restoring => AccountView::Restoring,
+            Account::SignedOut { failure } => {
+                AccountView::SignedOut { failure: *failure, login: self.profile.get().login.reveal().clone() }
+            }
+            Account::SigningIn => AccountView::SigningIn,
+            Account::SignedIn { user, status } => AccountView::SignedIn {
+                user_id: user.id.to_string(),
+                name: user.name.reveal().clone(),
+                role: user.role,
+                status: *status,
+                remembered: self.secrets.is_lasting(),
+            },
+        }
+    }
+}
+
+fn person_view(person: &Person) -> PersonView {
+    PersonView {
+        user_id: person.user.id.to_string(),
+        name: person.user.name.reveal().clone(),
+        role: person.user.role,
+        specialty: person.user.specialty.clone(),
+        status: person.presence.status,
+        last_seen: person.presence.last_seen,
+        device_type: person.presence.device_type,
+    }
+}
+
+fn call_view(call: &LiveCall) -> CallView {
+    let record = call.record();
+    let phase = call.phase();
+    let protected = record.is_some_and(|record| record.connected_at.is_some());
+    CallView {
+        call_id: call.id().map(|id| id.to_string()).unwrap_or_default(),
+        direction: call.direction,
+        peer_id: call.peer_id.to_string(),
+        peer_name: call.peer_name.reveal().clone(),
+        call_type: record.map_or(call.wanted, |record| record.call_type),
+        phase,
+        end_reason: record.and_then(|record| record.end_reason),
+        accepted_at: record.and_then(|record| record.accepted_at),
+        connected_at: record.and_then(|record| record.connected_at),
+        duration_s: record.map_or(0, |record| record.duration_s),
+        muted: call.muted,
+        camera_on: call.camera_on,
+        peer_muted: call.peer_muted,
+        peer_camera_on: call.peer_camera_on,
+        reconnect_until: call.reconnect_until.filter(|_| phase == CallPhase::Reconnecting),
+        expires_at: call.expires_at,
+        quality: call.quality,
+        video_paused: call.video_paused,
+        protection: if protected { Protection::Transport } else { Protection::Pending },
+    }
+}
+
+/// A past call as `me` remembers it; `None` where `me` had no part in it.
+pub(super) fn history_item(record: &CallRecord, me: UserId) -> Option<HistoryItem> {
+    let (direction, peer) = if record.caller.user_id == me {
+        (Direction::Outgoing, &record.callee)
+    } else if record.callee.user_id == me {
+        (Direction::Incoming, &record.caller)
+    } else {
+        return None;
+    };
+    Some(HistoryItem {
+        call_id: record.call_id.to_string(),
+        peer_id: peer.user_id.to_string(),
+        peer_name: peer.name.reveal().clone(),
+        direction,
+        call_type: record.call_type,
+        phase: record.phase,
+        end_reason: record.end_reason,
+        started_at: record.initiated_at,
+        duration_s: u32::try_from(record.duration_s).unwrap_or(u32::MAX),
+    })
+}

@@ -1,0 +1,63 @@
+//! Notices when the machine's addresses change: a cable pulled, another Wi-Fi, a lid opened.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use if_watch::{IfEvent, tokio::IfWatcher};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// Several changes within this time are one: an interface that comes up gets its addresses one by one.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// Watches the addresses of this machine.
+pub struct Watcher {
+    changes: watch::Receiver<u64>,
+    task: JoinHandle<()>,
+}
+
+impl Watcher {
+    /// Starts watching. Where the system does not tell, nothing is ever reported.
+    #[must_use]
+    pub fn start() -> Self {
+        let (count, changes) = watch::channel(0);
+        let task = tokio::spawn(async move {
+            let mut watcher = match IfWatcher::new() {
+                Ok(watcher) => watcher,
+                Err(error) => {
+                    tracing::warn!(%error, "changes of the network can't be watched");
+                    return;
+                }
+            };
+            // The addresses that are there at the start are reported first.
+            let started = tokio::time::Instant::now();
+            while let Some(event) = watcher.next().await {
+                let Ok(event) = event else { continue };
+                if started.elapsed() < SETTLE || is_loopback(&event) {
+                    continue;
+                }
+                tokio::time::sleep(SETTLE).await;
+                count.send_modify(|count| *count += 1);
+            }
+        });
+        Self { changes, task }
+    }
+
+    /// Returns after the next change; never, where the system does not tell.
+    pub async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn is_loopback(event: &IfEvent) -> bool {
+    match event {
+        IfEvent::Up(net) | IfEvent::Down(net) => net.addr().is_loopback(),
+    }
+}

@@ -1,0 +1,494 @@
+//! The peer connection: ICE, DTLS, SRTP and SCTP by the crate `webrtc`, and nothing of that crate beyond this module.
+//!
+//! A [`Peer`] carries one audio and one video stream each way, already packetised, and one data channel. What it does
+//! not do: encode, pace, decide a bit rate, assemble frames. It numbers packets, keeps them for repetition, answers
+//! requests for repetition, and reports everything that arrives as a [`PeerEvent`]. Nothing passes in either direction
+//! before the other side's certificate has been compared with its session description.
+//!
+//! The answering side sends nothing before it knows the offer, so both sides always offer both media; a voice call is
+//! a connection on which no video packet happens to be sent.
+
+mod connect;
+mod error;
+mod event;
+mod guard;
+mod link;
+mod sdp;
+mod stats;
+mod tap;
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Instant, SystemTime};
+
+use bedside_protocol::rest::IceServer;
+use bytes::{Bytes, BytesMut};
+use rtc::data_channel::RTCDataChannelInit;
+use rtc::peer_connection::configuration::RTCOfferOptions;
+use rtc::peer_connection::transport::RTCIceCandidateInit;
+use rtc::rtcp;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
+    TransportLayerNack, nack_pairs_from_sequence_numbers,
+};
+use rtc::rtp;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use webrtc::data_channel::{DataChannel, DataChannelEvent};
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::peer_connection::{PeerConnection, PeerConnectionEventHandler, RTCSessionDescription};
+use webrtc::runtime::Runtime;
+
+pub use self::error::PeerError;
+pub use self::event::{
+    CandidateInit, FailureReason, MediaKind, OutgoingRtp, PacketFate, PeerEvent, PeerState, TransportFeedback,
+};
+pub use self::sdp::Fingerprint;
+pub use self::stats::{CandidateKind, TransportStats};
+
+use self::guard::{Guard, WeakGuard};
+use self::link::Link;
+use self::tap::{SharedLink, lock};
+
+/// Largest RTP payload, bytes: with RTP, its extension, RTX, SRTP, UDP, TURN and IPv6 headers still below 1,280.
+pub const MAX_PAYLOAD: usize = 1_150;
+/// Largest message on the data channel, bytes.
+pub const MAX_MESSAGE: usize = 64 * 1024;
+/// Packets between the engine and the network driver; at 2 Mbit/s this is more than a second.
+const SEND_QUEUE: usize = 512;
+/// Name and stream of the data channel, the same on both sides without asking.
+const CHANNEL_LABEL: &str = "bedside";
+const CHANNEL_ID: u16 = 0;
+/// How often a channel that is open looks whether the link is, too.
+const LINK_CHECK: std::time::Duration = std::time::Duration::from_millis(5);
+
+/// How to reach the network.
+#[derive(Clone)]
+pub struct NetworkOptions {
+    /// Addresses to bind, `ip:port`; port 0 takes any. `0.0.0.0` means every interface except loopback.
+    pub bind: Vec<String>,
+    /// Use relayed candidates alone.
+    pub relay_only: bool,
+    /// Resolve browsers' `*.local` candidates by multicast.
+    pub mdns: bool,
+    /// Where sockets, timers and the clock come from; the operating system when absent.
+    pub runtime: Option<Arc<dyn Runtime>>,
+}
+
+impl Default for NetworkOptions {
+    fn default() -> Self {
+        Self { bind: vec!["0.0.0.0:0".to_owned()], relay_only: false, mdns: true, runtime: None }
+    }
+}
+
+impl NetworkOptions {
+    /// For both sides on one machine.
+    #[must_use]
+    pub fn loopback() -> Self {
+        Self { bind: vec!["127.0.0.1:0".to_owned()], mdns: false, ..Self::default() }
+    }
+}
+
+impl fmt::Debug for NetworkOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetworkOptions")
+            .field("sockets", &self.bind.len())
+            .field("relay_only", &self.relay_only)
+            .field("mdns", &self.mdns)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a [`Peer`] needs to know.
+#[derive(Clone, Debug, Default)]
+pub struct PeerConfig {
+    /// STUN and TURN servers; those not reachable over UDP are left out.
+    pub ice_servers: Vec<IceServer>,
+    /// Whether this side makes the first offer.
+    pub offerer: bool,
+    /// How to reach the network.
+    pub network: NetworkOptions,
+}
+
+/// A handle on a connection to one other device; clones share it. The connection ends with [`Peer::close`] or with the
+/// last handle.
+#[derive(Clone)]
+pub struct Peer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    connection: Arc<dyn PeerConnection>,
+    channel: Arc<dyn DataChannel>,
+    link: SharedLink,
+    guard: Arc<Guard>,
+    outgoing: mpsc::Sender<Departure>,
+    runtime: Arc<dyn Runtime>,
+    /// Candidates that came before the description they belong to.
+    early: tokio::sync::Mutex<Option<Vec<CandidateInit>>>,
+    stop: CancellationToken,
+}
+
+enum Departure {
+    Rtp(MediaKind, rtp::Packet),
+    Rtcp(Box<dyn rtcp::Packet>),
+}
+
+impl Peer {
+    /// Binds sockets and prepares a connection; nothing is sent before a description is made or accepted.
+    ///
+    /// Media that finds `events` full is dropped and counted; everything else waits for room.
+    ///
+    /// # Errors
+    /// [`PeerError::NoNetwork`] or [`PeerError::Setup`].
+    pub async fn new(config: PeerConfig, events: mpsc::Sender<PeerEvent>) -> Result<Self, PeerError> {
+        let runtime = connect::runtime(&config.network);
+        let link = Arc::new(Mutex::new(Link::new(events.clone(), runtime.now(), SystemTime::now())));
+        let stop = CancellationToken::new();
+        let guard = Guard::new(Arc::clone(&link), Arc::clone(&runtime), events.clone(), stop.clone());
+        let handler: Arc<dyn PeerConnectionEventHandler> = Arc::new(WeakGuard(Arc::downgrade(&guard)));
+        let connection = connect::build(&config, &link, &handler).await?;
+        let tracks = connect::add_tracks(&connection, &link).await?;
+        let options = RTCDataChannelInit { negotiated: Some(CHANNEL_ID), ..RTCDataChannelInit::default() };
+        let channel = connection
+            .create_data_channel(CHANNEL_LABEL, Some(options))
+            .await
+            .map_err(|error| PeerError::Setup(error.to_string()))?;
+        guard.watch(&connection);
+        let (outgoing, departures) = mpsc::channel(SEND_QUEUE);
+        tokio::spawn(send_departures(tracks, departures, stop.clone()));
+        tokio::spawn(read_channel(
+            Arc::clone(&channel),
+            Arc::clone(&guard),
+            Arc::clone(&link),
+            events,
+            stop.clone(),
+        ));
+        let inner = Inner {
+            connection,
+            channel,
+            link,
+            guard,
+            outgoing,
+            runtime,
+            early: tokio::sync::Mutex::new(Some(Vec::new())),
+            stop,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Makes an offer; with `ice_restart` one that finds a new path, after an address change or a failure.
+    ///
+    /// # Errors
+    /// [`PeerError::WrongState`] while another offer is unanswered, [`PeerError::Closed`].
+    pub async fn create_offer(&self, ice_restart: bool) -> Result<String, PeerError> {
+        let options = RTCOfferOptions { ice_restart };
+        let offer =
+            self.inner.connection.create_offer(Some(options)).await.map_err(|error| self.refused(&error))?;
+        self.set_local(offer).await
+    }
+
+    /// Takes the other side's offer and answers it.
+    ///
+    /// # Errors
+    /// [`PeerError::BadDescription`], [`PeerError::WrongState`], [`PeerError::Closed`].
+    pub async fn accept_offer(&self, sdp: &str) -> Result<String, PeerError> {
+        sdp::check(sdp)?;
+        let offer = RTCSessionDescription::offer(sdp.to_owned()).map_err(|_| unreadable())?;
+        self.set_remote(offer, sdp).await?;
+        let answer = self.inner.connection.create_answer(None).await.map_err(|error| self.refused(&error))?;
+        self.set_local(answer).await
+    }
+
+    /// Takes the other side's answer to our offer.
+    ///
+    /// # Errors
+    /// As [`Peer::accept_offer`].
+    pub async fn accept_answer(&self, sdp: &str) -> Result<(), PeerError> {
+        sdp::check(sdp)?;
+        let answer = RTCSessionDescription::answer(sdp.to_owned()).map_err(|_| unreadable())?;
+        self.set_remote(answer, sdp).await
+    }
+
+    /// Takes a candidate of the other side's, before or after its description.
+    ///
+    /// # Errors
+    /// [`PeerError::BadCandidate`], which is no reason to end the call.
+    pub async fn add_candidate(&self, candidate: CandidateInit) -> Result<(), PeerError> {
+        const MOST_EARLY: usize = 64;
+        {
+            let mut early = self.inner.early.lock().await;
+            if let Some(early) = early.as_mut() {
+                if early.len() >= MOST_EARLY {
+                    return Err(PeerError::BadCandidate);
+                }
+                early.push(candidate);
+                return Ok(());
+            }
+        }
+        self.apply_candidate(candidate).await
+    }
+
+    /// Numbers and sends a media packet; never waits. Gives the number by which the other side may ask for it again.
+    ///
+    /// # Errors
+    /// [`PeerError::NotConnected`], [`PeerError::Congested`], [`PeerError::TooLarge`].
+    pub fn send_rtp(&self, kind: MediaKind, packet: OutgoingRtp) -> Result<u16, PeerError> {
+        if packet.payload.len() > MAX_PAYLOAD {
+            return Err(PeerError::TooLarge { size: packet.payload.len(), limit: MAX_PAYLOAD });
+        }
+        let permit = self.inner.outgoing.try_reserve().map_err(|error| match error {
+            mpsc::error::TrySendError::Full(()) => PeerError::Congested,
+            mpsc::error::TrySendError::Closed(()) => PeerError::Closed,
+        })?;
+        // Numbered and queued under one lock, so that packets leave in the order of their numbers.
+        let mut link = lock(&self.inner.link);
+        if !link.is_open() {
+            return Err(PeerError::NotConnected);
+        }
+        let packet = link
+            .number(kind, packet.timestamp, packet.marker, packet.payload)
+            .ok_or(PeerError::NotConnected)?;
+        let seq = packet.header.sequence_number;
+        permit.send(Departure::Rtp(kind, packet));
+        Ok(seq)
+    }
+
+    /// Says at which instant the media of an RTP time stamp was captured, for the other side's lip sync. Without it
+    /// the instant of sending stands in.
+    pub fn map_clock(&self, kind: MediaKind, timestamp: u32, captured_at: Instant) {
+        lock(&self.inner.link).map_clock(kind, timestamp, captured_at);
+    }
+
+    /// Asks the other side to repeat video packets.
+    ///
+    /// # Errors
+    /// [`PeerError::NotConnected`] before a video packet has come, [`PeerError::Congested`].
+    pub fn send_nack(&self, seqs: &[u16]) -> Result<(), PeerError> {
+        let (sender_ssrc, media_ssrc) = self.feedback_ssrcs()?;
+        let nacks = nack_pairs_from_sequence_numbers(seqs);
+        self.send_rtcp(Box::new(TransportLayerNack { sender_ssrc, media_ssrc, nacks }))
+    }
+
+    /// Asks the other side for a key frame.
+    ///
+    /// # Errors
+    /// As [`Peer::send_nack`].
+    pub fn send_pli(&self) -> Result<(), PeerError> {
+        let (sender_ssrc, media_ssrc) = self.feedback_ssrcs()?;
+        self.send_rtcp(Box::new(PictureLossIndication { sender_ssrc, media_ssrc }))
+    }
+
+    /// Sends a message on the data channel, reliably and in order; waits while too much is outstanding.
+    ///
+    /// # Errors
+    /// [`PeerError::TooLarge`], [`PeerError::NotConnected`].
+    pub async fn send_message(&self, message: Bytes) -> Result<(), PeerError> {
+        if message.len() > MAX_MESSAGE {
+            return Err(PeerError::TooLarge { size: message.len(), limit: MAX_MESSAGE });
+        }
+        if !lock(&self.inner.link).is_open() {
+            return Err(PeerError::NotConnected);
+        }
+        self.inner.channel.send(BytesMut::from(message)).await.map_err(|_| PeerError::NotConnected)
+    }
+
+    /// The certificate the other side really showed; `None` before the handshake is over.
+    #[must_use]
+    pub fn remote_fingerprint(&self) -> Option<Fingerprint> {
+        self.inner.guard.fingerprint()
+    }
+
+    /// Why the state is [`PeerState::Failed`].
+    #[must_use]
+    pub fn failure(&self) -> Option<FailureReason> {
+        self.inner.guard.failure()
+    }
+
+    /// What the transport counts and measures.
+    pub async fn stats(&self) -> TransportStats {
+        let now = self.inner.runtime.now();
+        let (counters, rtt) = {
+            let link = lock(&self.inner.link);
+            (link.counters, link.rtt)
+        };
+        let report = self.inner.connection.get_stats(now, webrtc::peer_connection::StatsSelector::None).await;
+        let pair = match guard::dtls_transport(&self.inner.connection).await {
+            Some(transport) => transport.ice_transport().get_selected_candidate_pair().await.ok().flatten(),
+            None => None,
+        };
+        stats::collect(&report, pair.as_ref(), counters, rtt, self.inner.guard.times())
+    }
+
+    /// Ends the connection: tells the other side, closes sockets, ends every task and the stream of events.
+    pub async fn close(&self) {
+        let closed = self.inner.connection.close().await;
+        if let Err(error) = closed {
+            tracing::debug!(%error, "the connection did not close cleanly");
+        }
+        self.inner.guard.closed();
+        self.inner.stop();
+    }
+
+    fn feedback_ssrcs(&self) -> Result<(u32, u32), PeerError> {
+        let link = lock(&self.inner.link);
+        let media_ssrc = link.incoming_ssrc(MediaKind::Video).filter(|_| link.is_open());
+        Ok((link.outgoing(MediaKind::Video).ssrc, media_ssrc.ok_or(PeerError::NotConnected)?))
+    }
+
+    fn send_rtcp(&self, packet: Box<dyn rtcp::Packet>) -> Result<(), PeerError> {
+        self.inner.outgoing.try_send(Departure::Rtcp(packet)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => PeerError::Congested,
+            mpsc::error::TrySendError::Closed(_) => PeerError::Closed,
+        })
+    }
+
+    async fn set_local(&self, description: RTCSessionDescription) -> Result<String, PeerError> {
+        let sdp = description.sdp.clone();
+        self.inner.guard.local_description(&sdp);
+        self.inner
+            .connection
+            .set_local_description(description)
+            .await
+            .map_err(|error| self.refused(&error))?;
+        Ok(sdp)
+    }
+
+    async fn set_remote(&self, description: RTCSessionDescription, sdp: &str) -> Result<(), PeerError> {
+        self.inner
+            .connection
+            .set_remote_description(description)
+            .await
+            .map_err(|error| self.refused(&error))?;
+        self.inner.guard.remote_description(sdp);
+        let early = self.inner.early.lock().await.take();
+        for candidate in early.into_iter().flatten() {
+            // A bad one among them is no reason to refuse the description.
+            if self.apply_candidate(candidate).await.is_err() {
+                tracing::debug!("left out a candidate that is not valid");
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply_candidate(&self, candidate: CandidateInit) -> Result<(), PeerError> {
+        const LONGEST: usize = 1_024;
+        if candidate.candidate.len() > LONGEST {
+            return Err(PeerError::BadCandidate);
+        }
+        let init = RTCIceCandidateInit {
+            candidate: candidate.candidate,
+            sdp_mid: candidate.sdp_mid,
+            sdp_mline_index: candidate.sdp_mline_index,
+            ..RTCIceCandidateInit::default()
+        };
+        self.inner.connection.add_ice_candidate(init).await.map_err(|_| PeerError::BadCandidate)
+    }
+
+    fn refused(&self, error: &webrtc::error::Error) -> PeerError {
+        if self.inner.guard.is_closed() {
+            return PeerError::Closed;
+        }
+        // The text may quote the description: it goes to nobody.
+        match error {
+            webrtc::error::Error::ErrSignalingStateProposedTransitionInvalid(_)
+            | webrtc::error::Error::ErrSignalingStateCannotRollback
+            | webrtc::error::Error::ErrIncorrectSignalingState
+            | webrtc::error::Error::ErrNoRemoteDescription => PeerError::WrongState,
+            _ => unreadable(),
+        }
+    }
+}
+
+/// What cannot be read is not quoted: it goes to nobody.
+const fn unreadable() -> PeerError {
+    PeerError::BadDescription("it cannot be understood")
+}
+
+impl Inner {
+    fn stop(&self) {
+        self.stop.cancel();
+        lock(&self.link).hang_up();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+        if self.guard.is_closed() {
+            return;
+        }
+        // The stack's driver would run on without an owner.
+        if let Ok(handle) = tokio::runtime::Handle::try_current() {
+            let connection = Arc::clone(&self.connection);
+            handle.spawn(async move {
+                if let Err(error) = connection.close().await {
+                    tracing::debug!(%error, "the abandoned connection did not close cleanly");
+                }
+            });
+        }
+    }
+}
+
+/// Hands packets to the stack's driver in order, waiting for it when it is behind.
+async fn send_departures(
+    [audio, video]: [Arc<dyn TrackLocal>; 2],
+    mut departures: mpsc::Receiver<Departure>,
+    stop: CancellationToken,
+) {
+    loop {
+        let departure = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            departure = departures.recv() => departure,
+        };
+        let result = match departure {
+            Some(Departure::Rtp(MediaKind::Audio, packet)) => audio.write_rtp(packet).await,
+            Some(Departure::Rtp(MediaKind::Video, packet)) => video.write_rtp(packet).await,
+            Some(Departure::Rtcp(packet)) => video.write_rtcp(vec![packet]).await,
+            None => return,
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, "a packet could not be sent");
+        }
+    }
+}
+
+/// Turns what happens on the data channel into events. Messages wait for the engine, and through SCTP's window the
+/// other side waits too.
+async fn read_channel(
+    channel: Arc<dyn DataChannel>,
+    guard: Arc<Guard>,
+    link: SharedLink,
+    events: mpsc::Sender<PeerEvent>,
+    stop: CancellationToken,
+) {
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            event = channel.poll() => event,
+        };
+        let event = match event {
+            Some(DataChannelEvent::OnOpen) => PeerEvent::ChannelOpen,
+            Some(DataChannelEvent::OnMessage(message)) => PeerEvent::Message(message.data.freeze()),
+            Some(DataChannelEvent::OnClose) => {
+                guard.channel_closed().await;
+                continue;
+            }
+            Some(_) => continue,
+            None => return,
+        };
+        // Opens once the certificate is checked, which may be after the channel did; never when it was wrong.
+        while !lock(&link).is_open() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LINK_CHECK) => {}
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            sent = events.send(event) => if sent.is_err() { return },
+        }
+    }
+}

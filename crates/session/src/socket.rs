@@ -1,0 +1,114 @@
+//! The socket to the server: connects, resumes, asks, listens, and comes back by itself.
+//!
+//! One task owns the connection. It reconnects with the policy of [`bedside_call::reconnect`], resumes its session
+//! so that no event is lost or seen twice, and holds what was asked meanwhile. It knows nothing of calls.
+
+mod line;
+
+use std::{sync::Arc, time::Duration};
+
+use bedside_protocol::{
+    Problem,
+    socket::{Event, Request, Welcome},
+};
+use bedside_ui_contract::snapshot::ConnectionView;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use crate::api::Api;
+
+/// An answer that takes longer than this is an error: the person should not stare at a button, s.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How many requests may wait for the line; more are refused.
+const WAITING_REQUESTS: usize = 256;
+
+/// Why a request got no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// The server refused.
+    #[error("the server refused: {}", .0.title)]
+    Refused(Box<Problem>),
+    /// There is no line to the server.
+    #[error("the server can't be reached now")]
+    Offline,
+    /// The answer has another shape than agreed.
+    #[error("the server's answer could not be read: the app may be too old")]
+    Unreadable,
+}
+
+/// What the socket tells the engine.
+#[derive(Debug)]
+pub enum SocketEvent {
+    /// The line is up. Where `welcome.resumed` is false, everything must be fetched anew.
+    Up(Box<Welcome>),
+    /// Something happened on the server.
+    Event(Box<Event>),
+    /// The line's state changed.
+    State(ConnectionView),
+    /// The sign-in is over.
+    SignedOut,
+}
+
+/// A request and where its answer goes.
+pub(crate) struct Ask {
+    request: Request,
+    answer: Option<oneshot::Sender<Result<Value, SocketError>>>,
+}
+
+/// A handle to the socket's task. The task ends when the last handle is dropped.
+#[derive(Clone)]
+pub struct Socket {
+    asks: mpsc::Sender<Ask>,
+    wake: Arc<Notify>,
+    _task: Arc<AbortOnDrop>,
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Socket {
+    /// Starts the task. `seed` drives the jitter of reconnection.
+    #[must_use]
+    pub fn start(api: Api, events: mpsc::Sender<SocketEvent>, seed: u64) -> Self {
+        let (asks, waiting) = mpsc::channel(WAITING_REQUESTS);
+        let wake = Arc::new(Notify::new());
+        let task = tokio::spawn(line::run(api, waiting, wake.clone(), events, seed));
+        Self { asks, wake, _task: Arc::new(AbortOnDrop(task)) }
+    }
+
+    /// Asks and waits for the answer.
+    ///
+    /// # Errors
+    /// See [`SocketError`].
+    pub async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, SocketError> {
+        let (answer, answered) = oneshot::channel();
+        self.asks.try_send(Ask { request, answer: Some(answer) }).map_err(|_| SocketError::Offline)?;
+        let value = tokio::time::timeout(ANSWER_TIMEOUT, answered)
+            .await
+            .map_err(|_| SocketError::Offline)?
+            .map_err(|_| SocketError::Offline)??;
+        serde_json::from_value(value).map_err(|_| SocketError::Unreadable)
+    }
+
+    /// Asks without waiting; used for what the server answers with an event anyway.
+    pub fn tell(&self, request: Request) {
+        if self.asks.try_send(Ask { request, answer: None }).is_err() {
+            tracing::warn!("too many requests wait for the server; one was dropped");
+        }
+    }
+
+    /// Connects now instead of at the next planned attempt: the person asked, or the network changed.
+    pub fn connect_now(&self) {
+        self.wake.notify_one();
+    }
+}

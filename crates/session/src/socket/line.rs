@@ -1,0 +1,315 @@
+//! The task behind [`super::Socket`]: one connection at a time, for as long as somebody is signed in.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use bedside_call::reconnect::{NextTry, Reconnect};
+use bedside_protocol::{
+    ErrorCode, PROTOCOL_VERSIONS, Problem,
+    socket::{ClientFrame, Event, Hello, Outcome, Reply, Request, Resume, ServerFrame, Welcome},
+};
+use bedside_ui_contract::snapshot::ConnectionView;
+use futures_util::{SinkExt, StreamExt};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, mpsc},
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{self, Message, client::IntoClientRequest, http::header::AUTHORIZATION},
+};
+
+use super::{Ask, SocketError, SocketEvent};
+use crate::api::Api;
+
+/// Without a frame from the server for this long the line is dead (SPEC section 6).
+const DEAD_AFTER: Duration = Duration::from_secs(60);
+
+/// Connecting and `hello` take no longer than this, or it is tried again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// What is kept from one connection to the next.
+struct Line {
+    api: Api,
+    events: mpsc::Sender<SocketEvent>,
+    resume: Option<Resume>,
+    next_id: u64,
+    /// Asked and not answered, by id. Those that may be repeated are sent again on the next connection.
+    unanswered: BTreeMap<u64, Ask>,
+    /// Not sent yet.
+    unsent: VecDeque<Ask>,
+}
+
+/// Why a connection ended.
+enum Lost {
+    /// Try again after the pause that the policy gives.
+    Retry,
+    /// The server goes away for a moment and says for how long.
+    RetryAfter(Duration),
+    /// The sign-in is over.
+    SignedOut,
+    /// Nobody listens any more.
+    Closed,
+}
+
+pub(super) async fn run(
+    api: Api,
+    mut asks: mpsc::Receiver<Ask>,
+    wake: Arc<Notify>,
+    events: mpsc::Sender<SocketEvent>,
+    seed: u64,
+) {
+    let mut line =
+        Line { api, events, resume: None, next_id: 1, unanswered: BTreeMap::new(), unsent: VecDeque::new() };
+    let mut policy = Reconnect::new(seed);
+    loop {
+        line.state(ConnectionView::Connecting).await;
+        let lost = match line.connect().await {
+            Ok((stream, welcome)) => {
+                policy.succeeded();
+                line.serve(stream, welcome, &mut asks).await
+            }
+            Err(lost) => lost,
+        };
+        line.drop_unrepeatable();
+        let next = match lost {
+            Lost::Retry => policy.failed(),
+            Lost::RetryAfter(pause) => NextTry::After(pause),
+            Lost::SignedOut => {
+                let _ = line.events.send(SocketEvent::SignedOut).await;
+                return;
+            }
+            Lost::Closed => return,
+        };
+        let pause = match next {
+            NextTry::After(pause) => {
+                let retry_at = crate::clock::now().plus_millis(u64::try_from(pause.as_millis()).unwrap_or(0));
+                line.state(ConnectionView::Waiting { retry_at, attempt: policy.attempts() }).await;
+                Some(pause)
+            }
+            NextTry::GaveUp => {
+                line.state(ConnectionView::GaveUp).await;
+                None
+            }
+        };
+        if !line.wait(pause, &mut asks, &wake).await {
+            return;
+        }
+        if pause.is_none() {
+            policy.network_changed();
+        }
+    }
+}
+
+impl Line {
+    async fn state(&self, state: ConnectionView) {
+        let _ = self.events.send(SocketEvent::State(state)).await;
+    }
+
+    /// Waits for the next attempt; `None` until somebody asks for it. False when nobody holds the socket.
+    async fn wait(&mut self, pause: Option<Duration>, asks: &mut mpsc::Receiver<Ask>, wake: &Notify) -> bool {
+        let until = Instant::now() + pause.unwrap_or(Duration::from_secs(60 * 60 * 24 * 365));
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return true,
+                () = wake.notified() => return true,
+                ask = asks.recv() => match ask {
+                    Some(ask) if is_repeatable(&ask.request) => self.unsent.push_back(ask),
+                    Some(ask) => refuse(ask, SocketError::Offline),
+                    None => return false,
+                },
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(Stream, Welcome), Lost> {
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.open()).await {
+            Ok(opened) => opened,
+            Err(_) => Err(Lost::Retry),
+        }
+    }
+
+    async fn open(&mut self) -> Result<(Stream, Welcome), Lost> {
+        let token = self
+            .api
+            .access_token()
+            .await
+            .map_err(|error| if error.ends_sign_in() { Lost::SignedOut } else { Lost::Retry })?;
+        let mut request = self.api.socket_url().into_client_request().map_err(|_| Lost::Retry)?;
+        let bearer = format!("Bearer {}", token.expose()).parse().map_err(|_| Lost::SignedOut)?;
+        request.headers_mut().insert(AUTHORIZATION, bearer);
+        let connected = tokio_tungstenite::connect_async_with_config(request, None, true).await;
+        let (mut stream, _) = match connected {
+            Ok(connected) => connected,
+            Err(tungstenite::Error::Http(response)) if response.status().as_u16() == 401 => {
+                // The token was revoked or the server's clock differs: the refresh decides which.
+                self.api.expire_access_token().await;
+                return Err(Lost::Retry);
+            }
+            Err(_) => return Err(Lost::Retry),
+        };
+        let hello = Request::Hello(Hello { versions: PROTOCOL_VERSIONS.to_vec(), resume: self.resume });
+        let id = self.take_id();
+        stream.send(frame(id, hello)).await.map_err(|_| Lost::Retry)?;
+        while let Some(Ok(message)) = stream.next().await {
+            let Some(ServerFrame::Reply(Reply { re, outcome })) = read(&message) else { continue };
+            if re != Some(id) {
+                continue;
+            }
+            let Outcome::Ok(value) = outcome else { return Err(Lost::Retry) };
+            let welcome: Welcome = serde_json::from_value(value).map_err(|_| Lost::Retry)?;
+            return Ok((stream, welcome));
+        }
+        Err(Lost::Retry)
+    }
+
+    async fn serve(&mut self, stream: Stream, welcome: Welcome, asks: &mut mpsc::Receiver<Ask>) -> Lost {
+        let (mut sink, mut incoming) = stream.split();
+        let mut last_seq = match self.resume {
+            Some(resume) if welcome.resumed => resume.last_seq,
+            _ => 0,
+        };
+        let session = welcome.session;
+        self.resume = Some(Resume { session, last_seq });
+        let mut heartbeat =
+            tokio::time::interval(Duration::from_millis(welcome.heartbeat_ms.clamp(1_000, 60_000)));
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        heartbeat.reset();
+        if self.events.send(SocketEvent::Up(Box::new(welcome))).await.is_err() {
+            return Lost::Closed;
+        }
+        self.state(ConnectionView::Online).await;
+        let again: Vec<Ask> = std::mem::take(&mut self.unanswered).into_values().collect();
+        for ask in again.into_iter().rev() {
+            self.unsent.push_front(ask);
+        }
+        let mut heard = Instant::now();
+        loop {
+            while let Some(ask) = self.unsent.pop_front() {
+                if sink.send(self.register(ask)).await.is_err() {
+                    return Lost::Retry;
+                }
+            }
+            tokio::select! {
+                message = incoming.next() => {
+                    let Some(Ok(message)) = message else { return Lost::Retry };
+                    heard = Instant::now();
+                    match read(&message) {
+                        Some(ServerFrame::Reply(reply)) => self.answered(reply),
+                        Some(ServerFrame::Event(event)) if event.seq > last_seq => {
+                            last_seq = event.seq;
+                            self.resume = Some(Resume { session, last_seq });
+                            if let Event::GoingAway { retry_after_ms } = event.event {
+                                return Lost::RetryAfter(Duration::from_millis(retry_after_ms.min(30_000)));
+                            }
+                            if self.events.send(SocketEvent::Event(Box::new(event.event))).await.is_err() {
+                                return Lost::Closed;
+                            }
+                        }
+                        Some(ServerFrame::Event(_)) | None => {}
+                    }
+                }
+                ask = asks.recv() => match ask {
+                    Some(ask) => self.unsent.push_back(ask),
+                    None => {
+                        let _ = sink.close().await;
+                        return Lost::Closed;
+                    }
+                },
+                _ = heartbeat.tick() => {
+                    self.unsent.push_back(Ask { request: Request::Ping { last_seq }, answer: None });
+                }
+                () = tokio::time::sleep_until(heard + DEAD_AFTER) => return Lost::Retry,
+            }
+        }
+    }
+
+    fn take_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    fn register(&mut self, ask: Ask) -> Message {
+        let id = self.take_id();
+        let message = frame(id, ask.request.clone());
+        self.unanswered.insert(id, ask);
+        message
+    }
+
+    fn answered(&mut self, reply: Reply) {
+        let Some(ask) = reply.re.and_then(|id| self.unanswered.remove(&id)) else { return };
+        let outcome = match reply.outcome {
+            Outcome::Ok(value) => Ok(value),
+            Outcome::Error(problem) => {
+                tracing::debug!(code = problem.code.as_str(), "the server refused a request");
+                Err(SocketError::Refused(problem))
+            }
+        };
+        if let Some(answer) = ask.answer {
+            let _ = answer.send(outcome);
+        }
+    }
+
+    /// A lost connection leaves unanswered requests in doubt: what may be repeated waits, the rest fails.
+    fn drop_unrepeatable(&mut self) {
+        let (repeat, refuse_now): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unanswered)
+            .into_iter()
+            .partition(|(_, ask)| is_repeatable(&ask.request));
+        self.unanswered = repeat.into_iter().collect();
+        for (_, ask) in refuse_now {
+            refuse(ask, SocketError::Offline);
+        }
+    }
+}
+
+/// Whether doing it twice is the same as doing it once.
+fn is_repeatable(request: &Request) -> bool {
+    match request {
+        Request::AcceptCall { .. }
+        | Request::DeclineCall { .. }
+        | Request::HangupCall { .. }
+        | Request::CallMedia { .. }
+        | Request::SwitchType { .. }
+        | Request::Offer(_)
+        | Request::Answer(_)
+        | Request::Ice(_)
+        | Request::UpdatePresence(_) => true,
+        Request::Hello(_) | Request::Ping { .. } | Request::InitiateCall(_) => false,
+    }
+}
+
+fn refuse(ask: Ask, error: SocketError) {
+    if let Some(answer) = ask.answer {
+        let _ = answer.send(Err(error));
+    }
+}
+
+fn frame(id: u64, request: Request) -> Message {
+    let text = serde_json::to_string(&ClientFrame { id, request }).unwrap_or_default();
+    Message::text(text)
+}
+
+/// A frame of the server, or nothing where it is none: a newer server may send events this build does not know.
+fn read(message: &Message) -> Option<ServerFrame> {
+    let Message::Text(text) = message else { return None };
+    match serde_json::from_str(text.as_str()) {
+        Ok(frame) => Some(frame),
+        Err(_) => unreadable_reply(text.as_str()),
+    }
+}
+
+/// A reply of an unknown shape still answers its request; an event of an unknown type is passed over.
+fn unreadable_reply(text: &str) -> Option<ServerFrame> {
+    tracing::debug!("a frame of an unknown type was passed over");
+    let value: serde_json::Value = serde_json::from_str(text).ok()?;
+    let re = value.get("re")?.as_u64()?;
+    let problem = Problem::new(ErrorCode::Unknown);
+    Some(ServerFrame::Reply(Reply { re: Some(re), outcome: Outcome::Error(Box::new(problem)) }))
+}

@@ -1,0 +1,301 @@
+//! Camera, microphone and speaker of this person: opened when a call or a preview needs them, closed when not.
+//!
+//! The studio decides which device is used and says what is wrong with it; a call only takes pictures and sound from
+//! it. Devices are listed by name on a thread of their own, since asking the system may take seconds.
+
+mod choice;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bedside_media::{
+    audio::{self, AudioConfig, AudioEngine, AudioEvent, BLOCK, InputId, OutputId, ProcessingConfig},
+    camera::{Camera, CameraEvent, CameraId, CaptureFormat, SourceOptions},
+    frame::VideoFrame,
+};
+use bedside_ui_contract::{DeviceKind, DevicesView, Levels, device::DeviceTrouble, snapshot::Settings};
+use tokio::sync::{mpsc, watch};
+
+use crate::{engine::Sources, profile::Remembered, tap::MediaTap};
+use choice::Inventory;
+
+/// The call's end of the sound: takes what the microphone gives, gives what the speaker plays.
+///
+/// Called every 10 ms on the audio thread; must not block.
+pub trait AudioPort: Send {
+    /// 10 ms of processed microphone, mono 48 kHz.
+    fn captured(&mut self, block: &[f32; BLOCK], captured_at: std::time::Instant);
+
+    /// Fills 10 ms for the speaker, mono 48 kHz.
+    fn render(&mut self, block: &mut [f32; BLOCK]);
+}
+
+/// What the studio tells the engine.
+#[derive(Debug)]
+pub enum StudioEvent {
+    /// The lists or the selection changed.
+    Changed,
+    /// A device does not work, or another took over.
+    Trouble {
+        /// Which kind.
+        kind: DeviceKind,
+        /// What is wrong.
+        trouble: DeviceTrouble,
+        /// The name of the one that took over.
+        replaced_by: Option<String>,
+    },
+}
+
+type Port = Arc<Mutex<Option<Box<dyn AudioPort>>>>;
+
+/// The devices of one engine.
+pub struct Studio {
+    sources: Sources,
+    inventory: Arc<Mutex<Inventory>>,
+    events: mpsc::UnboundedSender<StudioEvent>,
+    tap: Option<Arc<dyn MediaTap>>,
+    frames: watch::Sender<Option<VideoFrame>>,
+    camera: Option<Camera>,
+    audio: Option<AudioEngine>,
+    port: Port,
+    processing: ProcessingConfig,
+    preview: bool,
+    /// In a call, and whether it wants the camera.
+    call: Option<bool>,
+}
+
+impl Studio {
+    /// A studio with nothing open.
+    #[must_use]
+    pub fn new(
+        sources: &Sources,
+        remembered: &Remembered,
+        events: mpsc::UnboundedSender<StudioEvent>,
+        tap: Option<Arc<dyn MediaTap>>,
+    ) -> Self {
+        let (frames, _) = watch::channel(None);
+        Self {
+            sources: sources.clone(),
+            inventory: Arc::new(Mutex::new(Inventory::new(sources, remembered))),
+            events,
+            tap,
+            frames,
+            camera: None,
+            audio: None,
+            port: Arc::default(),
+            processing: processing(&remembered.settings),
+            preview: false,
+            call: None,
+        }
+    }
+
+    /// The newest picture of the camera, or none while it is off.
+    #[must_use]
+    pub fn self_view(&self) -> watch::Receiver<Option<VideoFrame>> {
+        self.frames.subscribe()
+    }
+
+    /// What the window shows of the devices.
+    #[must_use]
+    pub fn view(&self) -> DevicesView {
+        self.inventory().view()
+    }
+
+    /// Opens camera and microphone to try them, or closes them.
+    pub fn set_preview(&mut self, on: bool) {
+        self.preview = on;
+        self.arrange();
+    }
+
+    /// A call begins or changes (with or without camera) or is over.
+    pub fn set_call(&mut self, camera: Option<bool>) {
+        self.call = camera;
+        self.arrange();
+    }
+
+    /// Connects a call's sound.
+    pub fn attach(&mut self, port: Box<dyn AudioPort>) {
+        *self.port.lock().unwrap_or_else(PoisonError::into_inner) = Some(port);
+        self.arrange();
+    }
+
+    /// Disconnects the call's sound.
+    pub fn detach(&mut self) {
+        *self.port.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Uses another device, live.
+    pub fn select(&mut self, kind: DeviceKind, id: &str) {
+        self.inventory().select(kind, id);
+        match kind {
+            DeviceKind::Camera => {
+                if self.camera.take().is_some() {
+                    self.arrange();
+                }
+            }
+            DeviceKind::Microphone => {
+                if let Some(audio) = &self.audio {
+                    audio.set_input(self.input());
+                }
+            }
+            DeviceKind::Speaker => {
+                if let Some(audio) = &self.audio {
+                    audio.set_output(self.output());
+                }
+            }
+        }
+    }
+
+    /// Applies what the person has set.
+    pub fn set_processing(&mut self, settings: &Settings) {
+        self.processing = processing(settings);
+        if let Some(audio) = &self.audio {
+            audio.set_processing(self.processing);
+        }
+    }
+
+    /// Plays a short sound.
+    pub fn test_speaker(&mut self) {
+        if self.audio.is_none() {
+            self.audio = Some(self.open_audio());
+        }
+        if let Some(audio) = &self.audio {
+            audio.play_test_sound();
+        }
+    }
+
+    /// Lists the devices again, on a thread of its own.
+    pub fn refresh(&self) {
+        let inventory = self.inventory.clone();
+        let events = self.events.clone();
+        let listing = std::thread::Builder::new().name("device-list".into()).spawn(move || {
+            let found = choice::Found::list();
+            inventory.lock().unwrap_or_else(PoisonError::into_inner).found(found);
+            let _ = events.send(StudioEvent::Changed);
+        });
+        if let Err(error) = listing {
+            tracing::warn!(%error, "devices could not be listed");
+        }
+    }
+
+    /// Opens and closes so that what is needed is open, and nothing else.
+    fn arrange(&mut self) {
+        let camera = self.preview || self.call == Some(true);
+        let audio = self.preview || self.call.is_some();
+        if !camera && self.camera.take().is_some() {
+            self.frames.send_replace(None);
+        }
+        if camera && self.camera.is_none() {
+            self.camera = Some(self.open_camera());
+        }
+        if !audio {
+            self.audio = None;
+        } else if self.audio.is_none() {
+            self.audio = Some(self.open_audio());
+        }
+    }
+
+    fn open_camera(&self) -> Camera {
+        let (frames, events, tap) = (self.frames.clone(), self.events.clone(), self.tap.clone());
+        let inventory = self.inventory.clone();
+        let sink = move |event| match event {
+            CameraEvent::Frame(frame) => {
+                if let Some(tap) = &tap {
+                    tap.captured_frame(&frame);
+                }
+                frames.send_replace(Some(frame));
+            }
+            CameraEvent::Trouble(trouble) => {
+                let trouble = choice::camera_trouble(trouble);
+                inventory.lock().unwrap_or_else(PoisonError::into_inner).trouble(DeviceKind::Camera, trouble);
+                frames.send_replace(None);
+                let _ = events.send(StudioEvent::Trouble {
+                    kind: DeviceKind::Camera,
+                    trouble,
+                    replaced_by: None,
+                });
+            }
+        };
+        let options = SourceOptions { stamp: self.sources.stamp };
+        Camera::open(self.camera_id(), CaptureFormat::default(), options, Box::new(sink))
+    }
+
+    fn open_audio(&self) -> AudioEngine {
+        let config = AudioConfig { input: self.input(), output: self.output(), processing: self.processing };
+        let (captured, rendered) = (self.port.clone(), self.port.clone());
+        let (seen, heard) = (self.tap.clone(), self.tap.clone());
+        let capture = move |block: &[f32; BLOCK], at| {
+            if let Some(tap) = &seen {
+                tap.captured_audio(block, at);
+            }
+            if let Some(port) = captured.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+                port.captured(block, at);
+            }
+        };
+        let render = move |block: &mut [f32; BLOCK]| {
+            block.fill(0.0);
+            if let Some(port) = rendered.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+                port.render(block);
+            }
+            if let Some(tap) = &heard {
+                tap.played_audio(block, std::time::Instant::now());
+            }
+        };
+        let (events, inventory) = (self.events.clone(), self.inventory.clone());
+        let report = move |event: AudioEvent| {
+            let mut inventory = inventory.lock().unwrap_or_else(PoisonError::into_inner);
+            match event {
+                AudioEvent::Using { side, name } => {
+                    inventory.using(audio_kind(side), name);
+                    let _ = events.send(StudioEvent::Changed);
+                }
+                AudioEvent::Trouble { side, trouble, replaced_by } => {
+                    let (kind, trouble) = (audio_kind(side), choice::audio_trouble(trouble));
+                    inventory.trouble(kind, trouble);
+                    let _ = events.send(StudioEvent::Trouble { kind, trouble, replaced_by });
+                }
+            }
+        };
+        AudioEngine::start(config, Box::new(capture), Box::new(render), Box::new(report))
+    }
+
+    /// Current levels, where the audio runs.
+    #[must_use]
+    pub fn levels(&self) -> Levels {
+        self.audio.as_ref().map_or_else(Levels::default, |audio| {
+            let (microphone, speaker) = audio.levels();
+            Levels { microphone, speaker }
+        })
+    }
+
+    fn camera_id(&self) -> CameraId {
+        self.inventory().camera()
+    }
+
+    fn input(&self) -> InputId {
+        self.inventory().input()
+    }
+
+    fn output(&self) -> OutputId {
+        self.inventory().output()
+    }
+
+    fn inventory(&self) -> std::sync::MutexGuard<'_, Inventory> {
+        self.inventory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn audio_kind(side: audio::Side) -> DeviceKind {
+    match side {
+        audio::Side::Input => DeviceKind::Microphone,
+        audio::Side::Output => DeviceKind::Speaker,
+    }
+}
+
+const fn processing(settings: &Settings) -> ProcessingConfig {
+    ProcessingConfig {
+        echo_cancellation: settings.echo_cancellation,
+        noise_suppression: settings.noise_suppression,
+        auto_gain: settings.auto_gain,
+        high_pass: true,
+    }
+}

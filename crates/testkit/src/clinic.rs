@@ -1,0 +1,322 @@
+//! A clinic in one process: a real server on loopback with a database of its own, people, and their engines with
+//! virtual devices.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bedside_media::{
+    audio::{InputId, OutputId},
+    camera::CameraId,
+    frame::I420,
+    stamp,
+};
+use bedside_protocol::{Pii, Role, Secret, SessionId};
+use bedside_server::{
+    Config, RunningServer,
+    accounts::{Accounts, NewUser},
+    auth::password::Passwords,
+};
+use bedside_session::{
+    Engine, EngineConfig, Sources, peer::NetworkOptions, secrets::MemoryStore, tap::MediaTap,
+};
+use bedside_ui_contract::{CallView, Command, Snapshot, snapshot::AccountView};
+use tokio::sync::watch;
+
+/// Everybody's password here.
+pub const PASSWORD: &str = "tulip anvil nine";
+
+/// Nothing in a test takes longer unless it never comes.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running clinic. Remove it with [`Clinic::close`].
+pub struct Clinic {
+    server: RunningServer,
+    config: Config,
+    folder: PathBuf,
+}
+
+impl Clinic {
+    /// A server without people.
+    ///
+    /// # Panics
+    /// When the server does not start.
+    pub async fn open() -> Self {
+        Self::open_with(|_| {}).await
+    }
+
+    /// The same with other settings.
+    ///
+    /// # Panics
+    /// When the server does not start.
+    pub async fn open_with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = std::env::temp_dir().join(format!("bedside-clinic-{}", SessionId::random()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        let mut config = Config::for_tests(folder.join("clinic.db"));
+        change(&mut config);
+        let server = bedside_server::start(config.clone()).await.expect("the server starts");
+        // The next server has to come up where the clients look for it.
+        config.listen = server.addr();
+        Self { server, config, folder }
+    }
+
+    /// The same database under a new process at the same address: in good order, or as after a power cut.
+    ///
+    /// # Panics
+    /// When the server does not start again.
+    pub async fn restart(self, in_good_order: bool) -> Self {
+        let Self { server, config, folder } = self;
+        if in_good_order {
+            server.shutdown().await;
+        } else {
+            server.kill().await;
+        }
+        let server = bedside_server::start(config.clone()).await.expect("the server starts again");
+        Self { server, config, folder }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Adds somebody; the name is `<login> of the clinic`.
+    ///
+    /// # Panics
+    /// When the account can't be made.
+    pub async fn add(&self, login: &str, role: Role) {
+        let user = NewUser {
+            login: login.into(),
+            name: Pii::new(format!("{login} of the clinic")),
+            role,
+            specialty: None,
+            password: Secret::new(PASSWORD.to_owned()),
+        };
+        self.accounts().add(user).await.expect("an account");
+    }
+
+    /// Lets two people talk.
+    ///
+    /// # Panics
+    /// When one of them does not exist.
+    pub async fn befriend(&self, one: &str, other: &str) {
+        self.accounts().add_contact(one, other).await.expect("both accounts");
+    }
+
+    fn accounts(&self) -> Accounts {
+        Accounts::new(self.server.app().db.clone(), Passwords::new(self.config.passwords))
+    }
+
+    /// Somebody at a computer with a pattern for a camera and a tone for a voice, signed in.
+    pub async fn seat(&self, login: &str) -> Seat {
+        self.seat_with(login, NetworkOptions::loopback()).await
+    }
+
+    /// The same on another network.
+    ///
+    /// # Panics
+    /// When the engine does not start or signing in fails.
+    pub async fn seat_with(&self, login: &str, network: NetworkOptions) -> Seat {
+        let profile = self.folder.join(format!("profile-{login}-{}", SessionId::random()));
+        let eye = Arc::new(Eye::default());
+        let engine = Engine::start(EngineConfig {
+            profile,
+            secrets: Arc::new(MemoryStore::default()),
+            sources: Sources {
+                camera: Some(CameraId::Pattern),
+                stamp: true,
+                microphone: Some(InputId::Tone),
+                speaker: Some(OutputId::Null),
+            },
+            network,
+            tap: Some(eye.clone() as Arc<dyn MediaTap>),
+            seed: 7,
+        })
+        .expect("the engine starts");
+        let snapshots = engine.snapshots();
+        engine.dispatch(Command::SignIn {
+            server_url: self.url(),
+            login: login.to_owned(),
+            password: PASSWORD.to_owned(),
+        });
+        let mut seat = Seat { engine, snapshots, eye };
+        seat.until("signed in, with people", |snapshot| {
+            matches!(snapshot.account, AccountView::SignedIn { .. }) && snapshot.people_loaded
+        })
+        .await;
+        seat
+    }
+
+    /// Stops the server and removes its folder.
+    pub async fn close(self) {
+        self.server.shutdown().await;
+        // The system clears its temporary folder anyway.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Somebody's engine.
+pub struct Seat {
+    /// The engine.
+    pub engine: Engine,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// What arrives.
+    pub eye: Arc<Eye>,
+}
+
+impl Seat {
+    /// Waits for a snapshot of which `wanted` is true, and returns it.
+    ///
+    /// # Panics
+    /// When it does not come; says what a person would have seen instead.
+    pub async fn until(&mut self, what: &str, wanted: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+        let waiting = async {
+            loop {
+                let snapshot = self.snapshots.borrow_and_update().clone();
+                if wanted(&snapshot) {
+                    return snapshot;
+                }
+                self.snapshots.changed().await.expect("the engine runs");
+            }
+        };
+        let Ok(snapshot) = tokio::time::timeout(PATIENCE, waiting).await else {
+            let seen = self.snapshots.borrow().clone();
+            panic!(
+                "never saw: {what}. Saw call {:?}, connection {:?}, notices {:?}",
+                seen.call.as_ref().map(|call| (call.phase, call.end_reason)),
+                seen.connection,
+                seen.notices
+            );
+        };
+        snapshot
+    }
+
+    /// Waits for a call of which `wanted` is true.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub async fn until_call(&mut self, what: &str, wanted: impl Fn(&CallView) -> bool) -> CallView {
+        let snapshot = self.until(what, |snapshot| snapshot.call.as_ref().is_some_and(&wanted)).await;
+        snapshot.call.clone().expect("it was there")
+    }
+
+    /// The id of the person with this login.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn person(&self, login: &str) -> String {
+        let snapshot = self.snapshots.borrow();
+        let person = snapshot.people.iter().find(|person| person.name.starts_with(login));
+        person.map(|person| person.user_id.clone()).expect("a person of that name")
+    }
+
+    /// Asks the engine.
+    pub fn ask(&self, command: Command) {
+        self.engine.dispatch(command);
+    }
+}
+
+/// Watches what arrives at a [`Seat`].
+#[derive(Default)]
+pub struct Eye {
+    seen: Mutex<Seen>,
+    changed: tokio::sync::Notify,
+}
+
+/// What has arrived.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Counters of the stamped pictures, in the order in which they were decoded.
+    pub counters: Vec<u32>,
+    /// Pictures without a readable stamp.
+    pub unstamped: u32,
+    /// Size of the last picture.
+    pub size: (u32, u32),
+    /// 10 ms blocks with sound in them.
+    pub loud_blocks: u32,
+    /// 10 ms blocks of silence since the last sound.
+    pub quiet_run: u32,
+    /// What was played: the last two seconds, mono, 48 kHz.
+    pub played: Vec<f32>,
+}
+
+impl Eye {
+    /// What has arrived so far.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        self.lock().clone()
+    }
+
+    /// Forgets what has arrived.
+    pub fn forget(&self) {
+        *self.lock() = Seen::default();
+    }
+
+    /// Waits until what has arrived is enough.
+    ///
+    /// # Panics
+    /// When it never is.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&Seen) -> bool) -> Seen {
+        let waiting = async {
+            loop {
+                let changed = self.changed.notified();
+                let seen = self.seen();
+                if wanted(&seen) {
+                    return seen;
+                }
+                changed.await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(seen) => seen,
+            Err(_) => {
+                let seen = self.seen();
+                panic!(
+                    "never arrived: {what}. {} pictures, {} without stamp, {} blocks of sound",
+                    seen.counters.len(),
+                    seen.unstamped,
+                    seen.loud_blocks
+                );
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MediaTap for Eye {
+    fn decoded_frame(&self, image: &I420, _at: std::time::Instant) {
+        let stamp = stamp::read(image);
+        let mut seen = self.lock();
+        seen.size = (image.width(), image.height());
+        match stamp {
+            Some(stamp) => seen.counters.push(stamp.counter),
+            None => seen.unstamped += 1,
+        }
+        drop(seen);
+        self.changed.notify_waiters();
+    }
+
+    fn played_audio(&self, block: &[f32; bedside_media::audio::BLOCK], _at: std::time::Instant) {
+        const KEPT: usize = 2 * 48_000;
+        let loud = block.iter().any(|sample| sample.abs() > 0.01);
+        let mut seen = self.lock();
+        if loud {
+            seen.loud_blocks += 1;
+            seen.quiet_run = 0;
+        } else {
+            seen.quiet_run += 1;
+        }
+        seen.played.extend_from_slice(block);
+        let surplus = seen.played.len().saturating_sub(KEPT);
+        seen.played.drain(..surplus);
+        drop(seen);
+        self.changed.notify_waiters();
+    }
+}

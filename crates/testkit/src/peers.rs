@@ -1,0 +1,134 @@
+//! Two peers of one call, joined by a signaling path that never fails.
+
+use std::time::Duration;
+
+use bedside_session::peer::{
+    CandidateInit, NetworkOptions, Peer, PeerConfig, PeerError, PeerEvent, PeerState,
+};
+use tokio::sync::mpsc;
+
+/// Events that may wait for a test to look at them.
+const EVENTS: usize = 8_192;
+/// How long a test waits for something that must come.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One peer with what it reported so far.
+pub struct Side {
+    /// The handle under test.
+    pub peer: Peer,
+    events: mpsc::Receiver<PeerEvent>,
+    candidates: Vec<CandidateInit>,
+}
+
+impl Side {
+    /// Makes a peer on the given network.
+    ///
+    /// # Errors
+    /// Those of [`Peer::new`].
+    pub async fn new(network: NetworkOptions, offerer: bool) -> Result<Self, PeerError> {
+        Self::with_config(PeerConfig { ice_servers: vec![], offerer, network }).await
+    }
+
+    /// Makes a peer with every option.
+    ///
+    /// # Errors
+    /// Those of [`Peer::new`].
+    pub async fn with_config(config: PeerConfig) -> Result<Self, PeerError> {
+        let (sender, events) = mpsc::channel(EVENTS);
+        Ok(Self { peer: Peer::new(config, sender).await?, events, candidates: vec![] })
+    }
+
+    /// The next event; candidates are put aside for the other side instead. `None` when the peer is closed.
+    pub async fn event(&mut self) -> Option<PeerEvent> {
+        loop {
+            match self.events.recv().await? {
+                PeerEvent::Candidate(candidate) => self.candidates.push(candidate),
+                event => return Some(event),
+            }
+        }
+    }
+
+    /// The next event of any kind, candidates included.
+    pub async fn raw_event(&mut self) -> Option<PeerEvent> {
+        self.events.recv().await
+    }
+
+    /// An event that is already there.
+    pub fn ready_event(&mut self) -> Option<PeerEvent> {
+        self.events.try_recv().ok()
+    }
+
+    /// Waits for the first event that `wanted` maps to something.
+    ///
+    /// # Panics
+    /// When none comes within [`PATIENCE`] or the peer closes first.
+    pub async fn wait_for<T>(&mut self, what: &str, mut wanted: impl FnMut(PeerEvent) -> Option<T>) -> T {
+        let search = async {
+            loop {
+                let event = self.event().await.unwrap_or_else(|| panic!("closed while waiting for {what}"));
+                if let Some(found) = wanted(event) {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| panic!("no {what}"))
+    }
+}
+
+/// Carries candidates both ways until both sides reach `state`.
+///
+/// # Panics
+/// When that takes longer than [`PATIENCE`].
+pub async fn trickle_until(a: &mut Side, b: &mut Side, state: PeerState) {
+    let mut reached = [false; 2];
+    let exchange = async {
+        while reached != [true; 2] {
+            let (side, event) = tokio::select! {
+                event = a.events.recv() => (0, event),
+                event = b.events.recv() => (1, event),
+            };
+            match event {
+                Some(PeerEvent::Candidate(candidate)) => {
+                    let other = if side == 0 { &b.peer } else { &a.peer };
+                    // A candidate of an earlier generation may come late.
+                    let _ = other.add_candidate(candidate).await;
+                }
+                Some(PeerEvent::State(now)) => reached[side] = now == state,
+                Some(_) => {}
+                None => panic!("side {side} closed before it was {state:?}"),
+            }
+        }
+    };
+    let done = tokio::time::timeout(PATIENCE, exchange).await;
+    assert!(done.is_ok(), "not both sides became {state:?}: {reached:?}");
+}
+
+/// Makes two peers and lets the first one call the second.
+///
+/// # Panics
+/// When they do not connect within [`PATIENCE`].
+pub async fn connect(first: NetworkOptions, second: NetworkOptions) -> (Side, Side) {
+    let a = Side::new(first, true).await.expect("the first peer is made");
+    let b = Side::new(second, false).await.expect("the second peer is made");
+    call(a, b).await
+}
+
+/// Lets `a` call `b`.
+///
+/// # Panics
+/// When they do not connect within [`PATIENCE`].
+pub async fn call(mut a: Side, mut b: Side) -> (Side, Side) {
+    negotiate(&a, &b, false).await;
+    trickle_until(&mut a, &mut b, PeerState::Connected).await;
+    (a, b)
+}
+
+/// One offer from `a` and one answer from `b`.
+///
+/// # Panics
+/// When either is refused.
+pub async fn negotiate(a: &Side, b: &Side, ice_restart: bool) {
+    let offer = a.peer.create_offer(ice_restart).await.expect("an offer is made");
+    let answer = b.peer.accept_offer(&offer).await.expect("the offer is answered");
+    a.peer.accept_answer(&answer).await.expect("the answer is accepted");
+}

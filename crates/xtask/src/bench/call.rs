@@ -1,0 +1,165 @@
+//! The same call twice, one after the other on this machine: two of ours, two of Chromium's.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::{machine, publish};
+use crate::{
+    clinic::Clinic,
+    demo,
+    processes::{Running, cost::Cost},
+    setup::{self, Purpose, media, node},
+    shell, ui,
+    workspace::{self, Profile},
+};
+
+/// What both may send, bit/s of picture.
+const BITRATE_BPS: u64 = 2_000_000;
+/// Before costs are counted, so that starting up is not part of them.
+const SETTLING: Duration = Duration::from_secs(3);
+
+/// Measures and publishes.
+pub(crate) fn run(seconds: u64) -> Result<()> {
+    setup::ready(Purpose::Bench)?;
+    ui::packages()?;
+    let mut cargo = shell::cargo();
+    cargo.args([
+        "build",
+        "--locked",
+        "--release",
+        "--package",
+        "bedside-server",
+        "--package",
+        "bedside-headless",
+    ]);
+    shell::run(&mut cargo)?;
+    eprintln!("\nOurs, {seconds} s.");
+    let ours = ours(seconds)?;
+    eprintln!("Chromium's, {seconds} s.");
+    let chromium = chromium(seconds)?;
+    let figures = json!({ "machine": machine()?, "seconds": seconds, "bedside": ours, "chromium": chromium });
+    publish("call", &table(&figures), &figures)
+}
+
+fn ours(seconds: u64) -> Result<Value> {
+    let clinic = Clinic::open(Profile::Release)?;
+    let (caller, callee) = demo::start_headless(&clinic, Profile::Release, seconds + 5)?;
+    let processes = [caller.id(), callee.id()];
+    demo::wait_for_conversation(&clinic)?;
+    thread::sleep(SETTLING);
+    let costs = costs(processes, Duration::from_secs(seconds.saturating_sub(SETTLING.as_secs())))?;
+    let mut sides = demo::reports(&clinic, caller, callee, seconds)?;
+    for (side, cost) in sides.iter_mut().zip(costs) {
+        side["cost"] = cost;
+    }
+    Ok(sides.into())
+}
+
+fn chromium(seconds: u64) -> Result<Value> {
+    let settings = json!({
+        "chromium": shell::find("chromium").context("chromium is not installed")?,
+        "film": media::film(),
+        "speech": media::speech(),
+        "seconds": seconds,
+        "bitrate_bps": BITRATE_BPS,
+        "modules": workspace::root().join("ui/package.json"),
+    });
+    let script = workspace::root().join("crates/xtask/chromium/pair.mjs");
+    let mut node = node::program("node")?;
+    node.arg(script).arg(settings.to_string()).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut pair = Running::start("the pair of browsers", &mut node)?;
+    let mut lines = BufReader::new(pair.output()?).lines();
+    let mut next = || -> Result<Value> {
+        Ok(serde_json::from_str(&lines.next().context("the pair of browsers ended without a result")??)?)
+    };
+    let connected = next()?;
+    let process = |side: usize| connected["processes"][side].as_u64().unwrap_or_default() as u32;
+    thread::sleep(SETTLING);
+    let costs =
+        costs([process(0), process(1)], Duration::from_secs(seconds.saturating_sub(SETTLING.as_secs() + 1)))?;
+    let mut sides = next()?["sides"].take();
+    for (index, cost) in costs.into_iter().enumerate() {
+        sides[index]["cost"] = cost;
+    }
+    Ok(sides)
+}
+
+/// What two programs spend in `during`, and their memory at its end.
+fn costs(processes: [u32; 2], during: Duration) -> Result<Vec<Value>> {
+    let read = || processes.iter().map(|id| Cost::of_tree(*id)).collect::<Result<Vec<_>>>();
+    let (begun, begin) = (Instant::now(), read()?);
+    thread::sleep(during);
+    let (seconds, end) = (begun.elapsed().as_secs_f64(), read()?);
+    Ok(end.into_iter().zip(begin).map(|(end, begin)| end.since(begin, seconds)).collect())
+}
+
+/// A row: what, its path in a side's figures, divisor for display, decimals.
+const ROWS: &[(&str, &str, f64, usize)] = &[
+    ("accept → first remote picture, ms", "/setup_ms/accept_to_first_frame", 1.0, 0),
+    ("pictures decoded per second", "/video/fps_decoded", 1.0, 1),
+    ("picture width", "/video/width", 1.0, 0),
+    ("freezes", "/video/freezes", 1.0, 0),
+    ("picture latency p50, ms", "/video/latency_ms/p50", 1.0, 1),
+    ("picture latency p95, ms", "/video/latency_ms/p95", 1.0, 1),
+    ("picture bit rate, Mbit/s", "/video/bitrate_bps", 1e6, 2),
+    ("CPU seconds per minute", "/cost/cpu_s_per_minute", 1.0, 1),
+    ("memory (PSS), MB", "/cost/pss_bytes", 1e6, 0),
+];
+
+fn table(figures: &Value) -> String {
+    let mut text = format!(
+        "{}; {} s; both sides of each pair on this machine; caller / callee.\n\n| | Bedside | Chromium | ratio of the \
+         means |\n| --- | --- | --- | --- |\n",
+        figures["machine"].as_str().unwrap_or_default(),
+        figures["seconds"]
+    );
+    for (name, path, divisor, decimals) in ROWS {
+        let both = |who: &str| -> Vec<Option<f64>> {
+            let side =
+                |index: usize| figures[who][index].pointer(path).and_then(Value::as_f64).map(|n| n / divisor);
+            vec![side(0), side(1)]
+        };
+        let shown = |values: &[Option<f64>]| -> String {
+            let words: Vec<String> = values
+                .iter()
+                .map(|value| value.map_or("–".to_owned(), |number| format!("{number:.decimals$}")))
+                .collect();
+            words.join(" / ")
+        };
+        let mean = |values: &[Option<f64>]| {
+            let known: Vec<f64> = values.iter().copied().flatten().collect();
+            (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+        };
+        let (ours, theirs) = (both("bedside"), both("chromium"));
+        let ratio = match (mean(&ours), mean(&theirs)) {
+            (Some(ours), Some(theirs)) if theirs > 0.0 => format!("{:.2}", ours / theirs),
+            _ => "–".to_owned(),
+        };
+        text.push_str(&format!("| {name} | {} | {} | {ratio} |\n", shown(&ours), shown(&theirs)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_figure_is_a_dash_and_not_a_zero() {
+        let side = json!({ "cost": { "cpu_s_per_minute": 9.0 } });
+        let figures = json!({
+            "machine": "m", "seconds": 1, "bedside": [side, side],
+            "chromium": [{ "cost": { "cpu_s_per_minute": 18.0 } }, {}],
+        });
+        let table = table(&figures);
+        assert!(table.contains("| CPU seconds per minute | 9.0 / 9.0 | 18.0 / – | 0.50 |"), "{table}");
+        assert!(table.contains("| freezes | – / – | – / – | – |"), "{table}");
+    }
+}

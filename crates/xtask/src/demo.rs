@@ -1,0 +1,243 @@
+//! The whole of it on one machine: a server with a sample clinic, a doctor's and a patient's app, one call.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::Path,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::{
+    clinic::{Clinic, Person},
+    options::Options,
+    processes::{Running, interrupted, wait_until},
+    setup::{self, Purpose, media},
+    shell, ui,
+    workspace::Profile,
+};
+
+/// How long setting up a call, and ending it, may take beside its own length.
+const SLACK: Duration = Duration::from_secs(90);
+
+/// `cargo xtask demo`.
+pub(crate) fn main(options: Options) -> Result<()> {
+    let windows = !options.flag("headless") && display();
+    let profile = if options.flag("release") { Profile::Release } else { Profile::Dev };
+    let seconds = options.number("seconds")?;
+    eprintln!("Setting up.");
+    setup::ready(Purpose::Demo)?;
+    build(profile, windows)?;
+
+    // From here on Ctrl-C ends the call instead of this program.
+    interrupted();
+    let clinic = Clinic::open(profile)?;
+    eprintln!("\nThe sample clinic's server listens on {}.", clinic.url);
+    for person in [&clinic.doctor, &clinic.patient] {
+        eprintln!("  {} · login {} · password {}", person.name, person.login, person.password);
+    }
+    if windows && Path::new("/dev/video0").exists() {
+        eprintln!("Doctor's camera: this machine's. Patient's: virtual, playing film.");
+    } else {
+        eprintln!("Cameras: virtual, playing film ({}).", media::film().display());
+    }
+    if windows && sound_card("capture") {
+        eprintln!("Doctor's microphone: this machine's. Patient's: virtual, playing speech.");
+    } else {
+        eprintln!("Microphones: virtual, playing speech ({}).", media::speech().display());
+    }
+    let sides =
+        if windows { in_windows(&clinic, profile, seconds)? } else { headless(&clinic, profile, seconds)? };
+    let report = json!({ "sides": sides });
+    say(&report);
+    match options.value("json") {
+        Some("-") => println!("{report:#}"),
+        Some(file) => fs::write(file, format!("{report:#}\n")).with_context(|| format!("writing {file}"))?,
+        None => {}
+    }
+    Ok(())
+}
+
+/// Whether a window could be shown.
+fn display() -> bool {
+    cfg!(any(windows, target_os = "macos"))
+        || ["WAYLAND_DISPLAY", "DISPLAY"]
+            .iter()
+            .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+fn build(profile: Profile, windows: bool) -> Result<()> {
+    eprintln!("Building; the first time takes some minutes.");
+    let mut cargo = shell::cargo();
+    cargo.args(["build", "--locked", "--package", "bedside-server"]).args(profile.flags());
+    if windows {
+        ui::build()?;
+        cargo.args(["--package", "bedside"]);
+    } else {
+        cargo.args(["--package", "bedside-headless"]);
+    }
+    shell::run(&mut cargo)
+}
+
+/// Two clients without windows; returns their reports, the caller's first.
+fn headless(clinic: &Clinic, profile: Profile, seconds: Option<u64>) -> Result<Vec<Value>> {
+    let seconds = seconds.unwrap_or(20);
+    eprintln!("\n{} calls {} for {seconds} s.", clinic.doctor.name, clinic.patient.name);
+    let (caller, callee) = start_headless(clinic, profile, seconds)?;
+    reports(clinic, caller, callee, seconds)
+}
+
+/// Starts the doctor's client, which calls, and the patient's, which answers.
+pub(crate) fn start_headless(clinic: &Clinic, profile: Profile, seconds: u64) -> Result<(Running, Running)> {
+    let folder = clinic.folder();
+    let side = |role: &str, other: &str, person: &Person| {
+        let mut command = shell::program(profile.binary("bedside-headless"));
+        command.args([role, "--server", &clinic.url, "--login", &person.login, "--password-file"]);
+        command.arg(&person.password_file).arg("--profile").arg(folder.join(role));
+        command.arg("--video").arg(prefixed("film:", &media::film()));
+        command.arg("--audio").arg(prefixed("speech:", &media::speech()));
+        command.args(["--stamp", "--report"]).arg(folder.join(format!("{role}.json")));
+        command.arg("--sent-audio").arg(folder.join(format!("{role}.wav")));
+        command.arg("--reference-audio").arg(folder.join(format!("{other}.wav")));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    };
+    let mut answering = side("answer", "call", &clinic.patient);
+    let mut calling = side("call", "answer", &clinic.doctor);
+    calling.args(["--to", &clinic.patient.name, "--seconds", &seconds.to_string()]);
+    let callee = Running::start("the patient's client", &mut answering)?;
+    let caller = Running::start("the doctor's client", &mut calling)?;
+    Ok((caller, callee))
+}
+
+/// Waits until sound flows from both sides.
+pub(crate) fn wait_for_conversation(clinic: &Clinic) -> Result<()> {
+    wait_until("the conversation to begin", SLACK, || {
+        Ok(["call", "answer"].iter().all(|role| clinic.folder().join(format!("{role}.wav.start")).exists()))
+    })
+}
+
+/// Waits for the call to end and returns both reports, the caller's first.
+pub(crate) fn reports(
+    clinic: &Clinic,
+    mut caller: Running,
+    mut callee: Running,
+    seconds: u64,
+) -> Result<Vec<Value>> {
+    wait_until("the call to end", Duration::from_secs(seconds) + SLACK, || {
+        Ok(caller.ended()?.is_some() && callee.ended()?.is_some())
+    })?;
+    ["call", "answer"].iter().map(|role| read_report(&clinic.folder().join(format!("{role}.json")))).collect()
+}
+
+fn read_report(file: &Path) -> Result<Value> {
+    let text = fs::read_to_string(file).context("a client ended without a report")?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn prefixed(prefix: &str, file: &Path) -> OsString {
+    let mut word = OsString::from(prefix);
+    word.push(file);
+    word
+}
+
+/// What a side's camera and microphone are.
+struct Devices {
+    video: OsString,
+    audio: OsString,
+    stamp: bool,
+}
+
+impl Devices {
+    /// Film and speech, with the time burned into the picture.
+    fn made_up() -> Self {
+        Self {
+            video: prefixed("film:", &media::film()),
+            audio: prefixed("speech:", &media::speech()),
+            stamp: true,
+        }
+    }
+
+    /// Real ones where there are any.
+    fn of_this_machine() -> Self {
+        let mut devices = Self::made_up();
+        if Path::new("/dev/video0").exists() {
+            (devices.video, devices.stamp) = ("camera".into(), false);
+        }
+        if sound_card("capture") {
+            devices.audio = "mic".into();
+        }
+        devices
+    }
+}
+
+/// Whether this machine has a sound device for that direction, as Linux lists them.
+fn sound_card(direction: &str) -> bool {
+    cfg!(not(target_os = "linux"))
+        || fs::read_to_string("/proc/asound/pcm").is_ok_and(|devices| devices.contains(direction))
+}
+
+/// Two windows; they stay until `seconds` have passed, one of them is closed or Ctrl-C is pressed.
+fn in_windows(clinic: &Clinic, profile: Profile, seconds: Option<u64>) -> Result<Vec<Value>> {
+    let folder = clinic.folder();
+    let window = |role: &str, person: &Person, devices: Devices| {
+        let mut command = shell::program(profile.binary("bedside"));
+        command.args(["--server", &clinic.url, "--login", &person.login, "--password-file"]);
+        command.arg(&person.password_file).arg("--profile").arg(folder.join(role)).arg("--no-keyring");
+        command.arg("--video").arg(devices.video).arg("--audio").arg(devices.audio);
+        command.arg("--report").arg(folder.join(format!("{role}.json")));
+        if devices.stamp {
+            command.arg("--stamp");
+        }
+        if !sound_card("playback") {
+            command.args(["--speaker", "null"]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    };
+    let mut answering = window("answer", &clinic.patient, Devices::made_up());
+    let mut calling = window("call", &clinic.doctor, Devices::of_this_machine());
+    eprintln!(
+        "\n{} calls {}; close a window or press Ctrl-C to end.",
+        clinic.doctor.name, clinic.patient.name
+    );
+    let mut callee = Running::start("the patient's window", answering.arg("--answer"))?;
+    let mut caller = Running::start("the doctor's window", calling.args(["--call", &clinic.patient.name]))?;
+    let begun = Instant::now();
+    while !interrupted() && caller.ended()?.is_none() && callee.ended()?.is_none() {
+        if seconds.is_some_and(|seconds| begun.elapsed() > Duration::from_secs(seconds)) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    caller.stop()?;
+    callee.stop()?;
+    Ok(["call", "answer"]
+        .iter()
+        .filter_map(|role| read_report(&folder.join(format!("{role}.json"))).ok())
+        .collect())
+}
+
+/// The report in a few lines for a person.
+fn say(report: &Value) {
+    for (who, side) in ["Caller", "Callee"].iter().zip(report["sides"].as_array().into_iter().flatten()) {
+        let video = &side["video"];
+        eprintln!(
+            "{who}: first picture {} ms after the answer; {}×{} at {:.1} pictures a second, {} freezes; picture {} ms \
+             and sound {} ms old at the median; sound matches what was said by {}.",
+            side["setup_ms"]["accept_to_first_frame"],
+            video["width"],
+            video["height"],
+            video["fps_decoded"].as_f64().unwrap_or_default(),
+            video["freezes"],
+            video["latency_ms"]["p50"],
+            side["audio"]["latency_ms"],
+            side["audio"]["correlation"],
+        );
+    }
+}

@@ -1,0 +1,39 @@
+//! Everything a request handler works with.
+
+use std::sync::Arc;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    auth::AuthService, calls::CallService, config::Config, db::Database, directory::Directory, hub::Hub,
+    ice::IceServers, limits::RestLimits, presence::PresenceService,
+};
+
+/// The server's services. Cheap to clone; axum's state.
+#[derive(Clone)]
+pub struct App {
+    /// As configured.
+    pub config: Arc<Config>,
+    /// The database.
+    pub db: Database,
+    /// Signing in and out.
+    pub auth: AuthService,
+    /// How much one client may ask.
+    pub limits: RestLimits,
+    /// People and who may talk to whom.
+    pub directory: Directory,
+    /// Sessions and events.
+    pub hub: Hub,
+    /// Who can be reached.
+    pub presence: PresenceService,
+    /// STUN and TURN.
+    pub ice: IceServers,
+    /// Calls.
+    pub calls: CallService,
+    /// The tasks that own a socket.
+    pub sockets: TaskTracker,
+    /// Cancelled when the server is told to stop.
+    pub stopping: CancellationToken,
+    /// Cancelled when sockets have to go without a word.
+    pub cut: CancellationToken,
+}

@@ -1,0 +1,188 @@
+//! How well calls go: one row per second and side, and a summary per call.
+
+use bedside_protocol::{
+    CallId, ErrorCode, Problem, Timestamp, UserId,
+    quality::{QualityClass, QualityMetrics, StoredQualityMetrics},
+};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+use crate::{db::Database, fault::Fault};
+
+/// The most seconds in one request.
+pub const MAX_BATCH: usize = 60;
+
+/// Reads and writes quality metrics.
+pub struct Quality {
+    db: Database,
+}
+
+impl Quality {
+    pub(super) const fn new(db: Database) -> Self {
+        Self { db }
+    }
+
+    /// Keeps what `user` measured. The caller has checked that they take part in the call.
+    ///
+    /// # Errors
+    /// `invalid_value` for an empty or too long batch or values out of range, or the database failed.
+    pub async fn keep(&self, call: CallId, user: UserId, batch: &[QualityMetrics]) -> Result<(), Fault> {
+        if batch.is_empty() || batch.len() > MAX_BATCH {
+            return Err(invalid(format!("Send 1 to {MAX_BATCH} seconds at once.")));
+        }
+        if !batch.iter().all(in_range) {
+            return Err(invalid("packet_loss is 0 to 1, and no value is negative.".to_owned()));
+        }
+        let mut tx = self.db.write.begin().await?;
+        for metrics in batch {
+            insert(&mut tx, call, user, metrics).await?;
+        }
+        sum_up(&mut tx, call).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// A page of what both sides measured, in order of time, and how many seconds there are in all.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn page(
+        &self,
+        call: CallId,
+        offset: u64,
+        limit: u32,
+    ) -> Result<(Vec<StoredQualityMetrics>, u64), Fault> {
+        let total: i64 = sqlx::query("SELECT COUNT(*) FROM call_quality WHERE call_id = ?1")
+            .bind(call.0)
+            .fetch_one(&self.db.read)
+            .await?
+            .try_get(0)?;
+        let rows = sqlx::query(
+            "SELECT * FROM call_quality WHERE call_id = ?1 ORDER BY at, user_id LIMIT ?2 OFFSET ?3",
+        )
+        .bind(call.0)
+        .bind(limit)
+        .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+        .fetch_all(&self.db.read)
+        .await?;
+        let metrics = rows.iter().map(stored_of).collect::<Result<_, Fault>>()?;
+        Ok((metrics, u64::try_from(total).unwrap_or(0)))
+    }
+}
+
+/// Writes the summary of a call that is over.
+pub(super) async fn sum_up(connection: &mut SqliteConnection, call: CallId) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE calls SET quality_summary = (
+            SELECT json_object('seconds', COUNT(*), 'rtt_ms', AVG(rtt_ms), 'packet_loss', AVG(packet_loss),
+                'jitter_ms', AVG(jitter_ms), 'freezes', SUM(freezes), 'concealed_ms', SUM(concealed_ms),
+                'audio_quality', AVG(audio_quality), 'video_quality', AVG(video_quality))
+            FROM call_quality WHERE call_id = ?1 HAVING COUNT(*) > 0)
+         WHERE id = ?1 AND ended_at IS NOT NULL",
+    )
+    .bind(call.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    call: CallId,
+    user: UserId,
+    metrics: &QualityMetrics,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "INSERT OR IGNORE INTO call_quality (call_id, user_id, at, rtt_ms, packet_loss, jitter_ms,
+            available_bandwidth_bps, audio_bitrate_bps, video_bitrate_bps, video_width, video_height, frame_rate,
+            freezes, concealed_ms, jitter_buffer_ms, encode_ms, decode_ms, cpu_percent, memory_bytes,
+            audio_quality, video_quality)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+    )
+    .bind(call.0)
+    .bind(user.0)
+    .bind(metrics.at.0)
+    .bind(metrics.rtt_ms)
+    .bind(metrics.packet_loss)
+    .bind(metrics.jitter_ms)
+    .bind(metrics.available_bandwidth_bps)
+    .bind(metrics.audio_bitrate_bps)
+    .bind(metrics.video_bitrate_bps)
+    .bind(metrics.video_width)
+    .bind(metrics.video_height)
+    .bind(metrics.frame_rate)
+    .bind(metrics.freezes)
+    .bind(metrics.concealed_ms)
+    .bind(metrics.jitter_buffer_ms)
+    .bind(metrics.encode_ms)
+    .bind(metrics.decode_ms)
+    .bind(metrics.cpu_percent)
+    .bind(i64::try_from(metrics.memory_bytes).unwrap_or(i64::MAX))
+    .bind(class_number(metrics.audio_quality))
+    .bind(class_number(metrics.video_quality))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn stored_of(row: &SqliteRow) -> Result<StoredQualityMetrics, Fault> {
+    Ok(StoredQualityMetrics {
+        user_id: UserId(row.try_get("user_id")?),
+        metrics: QualityMetrics {
+            at: Timestamp(row.try_get("at")?),
+            rtt_ms: row.try_get("rtt_ms")?,
+            packet_loss: row.try_get("packet_loss")?,
+            jitter_ms: row.try_get("jitter_ms")?,
+            available_bandwidth_bps: row.try_get("available_bandwidth_bps")?,
+            audio_bitrate_bps: row.try_get("audio_bitrate_bps")?,
+            video_bitrate_bps: row.try_get("video_bitrate_bps")?,
+            video_width: row.try_get("video_width")?,
+            video_height: row.try_get("video_height")?,
+            frame_rate: row.try_get("frame_rate")?,
+            freezes: row.try_get("freezes")?,
+            concealed_ms: row.try_get("concealed_ms")?,
+            jitter_buffer_ms: row.try_get("jitter_buffer_ms")?,
+            encode_ms: row.try_get("encode_ms")?,
+            decode_ms: row.try_get("decode_ms")?,
+            cpu_percent: row.try_get("cpu_percent")?,
+            memory_bytes: u64::try_from(row.try_get::<i64, _>("memory_bytes")?).unwrap_or(0),
+            audio_quality: class_of(row.try_get("audio_quality")?),
+            video_quality: class_of(row.try_get("video_quality")?),
+        },
+    })
+}
+
+fn in_range(metrics: &QualityMetrics) -> bool {
+    let times = [
+        metrics.rtt_ms,
+        metrics.jitter_ms,
+        metrics.frame_rate,
+        metrics.encode_ms,
+        metrics.decode_ms,
+        metrics.cpu_percent,
+    ];
+    (0.0..=1.0).contains(&metrics.packet_loss)
+        && times.iter().all(|value| value.is_finite() && *value >= 0.0)
+        && metrics.at >= Timestamp(0)
+}
+
+fn invalid(detail: String) -> Fault {
+    Problem::new(ErrorCode::InvalidValue).with_detail(detail).into()
+}
+
+const fn class_number(class: QualityClass) -> i64 {
+    match class {
+        QualityClass::Poor => 0,
+        QualityClass::Fair => 1,
+        QualityClass::Good => 2,
+        QualityClass::Excellent => 3,
+    }
+}
+
+const fn class_of(number: i64) -> QualityClass {
+    match number {
+        ..=0 => QualityClass::Poor,
+        1 => QualityClass::Fair,
+        2 => QualityClass::Good,
+        3.. => QualityClass::Excellent,
+    }
+}

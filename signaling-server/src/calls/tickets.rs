@@ -1,0 +1,54 @@
+//! What a device needs to take part in a call: ICE servers and a room token.
+
+use std::time::Duration;
+
+use bedside_protocol::{call::CallRecord, rest::CallTicket};
+
+use crate::{auth::token, clock, db::Database, fault::Fault, ice::IceServers, identity::Identity};
+
+/// Issues tickets.
+pub(super) struct Tickets {
+    db: Database,
+    ice: IceServers,
+    /// A token outlives no call.
+    lifetime: Duration,
+}
+
+impl Tickets {
+    pub(super) const fn new(db: Database, ice: IceServers, lifetime: Duration) -> Self {
+        Self { db, ice, lifetime }
+    }
+
+    /// A ticket for the asker's device. A device has one room token per call: an earlier one ends.
+    pub(super) async fn issue(&self, who: &Identity, call: CallRecord) -> Result<CallTicket, Fault> {
+        let room_token = token::generate();
+        if !call.phase.is_final() {
+            let lifetime_ms = u64::try_from(self.lifetime.as_millis()).unwrap_or(u64::MAX);
+            let mut tx = self.db.write.begin().await?;
+            sqlx::query("DELETE FROM room_tokens WHERE call_id = ?1 AND device_id = ?2")
+                .bind(call.call_id.0)
+                .bind(who.device.0)
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query(
+                "INSERT INTO room_tokens (hash, call_id, user_id, device_id, expires_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )
+            .bind(token::digest(room_token.expose()))
+            .bind(call.call_id.0)
+            .bind(who.user.0)
+            .bind(who.device.0)
+            .bind(clock::now().plus_millis(lifetime_ms).0)
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+        }
+        Ok(CallTicket {
+            call_id: call.call_id,
+            room_id: call.room_id,
+            room_token,
+            ice_servers: self.ice.for_device(who.device),
+            call,
+        })
+    }
+}

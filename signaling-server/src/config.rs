@@ -1,0 +1,205 @@
+//! What the server is told: resolved from flags, environment and a TOML file, in this order of precedence.
+//!
+//! [`Config`] is the result that the rest of the server reads; `settings` knows where the values come from.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bedside_protocol::Secret;
+
+pub mod settings;
+
+/// Everything the server needs to run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where HTTP and the socket are served. Port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// The SQLite file.
+    pub database: PathBuf,
+    /// Certificate chain and key; plain HTTP without.
+    pub tls: Option<TlsFiles>,
+    /// Permits plain HTTP on an address other than loopback.
+    pub allow_plain_http: bool,
+    /// Shown on the sign-in screen.
+    pub clinic_name: String,
+    /// STUN and TURN.
+    pub turn: TurnConfig,
+    /// Ring time-out, longest call and the like.
+    pub calls: CallLimits,
+    /// How long tokens live.
+    pub tokens: TokenLifetimes,
+    /// How much one client may ask.
+    pub limits: RateLimits,
+    /// Heartbeat and retention of sockets.
+    pub socket: SocketTiming,
+    /// How long open requests may take once the server is told to stop.
+    pub shutdown_grace: Duration,
+    /// Cost of a password hash.
+    pub passwords: PasswordCost,
+}
+
+/// PEM files for TLS.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// Certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// Private key (PKCS #8, PKCS #1 or SEC 1).
+    pub key: PathBuf,
+}
+
+/// STUN and TURN: the embedded service, others, or both.
+#[derive(Clone, Debug)]
+pub struct TurnConfig {
+    /// Whether this process relays media over UDP itself.
+    pub embedded: bool,
+    /// Where the embedded service listens. Port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// The address under which clients reach the embedded service; the listening one when absent.
+    pub public_address: Option<IpAddr>,
+    /// Smallest and largest UDP port for relayed media.
+    pub relay_ports: (u16, u16),
+    /// Other servers: `stun:host:port`, `turn:host:port?transport=udp`, `turns:…`.
+    pub urls: Vec<String>,
+    /// Shared with the TURN servers (`use-auth-secret` in coturn); made up at each start when absent.
+    pub secret: Option<Secret>,
+    /// For TURN servers without shared secret: a fixed account.
+    pub account: Option<(String, Secret)>,
+    /// How long handed-out credentials work.
+    pub credential_lifetime: Duration,
+}
+
+/// Limits on calls.
+#[derive(Clone, Copy, Debug)]
+pub struct CallLimits {
+    /// How long a call rings before it is missed.
+    pub ring_timeout: Duration,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long a call without media or without a participant's socket is kept.
+    pub reconnect_grace: Duration,
+    /// The longest call.
+    pub max_duration: Duration,
+    /// How long before its end both sides are warned.
+    pub expiry_warning: Duration,
+}
+
+/// How long tokens live.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenLifetimes {
+    /// Access tokens.
+    pub access: Duration,
+    /// A sign-in that is not refreshed.
+    pub refresh: Duration,
+}
+
+/// How much one client may ask.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimits {
+    /// Socket messages per second, sustained.
+    pub socket_per_second: u32,
+    /// Socket messages at once.
+    pub socket_burst: u32,
+    /// REST requests per second and account (per address before signing in), sustained.
+    pub rest_per_second: u32,
+    /// REST requests at once.
+    pub rest_burst: u32,
+    /// Failed sign-ins per account before the delay begins to grow.
+    pub sign_in_attempts: u32,
+    /// Failed sign-ins per address before the delay begins to grow; a clinic's patients may share one.
+    pub sign_in_attempts_per_address: u32,
+}
+
+/// Heartbeat and retention of sockets.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketTiming {
+    /// How often clients ping.
+    pub heartbeat: Duration,
+    /// Silence after which a socket is dead.
+    pub dead_after: Duration,
+    /// How long the first message may take.
+    pub hello_within: Duration,
+    /// How long a frame may take to be written before the socket counts as too slow.
+    pub write_timeout: Duration,
+    /// How long a session without socket can be resumed.
+    pub session_retention: Duration,
+    /// How long somebody whose last socket was lost is still shown as before.
+    pub presence_grace: Duration,
+}
+
+/// Cost of Argon2id (RFC 9106).
+#[derive(Clone, Copy, Debug)]
+pub struct PasswordCost {
+    /// KiB of memory.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+}
+
+impl Config {
+    /// The defaults, for a server on loopback with its database at `database`.
+    #[must_use]
+    pub fn new(database: impl AsRef<Path>) -> Self {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self {
+            listen: SocketAddr::new(loopback, 8443),
+            database: database.as_ref().to_owned(),
+            tls: None,
+            allow_plain_http: false,
+            clinic_name: "Bedside clinic".to_owned(),
+            turn: TurnConfig {
+                embedded: true,
+                listen: SocketAddr::new(loopback, 3478),
+                public_address: None,
+                relay_ports: (49152, 65535),
+                urls: Vec::new(),
+                secret: None,
+                account: None,
+                credential_lifetime: Duration::from_secs(2 * 3600),
+            },
+            calls: CallLimits {
+                ring_timeout: Duration::from_secs(60),
+                connect_timeout: Duration::from_secs(30),
+                reconnect_grace: Duration::from_secs(30),
+                max_duration: Duration::from_secs(3600),
+                expiry_warning: Duration::from_secs(300),
+            },
+            tokens: TokenLifetimes {
+                access: Duration::from_secs(600),
+                refresh: Duration::from_secs(30 * 24 * 3600),
+            },
+            limits: RateLimits {
+                socket_per_second: 50,
+                socket_burst: 200,
+                rest_per_second: 20,
+                rest_burst: 100,
+                sign_in_attempts: 5,
+                sign_in_attempts_per_address: 30,
+            },
+            socket: SocketTiming {
+                heartbeat: Duration::from_secs(25),
+                dead_after: Duration::from_secs(60),
+                hello_within: Duration::from_secs(10),
+                write_timeout: Duration::from_secs(10),
+                session_retention: Duration::from_secs(300),
+                presence_grace: Duration::from_secs(5),
+            },
+            shutdown_grace: Duration::from_secs(10),
+            // OWASP's first choice for Argon2id. Above 32 MiB glibc's malloc maps the memory apart and gives it
+            // back afterwards; at 19 MiB and two passes each thread that ever hashed kept its share.
+            passwords: PasswordCost { memory_kib: 46 * 1024, passes: 1 },
+        }
+    }
+
+    /// As [`Config::new`], on free ports and with cheap password hashes, for tests.
+    #[must_use]
+    pub fn for_tests(database: impl AsRef<Path>) -> Self {
+        let mut config = Self::new(database);
+        config.listen.set_port(0);
+        config.turn.listen.set_port(0);
+        config.passwords = PasswordCost { memory_kib: 256, passes: 1 };
+        config
+    }
+}

@@ -1,0 +1,342 @@
+//! Where the configuration comes from: `--flags`, then environment variables, then the TOML file, then defaults.
+//!
+//! One table serves all three: every setting is optional, and what is absent in one source is looked for in the
+//! next. Secrets can also be given as files, so that they need not stand in a process list.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use bedside_protocol::Secret;
+use clap::Args;
+use serde::Deserialize;
+
+use super::{Config, TlsFiles};
+
+/// A setting that can't be used; the text says which and what to write instead.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Check the path given with `--config`.
+    #[error("the configuration file {path} can't be read: {source}")]
+    Read {
+        /// The path.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The message names line and setting.
+    #[error("the configuration file {path} is not right: {source}")]
+    Parse {
+        /// The path.
+        path: String,
+        /// What the parser said.
+        source: Box<toml::de::Error>,
+    },
+    /// The value is out of range or contradicts another.
+    #[error("{setting}: {problem}")]
+    Invalid {
+        /// Its name in the TOML file.
+        setting: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+}
+
+/// Every setting, as given in one source. Durations are whole seconds.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where HTTP and the socket are served [default: 127.0.0.1:8443]
+    #[arg(long, env = "BEDSIDE_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// The SQLite file [default: bedside.db]
+    #[arg(long, env = "DATABASE_URL", value_name = "PATH")]
+    pub database: Option<String>,
+    /// PEM file with the certificate chain
+    #[arg(long, env = "BEDSIDE_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the private key
+    #[arg(long, env = "BEDSIDE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Serve plain HTTP on an address other than loopback: only behind a proxy that adds TLS
+    #[arg(long, env = "BEDSIDE_ALLOW_PLAIN_HTTP", num_args = 0..=1, default_missing_value = "true")]
+    pub allow_plain_http: Option<bool>,
+    /// Shown on the sign-in screen
+    #[arg(long, env = "BEDSIDE_CLINIC_NAME", value_name = "NAME")]
+    pub clinic_name: Option<String>,
+
+    /// Whether this process relays media over UDP itself [default: true]
+    #[arg(long, env = "BEDSIDE_TURN_EMBEDDED", value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    pub turn_embedded: Option<bool>,
+    /// Where the embedded TURN service listens [default: port 3478 of the listen address]
+    #[arg(long, env = "BEDSIDE_TURN_LISTEN", value_name = "ADDRESS:PORT")]
+    pub turn_listen: Option<SocketAddr>,
+    /// The address under which clients reach the embedded TURN service
+    #[arg(long, env = "BEDSIDE_TURN_PUBLIC_ADDRESS", value_name = "ADDRESS")]
+    pub turn_public_address: Option<IpAddr>,
+    /// UDP ports for relayed media [default: 49152-65535]
+    #[arg(long, env = "BEDSIDE_TURN_RELAY_PORTS", value_name = "MIN-MAX")]
+    pub turn_relay_ports: Option<String>,
+    /// Other TURN servers, comma-separated: turn:host:port?transport=udp
+    #[arg(long, env = "TURN_URL", value_name = "URLS")]
+    pub turn_url: Option<String>,
+    /// Other STUN servers, comma-separated: stun:host:port
+    #[arg(long, env = "ICE_SERVERS", value_name = "URLS")]
+    pub ice_servers: Option<String>,
+    /// Secret shared with the TURN servers (coturn: use-auth-secret)
+    #[arg(long, env = "BEDSIDE_TURN_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub turn_secret: Option<String>,
+    /// File with that secret
+    #[arg(long, env = "BEDSIDE_TURN_SECRET_FILE", value_name = "FILE")]
+    pub turn_secret_file: Option<PathBuf>,
+    /// Fixed account at TURN servers without shared secret
+    #[arg(long, env = "TURN_USER", value_name = "NAME")]
+    pub turn_user: Option<String>,
+    /// Its password
+    #[arg(long, env = "TURN_PASS", value_name = "PASSWORD", hide_env_values = true)]
+    pub turn_pass: Option<String>,
+    /// How long TURN credentials work, s [default: 7200]
+    #[arg(long, env = "BEDSIDE_TURN_CREDENTIAL_LIFETIME", value_name = "SECONDS")]
+    pub turn_credential_lifetime: Option<u64>,
+
+    /// How long a call rings, s [default: 60]
+    #[arg(long, env = "CALL_TIMEOUT", value_name = "SECONDS")]
+    pub call_timeout: Option<u64>,
+    /// The longest call, s [default: 3600]
+    #[arg(long, env = "MAX_CALL_DURATION", value_name = "SECONDS")]
+    pub max_call_duration: Option<u64>,
+
+    /// How long an access token lives, s [default: 600]
+    #[arg(long, env = "BEDSIDE_ACCESS_TOKEN_LIFETIME", value_name = "SECONDS")]
+    pub access_token_lifetime: Option<u64>,
+    /// How long a device stays signed in without being used, s [default: 2592000]
+    #[arg(long, env = "BEDSIDE_REFRESH_TOKEN_LIFETIME", value_name = "SECONDS")]
+    pub refresh_token_lifetime: Option<u64>,
+
+    /// Socket messages per second and device [default: 50]
+    #[arg(long, env = "BEDSIDE_SOCKET_RATE", value_name = "N")]
+    pub socket_rate: Option<u32>,
+    /// Socket messages at once [default: 200]
+    #[arg(long, env = "BEDSIDE_SOCKET_BURST", value_name = "N")]
+    pub socket_burst: Option<u32>,
+    /// REST requests per second and account [default: 20]
+    #[arg(long, env = "BEDSIDE_REST_RATE", value_name = "N")]
+    pub rest_rate: Option<u32>,
+    /// REST requests at once [default: 100]
+    #[arg(long, env = "BEDSIDE_REST_BURST", value_name = "N")]
+    pub rest_burst: Option<u32>,
+    /// Failed sign-ins per account before each next one has to wait [default: 5]
+    #[arg(long, env = "BEDSIDE_SIGN_IN_ATTEMPTS", value_name = "N")]
+    pub sign_in_attempts: Option<u32>,
+    /// The same per address, which a clinic's patients may share [default: 30]
+    #[arg(long, env = "BEDSIDE_SIGN_IN_ATTEMPTS_PER_ADDRESS", value_name = "N")]
+    pub sign_in_attempts_per_address: Option<u32>,
+}
+
+macro_rules! first_of {
+    ($first:ident, $second:ident: $($field:ident),+ $(,)?) => {
+        Settings { $($field: $first.$field.or($second.$field),)+ }
+    };
+}
+
+impl Settings {
+    /// The settings of a TOML file.
+    ///
+    /// # Errors
+    /// The file can't be read, or names a setting that does not exist.
+    pub fn from_file(path: &std::path::Path) -> Result<Self, SettingsError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SettingsError::Read { path: shown.clone(), source })?;
+        toml::from_str(&text).map_err(|source| SettingsError::Parse { path: shown, source: Box::new(source) })
+    }
+
+    /// These settings, and `other` where they say nothing.
+    #[must_use]
+    pub fn or(self, other: Settings) -> Settings {
+        first_of!(self, other: listen, database, tls_cert, tls_key, allow_plain_http, clinic_name, turn_embedded,
+            turn_listen, turn_public_address, turn_relay_ports, turn_url, ice_servers, turn_secret,
+            turn_secret_file, turn_user, turn_pass, turn_credential_lifetime, call_timeout, max_call_duration,
+            access_token_lifetime, refresh_token_lifetime, socket_rate, socket_burst, rest_rate, rest_burst,
+            sign_in_attempts, sign_in_attempts_per_address)
+    }
+
+    /// The database alone, for commands that need nothing else.
+    #[must_use]
+    pub fn database_path(&self) -> PathBuf {
+        let given = self.database.as_deref().unwrap_or("bedside.db");
+        PathBuf::from(
+            given.strip_prefix("sqlite://").or_else(|| given.strip_prefix("sqlite:")).unwrap_or(given),
+        )
+    }
+
+    /// The whole configuration, with defaults where nothing was said.
+    ///
+    /// # Errors
+    /// A setting is out of range or contradicts another.
+    pub fn resolve(self) -> Result<Config, SettingsError> {
+        let mut config = Config::new(self.database_path());
+        set(&mut config.listen, self.listen);
+        config.tls = match (self.tls_cert, self.tls_key) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            _ => {
+                return Err(invalid("tls_cert", "certificate and key go together: set tls_cert and tls_key"));
+            }
+        };
+        set(&mut config.allow_plain_http, self.allow_plain_http);
+        set(&mut config.clinic_name, self.clinic_name);
+        if config.clinic_name.trim().is_empty() {
+            return Err(invalid("clinic_name", "must not be empty"));
+        }
+
+        let turn = &mut config.turn;
+        set(&mut turn.embedded, self.turn_embedded);
+        turn.listen = self.turn_listen.unwrap_or(SocketAddr::new(config.listen.ip(), 3478));
+        turn.public_address = self.turn_public_address;
+        if let Some(range) = &self.turn_relay_ports {
+            turn.relay_ports = port_range(range)?;
+        }
+        turn.urls =
+            urls(self.ice_servers.as_deref(), "ice_servers", &["stun:", "stuns:", "turn:", "turns:"])?;
+        turn.urls.extend(urls(self.turn_url.as_deref(), "turn_url", &["turn:", "turns:"])?);
+        turn.secret = secret(self.turn_secret, self.turn_secret_file)?;
+        turn.account = match (self.turn_user, self.turn_pass) {
+            (Some(user), Some(pass)) => Some((user, Secret::new(pass))),
+            (None, None) => None,
+            _ => {
+                return Err(invalid(
+                    "turn_user",
+                    "name and password go together: set turn_user and turn_pass",
+                ));
+            }
+        };
+        let foreign = turn.urls.iter().any(|url| url.starts_with("turn"));
+        if foreign && turn.secret.is_none() && turn.account.is_none() {
+            return Err(invalid(
+                "turn_url",
+                "other TURN servers need turn_secret, or turn_user and turn_pass",
+            ));
+        }
+        if turn.embedded && turn.account.is_some() {
+            return Err(invalid(
+                "turn_user",
+                "the embedded service works with a shared secret; set turn_embedded = false or turn_secret",
+            ));
+        }
+        if turn.embedded && turn.public_address.is_none() && turn.listen.ip().is_unspecified() {
+            return Err(invalid(
+                "turn_public_address",
+                "say under which address clients reach the embedded TURN service, or set turn_embedded = false",
+            ));
+        }
+        seconds(
+            &mut turn.credential_lifetime,
+            "turn_credential_lifetime",
+            self.turn_credential_lifetime,
+            60..=86_400,
+        )?;
+        seconds(&mut config.calls.ring_timeout, "call_timeout", self.call_timeout, 5..=600)?;
+        seconds(&mut config.calls.max_duration, "max_call_duration", self.max_call_duration, 60..=86_400)?;
+        seconds(&mut config.tokens.access, "access_token_lifetime", self.access_token_lifetime, 30..=86_400)?;
+        seconds(
+            &mut config.tokens.refresh,
+            "refresh_token_lifetime",
+            self.refresh_token_lifetime,
+            600..=31_536_000,
+        )?;
+
+        let limits = &mut config.limits;
+        count(&mut limits.socket_per_second, "socket_rate", self.socket_rate)?;
+        count(&mut limits.socket_burst, "socket_burst", self.socket_burst)?;
+        count(&mut limits.rest_per_second, "rest_rate", self.rest_rate)?;
+        count(&mut limits.rest_burst, "rest_burst", self.rest_burst)?;
+        count(&mut limits.sign_in_attempts, "sign_in_attempts", self.sign_in_attempts)?;
+        count(
+            &mut limits.sign_in_attempts_per_address,
+            "sign_in_attempts_per_address",
+            self.sign_in_attempts_per_address,
+        )?;
+        Ok(config)
+    }
+}
+
+fn set<T>(target: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *target = value;
+    }
+}
+
+fn seconds(
+    target: &mut Duration,
+    setting: &'static str,
+    value: Option<u64>,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<(), SettingsError> {
+    match value {
+        Some(value) if !range.contains(&value) => {
+            Err(invalid(setting, format!("must be {} to {} seconds", range.start(), range.end())))
+        }
+        value => {
+            set(target, value.map(Duration::from_secs));
+            Ok(())
+        }
+    }
+}
+
+fn count(target: &mut u32, setting: &'static str, value: Option<u32>) -> Result<(), SettingsError> {
+    match value {
+        Some(0) => Err(invalid(setting, "must be at least 1")),
+        value => {
+            set(target, value);
+            Ok(())
+        }
+    }
+}
+
+fn port_range(text: &str) -> Result<(u16, u16), SettingsError> {
+    let parsed = text.split_once('-').and_then(|(min, max)| {
+        let range: (u16, u16) = (min.trim().parse().ok()?, max.trim().parse().ok()?);
+        (range.0 > 0 && range.0 <= range.1).then_some(range)
+    });
+    parsed.ok_or_else(|| invalid("turn_relay_ports", "must be two ports like 49152-65535, the smaller first"))
+}
+
+fn urls(text: Option<&str>, setting: &'static str, schemes: &[&str]) -> Result<Vec<String>, SettingsError> {
+    let urls: Vec<String> = text
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|url| !url.is_empty())
+        .map(str::to_owned)
+        .collect();
+    match urls.iter().find(|url| !schemes.iter().any(|scheme| url.starts_with(scheme))) {
+        Some(url) => Err(invalid(setting, format!("{url} does not begin with {}", schemes.join(" or ")))),
+        None => Ok(urls),
+    }
+}
+
+fn secret(given: Option<String>, file: Option<PathBuf>) -> Result<Option<Secret>, SettingsError> {
+    let text = match (given, file) {
+        (Some(_), Some(_)) => {
+            return Err(invalid("turn_secret", "is given twice: set either turn_secret or turn_secret_file"));
+        }
+        (None, None) => return Ok(None),
+        (Some(text), None) => text,
+        (None, Some(path)) => std::fs::read_to_string(&path)
+            .map_err(|source| SettingsError::Read { path: path.display().to_string(), source })?,
+    };
+    if text.trim().len() < 8 {
+        return Err(invalid("turn_secret", "must have at least 8 characters"));
+    }
+    Ok(Some(Secret::new(text.trim().to_owned())))
+}
+
+fn invalid(setting: &'static str, problem: impl Into<String>) -> SettingsError {
+    SettingsError::Invalid { setting, problem: problem.into() }
+}
+
+#[cfg(test)]
+mod tests;

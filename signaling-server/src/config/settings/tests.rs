@@ -1,0 +1,48 @@
+use super::*;
+
+fn parse(text: &str) -> Settings {
+    toml::from_str(text).unwrap()
+}
+
+fn refusal(text: &str) -> String {
+    parse(text).resolve().unwrap_err().to_string()
+}
+
+#[test]
+fn flags_win_over_the_file_and_defaults_fill_the_rest() {
+    let file = parse("listen = \"127.0.0.1:9000\"\ncall_timeout = 45\nclinic_name = \"North\"");
+    let flags = Settings { call_timeout: Some(30), ..Settings::default() };
+    let config = flags.or(file).resolve().unwrap();
+    assert_eq!(config.listen.port(), 9000);
+    assert_eq!(config.calls.ring_timeout, Duration::from_secs(30));
+    assert_eq!(config.clinic_name, "North");
+    assert_eq!(config.calls.max_duration, Duration::from_secs(3600));
+    assert_eq!(config.turn.listen, "127.0.0.1:3478".parse().unwrap());
+}
+
+#[test]
+fn a_database_url_is_a_path_with_or_without_its_scheme() {
+    for given in ["clinic.db", "sqlite:clinic.db", "sqlite://clinic.db"] {
+        let settings = Settings { database: Some(given.to_owned()), ..Settings::default() };
+        assert_eq!(settings.database_path(), PathBuf::from("clinic.db"), "{given}");
+    }
+}
+
+#[test]
+fn contradictions_are_explained_by_the_name_of_the_setting() {
+    assert!(refusal("tls_cert = \"a.pem\"").starts_with("tls_cert: certificate and key go together"));
+    assert!(refusal("listen = \"0.0.0.0:8443\"").starts_with("turn_public_address: "));
+    assert!(refusal("call_timeout = 2").starts_with("call_timeout: must be 5 to 600 seconds"));
+    assert!(refusal("turn_relay_ports = \"9-3\"").starts_with("turn_relay_ports: "));
+    assert!(
+        refusal("turn_url = \"http://x\"\nturn_secret = \"long enough\"").starts_with("turn_url: http://x")
+    );
+    assert!(refusal("turn_url = \"turn:x\"").contains("need turn_secret"));
+    assert!(refusal("rest_rate = 0").contains("at least 1"));
+}
+
+#[test]
+fn a_misspelt_setting_is_named() {
+    let error = toml::from_str::<Settings>("lisen = \"127.0.0.1:1\"").unwrap_err();
+    assert!(error.to_string().contains("lisen"), "{error}");
+}

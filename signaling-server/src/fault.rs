@@ -1,0 +1,56 @@
+//! What goes wrong while serving a request, and how it is told.
+//!
+//! A refusal carries the problem that the client sees. Anything else is a fault of the server's: its cause is
+//! logged here, once, and the client gets `internal` without it.
+
+use bedside_protocol::{ErrorCode, Problem};
+
+/// Why a request was not served.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The client gets this problem; it says what to do next.
+    #[error("refused: {}", .0.code.as_str())]
+    Refused(Box<Problem>),
+    /// The database failed; the client may try again later.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// Something that should always work did not; the text says what and holds no personal data.
+    #[error("internal fault: {0}")]
+    Internal(&'static str),
+}
+
+impl Fault {
+    /// The problem to answer with. Logs the cause of anything that is not the client's doing.
+    #[must_use]
+    pub fn into_problem(self) -> Box<Problem> {
+        match self {
+            Fault::Refused(problem) => problem,
+            Fault::Database(error) => {
+                tracing::error!(%error, "the database failed");
+                Box::new(Problem::new(ErrorCode::Internal).with_detail("Please try again in a moment."))
+            }
+            Fault::Internal(what) => {
+                tracing::error!(what, "internal fault");
+                Box::new(Problem::new(ErrorCode::Internal).with_detail("Please try again in a moment."))
+            }
+        }
+    }
+}
+
+impl From<ErrorCode> for Fault {
+    fn from(code: ErrorCode) -> Self {
+        Fault::Refused(Box::new(Problem::new(code)))
+    }
+}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Self {
+        Fault::Refused(Box::new(problem))
+    }
+}
+
+impl From<Box<Problem>> for Fault {
+    fn from(problem: Box<Problem>) -> Self {
+        Fault::Refused(problem)
+    }
+}

@@ -1,0 +1,72 @@
+//! How much one account, or one address before anybody has signed in, may ask over REST.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bedside_protocol::{ErrorCode, Problem, UserId};
+use tokio::time::Instant;
+
+use crate::{
+    auth::network_of,
+    config::RateLimits,
+    fault::Fault,
+    rate::{KeyedBuckets, retry_after_s},
+};
+
+/// Rate limits of the REST API. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RestLimits(Arc<Mutex<Buckets>>);
+
+#[derive(Debug)]
+struct Buckets {
+    accounts: KeyedBuckets<UserId>,
+    addresses: KeyedBuckets<IpAddr>,
+}
+
+impl RestLimits {
+    /// Limits as configured.
+    #[must_use]
+    pub fn new(limits: &RateLimits) -> Self {
+        Self(Arc::new(Mutex::new(Buckets {
+            accounts: KeyedBuckets::new(limits.rest_per_second, limits.rest_burst),
+            addresses: KeyedBuckets::new(limits.rest_per_second, limits.rest_burst),
+        })))
+    }
+
+    /// Counts a request of an account.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the time to wait.
+    pub fn check_account(&self, user: UserId) -> Result<(), Fault> {
+        self.lock().accounts.take(user, Instant::now()).map_err(|wait| limited(wait).into())
+    }
+
+    /// Counts a request of an address.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the time to wait.
+    pub fn check_address(&self, address: IpAddr) -> Result<(), Fault> {
+        self.lock().addresses.take(network_of(address), Instant::now()).map_err(|wait| limited(wait).into())
+    }
+
+    /// Forgets whoever has been quiet.
+    pub fn sweep(&self) {
+        let (mut buckets, now) = (self.lock(), Instant::now());
+        buckets.accounts.sweep(now);
+        buckets.addresses.sweep(now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Buckets> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The problem for too many requests.
+pub(crate) fn limited(wait: Duration) -> Problem {
+    Problem::new(ErrorCode::RateLimited)
+        .with_detail("Too many requests at once. Please wait a moment.")
+        .with_retry_after(retry_after_s(wait))
+}

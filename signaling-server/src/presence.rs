@@ -1,0 +1,264 @@
+//! Who can be reached. One service behind the REST routes and the socket messages for presence.
+//!
+//! Facts come from the sockets (a device is there or gone), from the call service (somebody is in a call) and
+//! from people (away, do not disturb). Whenever the merged result changes, one task tells everybody who may
+//! know: those whom the directory lists as contacts, and nobody else.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bedside_protocol::{
+    CallId, DeviceId, DeviceType, ErrorCode, PresenceStatus, Problem, UserId, rest::UpdatePresence,
+    socket::Event, user::Presence,
+};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+mod merge;
+
+use self::merge::{Device, Line, Person};
+use crate::{clock, directory::Directory, fault::Fault, hub::Hub, identity::Identity};
+
+/// Presence of everybody. Cheap to clone.
+#[derive(Clone)]
+pub struct PresenceService(Arc<Shared>);
+
+struct Shared {
+    directory: Directory,
+    hub: Hub,
+    grace: Duration,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    people: HashMap<UserId, Person>,
+    /// What contacts were told last.
+    told: HashMap<UserId, Presence>,
+    dirty: HashSet<UserId>,
+}
+
+impl PresenceService {
+    /// Starts the service and the task that tells the contacts; it runs until `stop`.
+    #[must_use]
+    pub fn start(directory: Directory, hub: Hub, grace: Duration, stop: CancellationToken) -> Self {
+        let shared = Shared { directory, hub, grace, state: Mutex::default(), changed: Notify::new() };
+        let service = Self(Arc::new(shared));
+        tokio::spawn(service.clone().publish_until(stop));
+        service
+    }
+
+    /// A device has a socket (again). After a hello that resumed nothing it counts as online until it says
+    /// otherwise; a resumed one keeps what it said.
+    pub fn device_connected(&self, who: &Identity, resumed: bool) {
+        self.change(who.user, |person| {
+            let device = person.devices.entry(who.device).or_insert_with(|| Device {
+                status: PresenceStatus::Online,
+                device_type: who.device_type,
+                heard_at: clock::now(),
+                line: Line::Open,
+            });
+            device.line = Line::Open;
+            device.heard_at = clock::now();
+            if !resumed {
+                device.status = PresenceStatus::Online;
+            }
+        });
+    }
+
+    /// A device's socket is gone and none replaced it. It counts as there for the grace, unless it said goodbye.
+    pub fn device_disconnected(&self, who: &Identity, said_goodbye: bool) {
+        if said_goodbye || self.0.grace.is_zero() {
+            self.change(who.user, |person| person.lose(who.device, Line::Gone { since: Instant::now() }));
+            return;
+        }
+        self.change(who.user, |person| person.lose(who.device, Line::Lost));
+        let (service, who, grace) = (self.clone(), *who, self.0.grace);
+        tokio::spawn(async move {
+            tokio::time::sleep(grace).await;
+            service.change(who.user, |person| {
+                if person.devices.get(&who.device).is_some_and(|device| device.line == Line::Lost) {
+                    person.lose(who.device, Line::Gone { since: Instant::now() });
+                }
+            });
+        });
+    }
+
+    /// Something arrived from a device.
+    pub fn heard(&self, who: &Identity) {
+        if let Some(device) =
+            self.lock().people.get_mut(&who.user).and_then(|person| person.devices.get_mut(&who.device))
+        {
+            device.heard_at = clock::now();
+        }
+    }
+
+    /// What a person says of themselves, through either API.
+    ///
+    /// # Errors
+    /// `invalid_value` for `busy` and `offline`, which follow from facts.
+    pub fn update(&self, who: &Identity, update: &UpdatePresence) -> Result<Presence, Fault> {
+        match update.status {
+            PresenceStatus::Online
+            | PresenceStatus::Away
+            | PresenceStatus::Idle
+            | PresenceStatus::DoNotDisturb => {}
+            PresenceStatus::Busy | PresenceStatus::Offline => {
+                return Err(Problem::new(ErrorCode::InvalidValue)
+                    .with_detail("busy follows from being in a call and offline from being disconnected; say online, away, idle or do_not_disturb.")
+                    .into());
+            }
+        }
+        self.change(who.user, |person| {
+            // Without a socket the device can't be reached, whatever it says.
+            let Some(device) = person.devices.get_mut(&who.device) else { return };
+            device.status = update.status;
+            device.heard_at = clock::now();
+        });
+        Ok(self.snapshot(who.user))
+    }
+
+    /// Somebody is in a call, or no longer.
+    pub fn set_call(&self, user: UserId, call: Option<CallId>) {
+        self.change(user, |person| person.call = call);
+    }
+
+    /// The presence of `user` as `viewer` may see it.
+    ///
+    /// # Errors
+    /// `not_found` when they are not contacts, or the database failed.
+    pub async fn view(&self, viewer: UserId, user: UserId) -> Result<Presence, Fault> {
+        if viewer != user && !self.0.directory.may_talk(viewer, user).await? {
+            return Err(ErrorCode::NotFound.into());
+        }
+        let mut presence = self.snapshot(user);
+        if presence.last_seen.is_none() {
+            let kept = self.0.directory.last_seen(user).await?;
+            presence.last_seen = kept.at;
+            presence.device_type = kept.device_type;
+        }
+        Ok(presence)
+    }
+
+    /// The presence of `user` as of now, from memory alone. For callers that have checked who may see it.
+    #[must_use]
+    pub fn snapshot(&self, user: UserId) -> Presence {
+        self.lock().people.get(&user).map_or_else(|| Person::default().presence(user), |p| p.presence(user))
+    }
+
+    /// The merged status of `user`.
+    #[must_use]
+    pub fn status(&self, user: UserId) -> PresenceStatus {
+        self.snapshot(user).status
+    }
+
+    /// Forgets devices that have been gone for longer than `retention`.
+    pub fn sweep(&self, retention: Duration) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let State { people, told, dirty } = &mut *state;
+        people.retain(|user, person| {
+            person.devices.retain(|_, device| {
+                !matches!(device.line, Line::Gone { since } if now.duration_since(since) >= retention)
+            });
+            // Somebody whose going offline has been told needs no memory.
+            let keep = !person.devices.is_empty() || person.call.is_some() || dirty.contains(user);
+            if !keep {
+                told.remove(user);
+            }
+            keep
+        });
+    }
+
+    /// Writes down when those who are connected now were last heard from; for the end of the process.
+    pub async fn note_all(&self) {
+        let present: Vec<(UserId, DeviceType)> = {
+            let state = self.lock();
+            let types = state.people.iter().filter(|(_, person)| person.status() != PresenceStatus::Offline);
+            types.filter_map(|(user, person)| Some((*user, person.presence(*user).device_type?))).collect()
+        };
+        let now = clock::now();
+        for (user, device_type) in present {
+            if let Err(fault) = self.0.directory.note_last_seen(user, now, device_type).await {
+                let _ = fault.into_problem();
+                return;
+            }
+        }
+    }
+
+    fn change(&self, user: UserId, change: impl FnOnce(&mut Person)) {
+        let mut state = self.lock();
+        let person = state.people.entry(user).or_default();
+        change(person);
+        state.dirty.insert(user);
+        drop(state);
+        self.0.changed.notify_one();
+    }
+
+    async fn publish_until(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.0.changed.notified() => {}
+            }
+            let dirty = std::mem::take(&mut self.lock().dirty);
+            for user in dirty {
+                if let Err(fault) = self.publish(user).await {
+                    let _ = fault.into_problem();
+                }
+            }
+        }
+    }
+
+    async fn publish(&self, user: UserId) -> Result<(), Fault> {
+        let (before, now) = {
+            let mut state = self.lock();
+            let Some(person) = state.people.get(&user) else { return Ok(()) };
+            let now = person.presence(user);
+            (state.told.insert(user, now.clone()), now)
+        };
+        let was = before.as_ref().map_or(PresenceStatus::Offline, |presence| presence.status);
+        let same_call =
+            before.as_ref().is_none_or(|presence| presence.current_call_id == now.current_call_id);
+        let same_type = before.as_ref().is_none_or(|presence| presence.device_type == now.device_type);
+        if was == now.status && same_call && same_type {
+            return Ok(());
+        }
+        let offline = now.status == PresenceStatus::Offline;
+        let turned = match (was == PresenceStatus::Offline, offline) {
+            (true, false) => Some(Event::UserOnline { user_id: user }),
+            (false, true) => Some(Event::UserOffline { user_id: user, last_seen: now.last_seen }),
+            (true, true) | (false, false) => None,
+        };
+        let update = Event::PresenceUpdate(now.clone());
+        for watcher in self.0.directory.contact_ids(user).await? {
+            self.0.hub.send_to_user(watcher, &update);
+            if let Some(turned) = &turned {
+                self.0.hub.send_to_user(watcher, turned);
+            }
+        }
+        if let (true, Some(at), Some(device_type)) = (offline, now.last_seen, now.device_type) {
+            self.0.directory.note_last_seen(user, at, device_type).await?;
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Person {
+    fn lose(&mut self, device: DeviceId, line: Line) {
+        if let Some(device) = self.devices.get_mut(&device) {
+            device.line = line;
+            if line == Line::Lost {
+                device.heard_at = clock::now();
+            }
+        }
+    }
+}

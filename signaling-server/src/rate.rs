@@ -1,0 +1,119 @@
+//! Token buckets: how much one client may ask. Pure; the caller gives the time.
+
+use std::{collections::HashMap, hash::Hash, time::Duration};
+
+use tokio::time::Instant;
+
+/// A budget that refills steadily.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenBucket {
+    per_second: f64,
+    burst: f64,
+    tokens: f64,
+    filled_at: Instant,
+}
+
+impl TokenBucket {
+    /// A full bucket of `burst` that refills with `per_second`.
+    #[must_use]
+    pub fn new(per_second: u32, burst: u32, now: Instant) -> Self {
+        let burst = f64::from(burst.max(1));
+        Self { per_second: f64::from(per_second.max(1)), burst, tokens: burst, filled_at: now }
+    }
+
+    /// Takes one token.
+    ///
+    /// # Errors
+    /// How long until there is one.
+    pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        self.refill(now);
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return Ok(());
+        }
+        Err(Duration::from_secs_f64((1.0 - self.tokens) / self.per_second))
+    }
+
+    /// Whether nothing has been taken for so long that the bucket is full.
+    pub fn is_full(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        self.tokens >= self.burst
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.filled_at).as_secs_f64();
+        self.tokens = passed.mul_add(self.per_second, self.tokens).min(self.burst);
+        self.filled_at = now;
+    }
+}
+
+/// A bucket per key.
+#[derive(Debug)]
+pub struct KeyedBuckets<K> {
+    per_second: u32,
+    burst: u32,
+    buckets: HashMap<K, TokenBucket>,
+}
+
+impl<K: Hash + Eq> KeyedBuckets<K> {
+    /// Buckets of `burst` that refill with `per_second` each.
+    #[must_use]
+    pub fn new(per_second: u32, burst: u32) -> Self {
+        Self { per_second, burst, buckets: HashMap::new() }
+    }
+
+    /// Takes one token from the bucket of `key`.
+    ///
+    /// # Errors
+    /// How long until there is one.
+    pub fn take(&mut self, key: K, now: Instant) -> Result<(), Duration> {
+        let (per_second, burst) = (self.per_second, self.burst);
+        self.buckets.entry(key).or_insert_with(|| TokenBucket::new(per_second, burst, now)).take(now)
+    }
+
+    /// Forgets buckets that are full: they are as good as new ones.
+    pub fn sweep(&mut self, now: Instant) {
+        self.buckets.retain(|_, bucket| !bucket.is_full(now));
+    }
+}
+
+/// Whole seconds for `Retry-After`: at least one, rounded up.
+#[must_use]
+pub fn retry_after_s(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_let_through_and_then_the_steady_rate() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(10, 3, start);
+        for _ in 0..3 {
+            assert!(bucket.take(start).is_ok());
+        }
+        let wait = bucket.take(start).unwrap_err();
+        assert!(wait <= Duration::from_millis(100), "{wait:?}");
+        assert!(bucket.take(start + wait + Duration::from_millis(1)).is_ok());
+        assert!(bucket.take(start + wait + Duration::from_millis(2)).is_err());
+    }
+
+    #[test]
+    fn keys_do_not_share_a_budget_and_full_buckets_are_forgotten() {
+        let start = Instant::now();
+        let mut buckets = KeyedBuckets::new(1, 1);
+        assert!(buckets.take("a", start).is_ok());
+        assert!(buckets.take("a", start).is_err());
+        assert!(buckets.take("b", start).is_ok());
+        buckets.sweep(start + Duration::from_secs(2));
+        assert!(buckets.buckets.is_empty());
+    }
+
+    #[test]
+    fn the_wait_is_told_in_whole_seconds() {
+        assert_eq!(retry_after_s(Duration::ZERO), 1);
+        assert_eq!(retry_after_s(Duration::from_millis(1001)), 2);
+    }
+}

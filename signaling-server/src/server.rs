@@ -1,0 +1,300 @@
+//! The running process: opens what it needs, serves, and stops in good order.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use axum_server::{Handle, tls_rustls::RustlsConfig};
+use bedside_protocol::{Secret, socket::Event};
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    accounts::Accounts,
+    app::App,
+    auth::{AuthService, password::Passwords, token},
+    calls::{CallDeps, CallService},
+    config::{Config, TlsFiles},
+    db::{Database, DatabaseError},
+    directory::Directory,
+    fault::Fault,
+    hub::Hub,
+    ice::IceServers,
+    idempotency,
+    limits::RestLimits,
+    presence::PresenceService,
+    routes,
+    turn_service::{TurnError, TurnService},
+    watch,
+};
+
+/// How often sessions and presence are looked through for what has run out.
+const SESSION_SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// When clients may come back after a restart, ms.
+const RETRY_AFTER_MS: u64 = 1000;
+
+/// Why the server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Give a certificate, listen on loopback, or pass `--allow-plain-http` where a proxy adds TLS.
+    #[error(
+        "{0} is reachable from other machines, and without TLS passwords would cross the network readable. \
+         Set --tls-cert and --tls-key, or --allow-plain-http when a proxy in front adds TLS"
+    )]
+    PlainHttp(SocketAddr),
+    /// Another process has the port, or the address is not this machine's.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Check the paths, permissions and that the key belongs to the certificate.
+    #[error("the TLS certificate {certificate} or key {key} can't be used: {source}")]
+    Tls {
+        /// Path of the certificate.
+        certificate: String,
+        /// Path of the key.
+        key: String,
+        /// What was wrong.
+        source: io::Error,
+    },
+    /// See the cause.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// See the cause.
+    #[error(transparent)]
+    Turn(#[from] TurnError),
+    /// Calls of an earlier run could not be taken up.
+    #[error("calls of the last run could not be read: {0}")]
+    Calls(Fault),
+}
+
+/// A server that serves.
+pub struct RunningServer {
+    addr: SocketAddr,
+    app: App,
+    turn: Option<TurnService>,
+    listener: Handle<SocketAddr>,
+    serving: JoinHandle<io::Result<()>>,
+    background: CancellationToken,
+}
+
+/// Opens the database, starts the services and begins to serve; returns once requests are accepted.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(config: Config) -> Result<RunningServer, StartError> {
+    check_listener(&config)?;
+    // Whoever embeds the server may have installed it already: the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let tls = match &config.tls {
+        Some(files) => Some(load_tls(files).await?),
+        None => None,
+    };
+    let listener = bind(config.listen)?;
+    let addr =
+        listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
+    let db = Database::open(&config.database).await?;
+    let secret = config.turn.secret.clone().unwrap_or_else(token::generate);
+    let turn = match config.turn.embedded {
+        true => Some(TurnService::start(&config.turn, secret.clone()).await?),
+        false => None,
+    };
+    let background = CancellationToken::new();
+    let app = assemble(config, db, turn.as_ref(), secret, &background).await.map_err(StartError::Calls)?;
+    tokio::spawn(sweep_until(app.clone(), background.clone()));
+    let (db, directory, hub) = (app.db.clone(), app.directory.clone(), app.hub.clone());
+    tokio::spawn(watch::until(background.clone(), db, directory, hub));
+
+    let handle = Handle::new();
+    let serving = tokio::spawn(serve(listener, tls, handle.clone(), routes::router(app.clone())));
+    tracing::info!(%addr, tls = app.config.tls.is_some(), turn = turn.is_some(), "serving");
+    Ok(RunningServer { addr, app, turn, listener: handle, serving, background })
+}
+
+impl RunningServer {
+    /// Where HTTP and the socket are served.
+    #[must_use]
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The base of the REST API's URLs: `http://127.0.0.1:40123`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.app.config.tls.is_some() { "https" } else { "http" }, self.addr)
+    }
+
+    /// Where the embedded TURN service is reached.
+    #[must_use]
+    pub fn turn_addr(&self) -> Option<SocketAddr> {
+        self.turn.as_ref().map(TurnService::public)
+    }
+
+    /// The services, for whoever embeds the server.
+    #[must_use]
+    pub const fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Makes accounts and relations in this server's database.
+    #[must_use]
+    pub fn accounts(&self) -> Accounts {
+        Accounts::new(self.app.db.clone(), Passwords::new(self.app.config.passwords))
+    }
+
+    /// Stops in good order: tells the clients, lets open requests end within the grace, closes the database.
+    pub async fn shutdown(self) {
+        let grace = self.app.config.shutdown_grace;
+        tracing::info!("stopping");
+        self.app.stopping.cancel();
+        self.app.hub.broadcast(&Event::GoingAway { retry_after_ms: RETRY_AFTER_MS });
+        self.app.hub.close_all();
+        self.listener.graceful_shutdown(Some(grace));
+        self.app.sockets.close();
+        if tokio::time::timeout(grace, self.app.sockets.wait()).await.is_err() {
+            tracing::warn!("some sockets did not close in time");
+        }
+        let _ = self.serving.await;
+        self.app.calls.shutdown().await;
+        self.app.presence.note_all().await;
+        self.background.cancel();
+        if let Some(turn) = &self.turn {
+            turn.stop().await;
+        }
+        self.app.db.close().await;
+        tracing::info!("stopped");
+    }
+
+    /// Stops as a power cut would, as far as clients and the database can tell. For tests.
+    pub async fn kill(self) {
+        self.background.cancel();
+        self.app.stopping.cancel();
+        self.app.cut.cancel();
+        self.listener.shutdown();
+        self.serving.abort();
+        self.app.sockets.close();
+        self.app.sockets.wait().await;
+        self.app.calls.shutdown().await;
+        if let Some(turn) = &self.turn {
+            turn.stop().await;
+        }
+        self.app.db.close().await;
+    }
+}
+
+async fn assemble(
+    config: Config,
+    db: Database,
+    turn: Option<&TurnService>,
+    secret: Secret,
+    background: &CancellationToken,
+) -> Result<App, Fault> {
+    let mut urls = turn.map(TurnService::urls).unwrap_or_default();
+    urls.extend(config.turn.urls.iter().cloned());
+    let ice = IceServers::new(&urls, secret, config.turn.account.clone(), config.turn.credential_lifetime);
+    let (hub, directory) = (Hub::default(), Directory::new(db.clone()));
+    let grace = config.socket.presence_grace;
+    let presence = PresenceService::start(directory.clone(), hub.clone(), grace, background.clone());
+    let calls = CallService::start(CallDeps {
+        db: db.clone(),
+        directory: directory.clone(),
+        hub: hub.clone(),
+        presence: presence.clone(),
+        ice: ice.clone(),
+        limits: config.calls,
+    })
+    .await?;
+    let config = Arc::new(config);
+    Ok(App {
+        auth: AuthService::new(&config, db.clone(), directory.clone(), hub.clone()),
+        limits: RestLimits::new(&config.limits),
+        config,
+        db,
+        directory,
+        hub,
+        presence,
+        ice,
+        calls,
+        sockets: TaskTracker::new(),
+        stopping: CancellationToken::new(),
+        cut: CancellationToken::new(),
+    })
+}
+
+async fn serve(
+    listener: TcpListener,
+    tls: Option<RustlsConfig>,
+    handle: Handle<SocketAddr>,
+    router: Router,
+) -> io::Result<()> {
+    // Not `http1_only`: that would serve connections without upgrades, and so without sockets.
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    match tls {
+        Some(tls) => axum_server::from_tcp_rustls(listener, tls)?.handle(handle).serve(service).await,
+        None => axum_server::from_tcp(listener)?.handle(handle).serve(service).await,
+    }
+}
+
+async fn sweep_until(app: App, stop: CancellationToken) {
+    let mut sessions = tokio::time::interval(SESSION_SWEEP_EVERY);
+    let mut database = tokio::time::interval(idempotency::SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = sessions.tick() => {
+                let retention = app.config.socket.session_retention;
+                app.hub.sweep(retention);
+                app.presence.sweep(retention);
+                app.limits.sweep();
+            }
+            _ = database.tick() => {
+                for swept in [app.auth.sweep().await, idempotency::sweep(&app.db).await] {
+                    if let Err(fault) = swept {
+                        let _ = fault.into_problem();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Plain HTTP carries passwords: it stays on this machine unless somebody said otherwise.
+///
+/// # Errors
+/// [`StartError::PlainHttp`].
+pub fn check_listener(config: &Config) -> Result<(), StartError> {
+    let readable = config.tls.is_none() && !config.listen.ip().to_canonical().is_loopback();
+    if readable && !config.allow_plain_http { Err(StartError::PlainHttp(config.listen)) } else { Ok(()) }
+}
+
+/// Reads certificate and key.
+///
+/// # Errors
+/// [`StartError::Tls`].
+pub async fn load_tls(files: &TlsFiles) -> Result<RustlsConfig, StartError> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let read = RustlsConfig::from_pem_file(&files.certificate, &files.key).await;
+    let mut tls = (*read.map_err(|source| tls_error(files, source))?.get_inner()).clone();
+    // The socket needs HTTP/1.1, and nothing here gains by HTTP/2.
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(RustlsConfig::from_config(Arc::new(tls)))
+}
+
+fn tls_error(files: &TlsFiles, source: io::Error) -> StartError {
+    let (certificate, key) = (files.certificate.display().to_string(), files.key.display().to_string());
+    StartError::Tls { certificate, key, source }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listen = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).map_err(listen)?;
+    listener.set_nonblocking(true).map_err(listen)?;
+    Ok(listener)
+}

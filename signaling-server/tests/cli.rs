@@ -1,0 +1,179 @@
+//! The binary as an administrator uses it.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on says where")]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+/// A folder of the test's own; gone afterwards.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("bedside-cli-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn database(&self) -> String {
+        self.0.join("clinic.db").display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn server() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bedside-server"));
+    command.env_remove("DATABASE_URL").env_remove("BEDSIDE_CONFIG");
+    command
+}
+
+fn run(arguments: &[&str], input: &str) -> Output {
+    let mut child = server()
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The command may have refused before reading.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn accounts_are_made_listed_and_related_and_mistakes_are_explained() {
+    let folder = Folder::new();
+    let db = folder.database();
+    let add = |login: &str, password: &str| {
+        let arguments =
+            ["user", "add", "--login", login, "--name", "Ana Ruiz", "--role", "patient", "--database", &db];
+        run(&[&arguments[..], &["--password-stdin"]].concat(), password)
+    };
+    assert!(add("ana", "tulip anvil nine\n").status.success());
+    for (login, password, reason) in [
+        ("ANA", "tulip anvil nine", "this login is taken"),
+        ("tom", "short", "at least 10 characters"),
+        ("tom", "Password123!", "everybody tries first"),
+        ("tom becker", "tulip anvil nine", "without spaces"),
+    ] {
+        let refused = add(login, password);
+        assert!(!refused.status.success());
+        assert!(text(&refused.stderr).contains(reason), "{}", text(&refused.stderr));
+    }
+    let admin = run(&["admin", "create", "--login", "root", "--database", &db], "");
+    assert!(text(&admin.stdout).contains("password\t"), "a password is made up and printed");
+    assert!(run(&["contact", "add", "ana", "root", "--database", &db], "").status.success());
+    let unknown = run(&["contact", "add", "ana", "nobody", "--database", &db], "");
+    assert!(text(&unknown.stderr).contains("nobody has this login"));
+    let listed = text(&run(&["user", "list", "--database", &db], "").stdout);
+    let columns: Vec<Vec<&str>> = listed.lines().map(|line| line.split('\t').skip(1).collect()).collect();
+    assert_eq!(columns, [["ana", "patient", "Ana Ruiz"], ["root", "admin", "Administrator"]]);
+}
+
+#[test]
+fn the_configuration_is_checked_without_serving() {
+    let folder = Folder::new();
+    let file = folder.0.join("server.toml");
+    std::fs::write(&file, "clinic_name = \"North\"\ncall_timeout = 30\n").unwrap();
+    let path = file.display().to_string();
+    let db = folder.database();
+    let right = run(&["config", "check", "--config", &path, "--database", &db], "");
+    assert!(right.status.success(), "{}", text(&right.stderr));
+    assert!(text(&right.stdout).contains("North"));
+    let open =
+        run(&["config", "check", "--listen", "0.0.0.0:0", "--turn-embedded", "false", "--database", &db], "");
+    assert!(text(&open.stderr).contains("--tls-cert"), "{}", text(&open.stderr));
+    std::fs::write(&file, "clinic_nam = \"North\"\n").unwrap();
+    let wrong = run(&["config", "check", "--config", &path], "");
+    assert!(text(&wrong.stderr).contains("clinic_nam"), "{}", text(&wrong.stderr));
+    assert!(!Path::new(&db).exists(), "a check must not make a database");
+}
+
+/// A serving process and the URL that it printed.
+fn serve(db: &str) -> (Child, String) {
+    let free =
+        ["--listen", "127.0.0.1:0", "--turn-listen", "127.0.0.1:0", "--database", db, "--log-format", "json"];
+    let mut child =
+        server().arg("serve").args(free).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let url = line.trim().strip_prefix("Bedside serves at ").unwrap_or_else(|| panic!("{line}")).to_owned();
+    (child, url)
+}
+
+#[tokio::test]
+async fn the_sample_clinic_signs_in_and_neither_names_nor_secrets_reach_the_log() {
+    let folder = Folder::new();
+    let db = folder.database();
+    let clinic: Value = serde_json::from_slice(&run(&["demo-clinic", "--database", &db], "").stdout).unwrap();
+    let users = clinic["users"].as_array().unwrap();
+    assert_eq!(users.len(), 4);
+    assert_eq!(users[0]["name"], "Dr Amara Osei");
+
+    let (mut child, url) = serve(&db);
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::new();
+    let mut planted: Vec<String> = Vec::new();
+    for user in users {
+        let field = |name: &str| user[name].as_str().unwrap().to_owned();
+        let body = serde_json::json!({"login": field("login"), "password": field("password"),
+            "device": {"name": "Ana's kitchen laptop"}});
+        let response = http.post(format!("{url}/api/auth/sign-in")).json(&body).send().await.unwrap();
+        let signed: Value = response.json().await.unwrap();
+        assert_eq!(signed["user"]["name"], user["name"]);
+        let token = signed["access_token"].as_str().unwrap();
+        let contacts: Value = http
+            .get(format!("{url}/api/contacts"))
+            .bearer_auth(token)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        let expected = if user["role"] == "patient" { 2 } else { 3 };
+        assert_eq!(contacts["total"], expected);
+        let wrong = serde_json::json!({"login": field("login"), "password": "never right at all",
+            "device": {"name": "Ana's kitchen laptop"}});
+        http.post(format!("{url}/api/auth/sign-in")).json(&wrong).send().await.unwrap();
+        planted.extend([field("login"), field("name"), field("password"), token.to_owned()]);
+    }
+    planted.extend(["kitchen laptop".to_owned(), "never right at all".to_owned()]);
+
+    stop(&mut child);
+    let mut log = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(
+        log.contains("signed in") && log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()),
+        "{log}"
+    );
+    for secret in planted {
+        assert!(!log.contains(&secret), "the log holds {secret}");
+    }
+}
+
+#[cfg(unix)]
+fn stop(child: &mut Child) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(child.wait().unwrap().success(), "SIGTERM must end the server in good order");
+}
+
+#[cfg(windows)]
+fn stop(child: &mut Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

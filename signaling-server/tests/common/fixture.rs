@@ -1,0 +1,298 @@
+//! A server in this process on a free port with a database of its own, people in it, and a client that speaks
+//! the raw protocol: tests see what is on the wire. Shared by this package's integration tests.
+
+use std::{collections::VecDeque, path::PathBuf, time::Duration};
+
+use bedside_protocol::{
+    CallId, DeviceId, ErrorCode, Pii, Problem, Role, Secret, SessionId, UserId,
+    rest::{SignInRequest, SignedIn},
+    socket::{Event, EventFrame, Outcome, ServerFrame, Welcome},
+    user::DeviceInfo,
+};
+use bedside_server::{
+    Config, RunningServer,
+    accounts::{Accounts, NewUser},
+};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{Message, client::IntoClientRequest, protocol::CloseFrame},
+};
+
+pub(crate) const PASSWORD: &str = "tulip anvil nine";
+
+/// Nothing in these tests takes longer unless it never comes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running server with its folder.
+pub(crate) struct Clinic {
+    pub(crate) server: RunningServer,
+    pub(crate) http: reqwest::Client,
+    config: Config,
+    folder: PathBuf,
+}
+
+impl Clinic {
+    pub(crate) async fn open() -> Self {
+        Self::open_with(|_| {}).await
+    }
+
+    pub(crate) async fn open_with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = std::env::temp_dir().join(format!("bedside-server-{}", SessionId::random()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut config = Config::for_tests(folder.join("test.db"));
+        config.socket.presence_grace = Duration::ZERO;
+        change(&mut config);
+        let server = bedside_server::start(config.clone()).await.unwrap();
+        Self { server, http: reqwest::Client::new(), config, folder }
+    }
+
+    /// The same database under a new process: in good order, or as after a power cut.
+    pub(crate) async fn restart(self, in_good_order: bool) -> Self {
+        let Self { server, http, config, folder } = self;
+        if in_good_order {
+            server.shutdown().await;
+        } else {
+            server.kill().await;
+        }
+        let server = bedside_server::start(config.clone()).await.unwrap();
+        Self { server, http, config, folder }
+    }
+
+    pub(crate) async fn close(self) {
+        self.server.shutdown().await;
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+
+    pub(crate) fn accounts(&self) -> Accounts {
+        self.server.accounts()
+    }
+
+    pub(crate) async fn add(&self, login: &str, role: Role) -> UserId {
+        let user = NewUser {
+            login: login.into(),
+            name: Pii::new(format!("{login} of the tests")),
+            role,
+            specialty: None,
+            password: Secret::new(PASSWORD.to_owned()),
+        };
+        self.accounts().add(user).await.unwrap()
+    }
+
+    /// An account that is signed in on a new device.
+    pub(crate) async fn person(&self, login: &str, role: Role) -> SignedIn {
+        self.add(login, role).await;
+        self.sign_in(login).await
+    }
+
+    pub(crate) async fn befriend(&self, one: &str, other: &str) {
+        self.accounts().add_contact(one, other).await.unwrap();
+    }
+
+    /// A doctor and a patient who may talk.
+    pub(crate) async fn doctor_and_patient(&self) -> (SignedIn, SignedIn) {
+        let doctor = self.person("osei", Role::Clinician).await;
+        let patient = self.person("ana", Role::Patient).await;
+        self.befriend("osei", "ana").await;
+        (doctor, patient)
+    }
+
+    pub(crate) async fn sign_in(&self, login: &str) -> SignedIn {
+        let response = self.try_sign_in(login, PASSWORD, None).await;
+        assert_eq!(response.status(), 200);
+        response.json().await.unwrap()
+    }
+
+    pub(crate) async fn try_sign_in(
+        &self,
+        login: &str,
+        password: &str,
+        device: Option<DeviceId>,
+    ) -> reqwest::Response {
+        let request = SignInRequest {
+            login: login.into(),
+            password: Secret::new(password.to_owned()),
+            device: DeviceInfo { id: device, name: Pii::from("a test"), device_type: Default::default() },
+        };
+        self.http.post(self.url("/api/auth/sign-in")).json(&request).send().await.unwrap()
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.server.url())
+    }
+
+    pub(crate) async fn get(&self, who: &SignedIn, path: &str) -> reqwest::Response {
+        self.http.get(self.url(path)).bearer_auth(who.access_token.expose()).send().await.unwrap()
+    }
+
+    pub(crate) async fn post(&self, who: &SignedIn, path: &str, body: Value) -> reqwest::Response {
+        self.http
+            .post(self.url(path))
+            .bearer_auth(who.access_token.expose())
+            .json(&body)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// A socket that has said hello.
+    pub(crate) async fn connect(&self, who: &SignedIn) -> Socket {
+        let mut socket = self.dial(who.access_token.expose()).await;
+        socket.hello(None).await;
+        socket
+    }
+
+    /// A socket that has said nothing yet.
+    pub(crate) async fn dial(&self, token: &str) -> Socket {
+        let mut request = format!("ws://{}/ws", self.server.addr()).into_client_request().unwrap();
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let (stream, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        Socket { stream, next_id: 0, last_seq: 0, events: VecDeque::new() }
+    }
+}
+
+/// The problem in an answer that is one.
+pub(crate) async fn problem(response: reqwest::Response) -> Problem {
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let status = response.status().as_u16();
+    let problem: Problem = response.json().await.unwrap();
+    assert_eq!(problem.status, status);
+    problem
+}
+
+/// A device's end of the socket.
+pub(crate) struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    next_id: u64,
+    pub(crate) last_seq: u64,
+    events: VecDeque<Event>,
+}
+
+impl Socket {
+    pub(crate) async fn hello(&mut self, resume: Option<(SessionId, u64)>) -> Welcome {
+        let mut data = json!({"versions": [1]});
+        if let Some((session, last_seq)) = resume {
+            data["resume"] = json!({"session": session, "last_seq": last_seq});
+            self.last_seq = last_seq;
+        }
+        serde_json::from_value(self.request("hello", data).await.unwrap()).unwrap()
+    }
+
+    /// Sends a request and waits for its answer; events in between are kept for [`Socket::event`].
+    pub(crate) async fn request(&mut self, kind: &str, data: Value) -> Result<Value, Box<Problem>> {
+        self.next_id += 1;
+        let id = self.next_id;
+        self.send_text(json!({"id": id, "type": kind, "data": data}).to_string()).await;
+        let (re, outcome) = self.reply().await;
+        assert_eq!(re, Some(id));
+        match outcome {
+            Outcome::Ok(value) => Ok(value),
+            Outcome::Error(problem) => Err(problem),
+        }
+    }
+
+    pub(crate) async fn send_text(&mut self, text: String) {
+        self.stream.send(Message::text(text)).await.unwrap();
+    }
+
+    pub(crate) async fn send_message(&mut self, message: Message) {
+        self.stream.send(message).await.unwrap();
+    }
+
+    /// The next answer.
+    pub(crate) async fn reply(&mut self) -> (Option<u64>, Outcome) {
+        loop {
+            match self.frame().await.expect("the socket closed before the answer") {
+                ServerFrame::Reply(reply) => return (reply.re, reply.outcome),
+                ServerFrame::Event(event) => self.keep(event),
+            }
+        }
+    }
+
+    /// The code of the next answer, which has to be an error.
+    pub(crate) async fn error(&mut self) -> (Option<u64>, ErrorCode) {
+        match self.reply().await {
+            (re, Outcome::Error(problem)) => (re, problem.code),
+            (re, Outcome::Ok(_)) => panic!("request {re:?} should have been refused"),
+        }
+    }
+
+    /// The next event. Checks that numbers have no gap and no repetition.
+    pub(crate) async fn event(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            match self.frame().await.expect("the socket closed before the event") {
+                ServerFrame::Event(event) => self.keep(event),
+                ServerFrame::Reply(reply) => panic!("an answer to nothing: {reply:?}"),
+            }
+        }
+    }
+
+    /// The next event that `pick` wants; others are dropped.
+    pub(crate) async fn event_where<T>(&mut self, mut pick: impl FnMut(&Event) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = pick(&self.event().await) {
+                return found;
+            }
+        }
+    }
+
+    /// Events that have arrived by the time the server has answered a ping.
+    pub(crate) async fn events_so_far(&mut self) -> Vec<Event> {
+        self.request("ping", json!({"last_seq": 0})).await.unwrap();
+        self.events.drain(..).collect()
+    }
+
+    /// How the server closes the socket; `None` when it is gone without a word.
+    pub(crate) async fn closed(&mut self) -> Option<CloseFrame> {
+        loop {
+            match tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("the socket stayed open") {
+                Some(Ok(Message::Close(frame))) => return frame,
+                Some(Ok(Message::Text(text))) => {
+                    if let Ok(ServerFrame::Event(event)) = serde_json::from_str(&text) {
+                        self.keep(event);
+                    }
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    /// The close code the server sends.
+    pub(crate) async fn close_code(&mut self) -> u16 {
+        self.closed().await.expect("a close frame").code.into()
+    }
+
+    pub(crate) async fn say_goodbye(mut self) {
+        use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        let _ = self.stream.close(Some(frame)).await;
+        while let Some(Ok(_)) = self.stream.next().await {}
+    }
+
+    fn keep(&mut self, frame: EventFrame) {
+        assert_eq!(frame.seq, self.last_seq + 1, "an event was lost or came twice");
+        self.last_seq = frame.seq;
+        self.events.push_back(frame.event);
+    }
+
+    async fn frame(&mut self) -> Option<ServerFrame> {
+        loop {
+            match tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("nothing came") {
+                Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+}
+
+/// Ids for events that tests make up.
+pub(crate) fn some_call() -> CallId {
+    CallId::random()
+}

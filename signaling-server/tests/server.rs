@@ -1,0 +1,18 @@
+//! The server as its clients see it: over HTTP and WebSocket, against a real database.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on says where")]
+
+#[path = "common/fixture.rs"]
+mod fixture;
+
+#[path = "server/auth.rs"]
+mod auth;
+#[path = "server/calls.rs"]
+mod calls;
+#[path = "server/presence.rs"]
+mod presence;
+#[path = "server/process.rs"]
+mod process;
+#[path = "server/rest.rs"]
+mod rest;
+#[path = "server/socket.rs"]
+mod socket;

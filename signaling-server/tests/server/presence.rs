@@ -1,0 +1,141 @@
+//! Who sees whom come and go.
+
+use bedside_protocol::{
+    ErrorCode, PresenceStatus, Role,
+    rest::{Page, SignedIn},
+    socket::Event,
+    user::{Contact, Presence},
+};
+use serde_json::json;
+
+use crate::fixture::{Clinic, Socket, problem, some_call};
+
+/// Whether an event says something of somebody's presence.
+fn is_presence(event: &Event) -> bool {
+    matches!(event, Event::PresenceUpdate(_) | Event::UserOnline { .. } | Event::UserOffline { .. })
+}
+
+/// The next status of somebody's that `watcher` is told.
+async fn status(watcher: &mut Socket, of: &SignedIn) -> PresenceStatus {
+    let user = of.user.id;
+    watcher
+        .event_where(|event| match event {
+            Event::PresenceUpdate(presence) if presence.user_id == user => Some(presence.status),
+            _ => None,
+        })
+        .await
+}
+
+#[tokio::test]
+async fn contacts_are_told_at_once_and_nobody_else_is() {
+    let clinic = Clinic::open().await;
+    let (doctor, patient) = clinic.doctor_and_patient().await;
+    let outsider = clinic.person("tom", Role::Patient).await;
+    let mut watcher = clinic.connect(&doctor).await;
+    let mut stranger = clinic.connect(&outsider).await;
+
+    let mut ana = clinic.connect(&patient).await;
+    assert_eq!(status(&mut watcher, &patient).await, PresenceStatus::Online);
+    let online = |event: &Event| matches!(event, Event::UserOnline { .. }).then(|| event.clone());
+    assert_eq!(watcher.event_where(online).await, Event::UserOnline { user_id: patient.user.id });
+
+    let away = json!({"status": "away"});
+    ana.request("presence:update", away).await.unwrap();
+    assert_eq!(status(&mut watcher, &patient).await, PresenceStatus::Away);
+    let quiet = json!({"status": "do_not_disturb"});
+    assert_eq!(clinic.post(&patient, "/api/presence/update", quiet).await.status(), 200);
+    assert_eq!(status(&mut watcher, &patient).await, PresenceStatus::DoNotDisturb);
+
+    let path = format!("/api/presence/{}", patient.user.id);
+    let seen: Presence = clinic.get(&doctor, &path).await.json().await.unwrap();
+    assert_eq!(seen.status, PresenceStatus::DoNotDisturb);
+    assert_eq!(problem(clinic.get(&outsider, &path).await).await.code, ErrorCode::NotFound);
+    assert!(!stranger.events_so_far().await.iter().any(is_presence));
+
+    ana.say_goodbye().await;
+    assert_eq!(status(&mut watcher, &patient).await, PresenceStatus::Offline);
+    let offline =
+        |event: &Event| matches!(event, Event::UserOffline { last_seen: Some(_), .. }).then_some(());
+    watcher.event_where(offline).await;
+    assert!(!stranger.events_so_far().await.iter().any(is_presence));
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn several_devices_are_one_person_and_a_call_makes_busy() {
+    let clinic = Clinic::open().await;
+    let (doctor, patient) = clinic.doctor_and_patient().await;
+    let mut watcher = clinic.connect(&doctor).await;
+    let mut laptop = clinic.connect(&patient).await;
+    assert_eq!(status(&mut watcher, &patient).await, PresenceStatus::Online);
+    laptop.request("presence:update", json!({"status": "idle"})).await.unwrap();
+    assert_eq!(status(&mut watcher, &patient).await, PresenceStatus::Idle);
+
+    let tablet = clinic.connect(&clinic.sign_in("ana").await).await;
+    assert_eq!(status(&mut watcher, &patient).await, PresenceStatus::Online);
+    let call = some_call();
+    clinic.server.app().presence.set_call(patient.user.id, Some(call));
+    assert_eq!(status(&mut watcher, &patient).await, PresenceStatus::Busy);
+    clinic.server.app().presence.set_call(patient.user.id, None);
+    assert_eq!(status(&mut watcher, &patient).await, PresenceStatus::Online);
+    tablet.say_goodbye().await;
+    assert_eq!(status(&mut watcher, &patient).await, PresenceStatus::Idle);
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn busy_and_offline_cannot_be_claimed() {
+    let clinic = Clinic::open().await;
+    let ana = clinic.person("ana", Role::Patient).await;
+    let mut socket = clinic.connect(&ana).await;
+    for claim in ["busy", "offline"] {
+        let refused = socket.request("presence:update", json!({"status": claim})).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::InvalidValue);
+    }
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn contacts_list_relations_and_colleagues_with_their_presence_page_by_page() {
+    let clinic = Clinic::open().await;
+    let (doctor, patient) = clinic.doctor_and_patient().await;
+    let colleague = clinic.person("lind", Role::Clinician).await;
+    clinic.add("tom", Role::Patient).await;
+    let _ana = clinic.connect(&patient).await;
+
+    let list = async |who: &SignedIn, query: &str| -> Page<Contact> {
+        clinic.get(who, &format!("/api/contacts{query}")).await.json().await.unwrap()
+    };
+    let page = list(&doctor, "").await;
+    let ids: Vec<_> = page.items.iter().map(|contact| contact.user.id).collect();
+    assert_eq!(ids, [patient.user.id, colleague.user.id]);
+    assert_eq!(page.items[0].presence.status, PresenceStatus::Online);
+    assert_eq!(page.items[1].presence.status, PresenceStatus::Offline);
+    let second = list(&doctor, "?page=2&per_page=1").await;
+    assert_eq!((second.total, second.pages, second.current_page), (2, 2, 2));
+    assert_eq!(second.items[0].user.id, colleague.user.id);
+    assert_eq!(list(&patient, "").await.total, 1);
+    let refused = problem(clinic.get(&doctor, "/api/contacts?per_page=101").await).await;
+    assert_eq!(refused.code, ErrorCode::InvalidValue);
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn what_the_command_line_changes_reaches_those_who_are_connected() {
+    let clinic = Clinic::open().await;
+    let doctor = clinic.person("osei", Role::Clinician).await;
+    let patient = clinic.person("ana", Role::Patient).await;
+    let mut osei = clinic.connect(&doctor).await;
+    let mut ana = clinic.connect(&patient).await;
+    clinic.befriend("osei", "ana").await;
+    for socket in [&mut osei, &mut ana] {
+        socket.event_where(|event| (*event == Event::ContactsChanged).then_some(())).await;
+    }
+    clinic.add("lind", Role::Clinician).await;
+    osei.event_where(|event| (*event == Event::ContactsChanged).then_some(())).await;
+
+    let password = bedside_protocol::Secret::new("anvil nine tulip".to_owned());
+    clinic.accounts().set_password("ana", password).await.unwrap();
+    assert_eq!(ana.close_code().await, 4001, "a new password ends what the old one opened");
+    clinic.close().await;
+}

@@ -1,0 +1,98 @@
+//! What surrounds the API: TLS, TURN, and what the server refuses to do.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bedside_protocol::DeviceId;
+use bedside_server::{Config, StartError, config::TlsFiles};
+use tokio::net::UdpSocket;
+use turn::client::{Client, ClientConfig};
+use webrtc_util::Conn;
+
+use crate::fixture::{Clinic, PATIENCE};
+
+#[tokio::test]
+async fn plain_http_that_other_machines_could_reach_is_refused_unless_asked_for() {
+    let folder = std::env::temp_dir().join(format!("bedside-plain-{}", DeviceId::random()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut config = Config::for_tests(folder.join("test.db"));
+    config.listen = "0.0.0.0:0".parse().unwrap();
+    let refused = bedside_server::start(config.clone()).await;
+    assert!(matches!(refused, Err(StartError::PlainHttp(_))));
+    config.allow_plain_http = true;
+    bedside_server::start(config).await.unwrap().shutdown().await;
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+#[tokio::test]
+async fn with_a_certificate_https_and_the_socket_are_encrypted() {
+    let folder = std::env::temp_dir().join(format!("bedside-tls-{}", DeviceId::random()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let files = TlsFiles { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
+    std::fs::write(&files.certificate, made.cert.pem()).unwrap();
+    std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+    let clinic = Clinic::open_with(|config| config.tls = Some(files)).await;
+
+    let trusted = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+    let client = reqwest::Client::builder().tls_certs_only([trusted]).build().unwrap();
+    let port = clinic.server.addr().port();
+    let url = format!("https://localhost:{port}/healthz");
+    assert_eq!(client.get(&url).send().await.unwrap().text().await.unwrap(), "ok\n");
+    assert!(
+        reqwest::Client::new().get(&url).send().await.is_err(),
+        "an unknown certificate must not be trusted"
+    );
+    assert!(client.get(format!("http://localhost:{port}/healthz")).send().await.is_err());
+    clinic.close().await;
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+async fn allocate(
+    server: SocketAddr,
+    username: &str,
+    password: &str,
+) -> Result<(Client, impl Conn), turn::Error> {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::new(ClientConfig {
+        stun_serv_addr: server.to_string(),
+        turn_serv_addr: server.to_string(),
+        username: username.to_owned(),
+        password: password.to_owned(),
+        realm: String::new(),
+        software: String::new(),
+        rto_in_ms: 0,
+        conn: Arc::new(socket),
+        vnet: None,
+    })
+    .await?;
+    client.listen().await?;
+    let relay = client.allocate().await?;
+    Ok((client, relay))
+}
+
+#[tokio::test]
+async fn the_embedded_turn_service_relays_for_those_with_fresh_credentials_only() {
+    let clinic = Clinic::open().await;
+    let servers = clinic.server.app().ice.for_device(DeviceId::random());
+    let turn = servers.iter().find(|server| server.credential.is_some()).unwrap();
+    let address = clinic.server.turn_addr().unwrap();
+    assert_eq!(turn.urls, [format!("turn:{address}?transport=udp")]);
+    let username = turn.username.as_deref().unwrap();
+    let password = turn.credential.as_ref().unwrap().expose();
+
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (client, relay) = allocate(address, username, password).await.unwrap();
+    relay.send_to(b"from the relay", peer.local_addr().unwrap()).await.unwrap();
+    let mut buffer = [0; 64];
+    let (length, from) = tokio::time::timeout(PATIENCE, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
+    assert_eq!((&buffer[..length], from), (&b"from the relay"[..], relay.local_addr().unwrap()));
+    peer.send_to(b"and back", from).await.unwrap();
+    let (length, _) = tokio::time::timeout(PATIENCE, relay.recv_from(&mut buffer)).await.unwrap().unwrap();
+    assert_eq!(&buffer[..length], b"and back");
+    client.close().await.unwrap();
+
+    assert!(allocate(address, username, "a guess").await.is_err());
+    let stale = format!("{}:device", Duration::from_secs(1000).as_secs());
+    assert!(allocate(address, &stale, password).await.is_err());
+    clinic.close().await;
+}

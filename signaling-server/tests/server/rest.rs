@@ -1,0 +1,105 @@
+//! The REST API's manners.
+
+use bedside_protocol::{ErrorCode, Role, rest::ClinicInfo};
+use serde_json::{Value, json};
+
+use crate::fixture::{Clinic, problem};
+
+#[tokio::test]
+async fn whatever_is_wrong_with_a_request_the_answer_is_a_problem_with_a_code() {
+    let clinic = Clinic::open().await;
+    let ana = clinic.person("ana", Role::Patient).await;
+    let token = ana.access_token.expose();
+    let post = |path: &str| clinic.http.post(clinic.url(path)).bearer_auth(token);
+    let update = "/api/presence/update";
+    let json_type = ("content-type", "application/json");
+    for (request, expected) in [
+        (clinic.http.get(clinic.url("/api/nothing")), ErrorCode::NotFound),
+        (clinic.http.get(clinic.url("/nothing")), ErrorCode::NotFound),
+        (clinic.http.delete(clinic.url("/api/clinic")), ErrorCode::MethodNotAllowed),
+        (clinic.http.get(clinic.url("/api/presence/not-a-uuid")).bearer_auth(token), ErrorCode::NotFound),
+        (clinic.http.get(clinic.url("/api/contacts?page=x")).bearer_auth(token), ErrorCode::InvalidValue),
+        (post(update).body("{}"), ErrorCode::UnsupportedMediaType),
+        (post(update).header(json_type.0, json_type.1).body("{"), ErrorCode::MalformedMessage),
+        (post(update).json(&json!({"status": "asleep"})), ErrorCode::InvalidValue),
+        (post(update).json(&json!({"status": "away", "extra": 1})), ErrorCode::InvalidValue),
+        (post(update).json(&json!({"status": "x".repeat(70_000)})), ErrorCode::TooLarge),
+        (clinic.http.get(clinic.url("/ws")).bearer_auth(token), ErrorCode::MalformedMessage),
+        (clinic.http.get(clinic.url("/ws")), ErrorCode::NotSignedIn),
+        (clinic.http.get(clinic.url("/api/users/me")).bearer_auth("made-up"), ErrorCode::TokenExpired),
+    ] {
+        let problem = problem(request.send().await.unwrap()).await;
+        assert_eq!(problem.code, expected, "{problem:?}");
+        assert_eq!(problem.kind, format!("urn:bedside:problem:{}", expected.as_str()));
+    }
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn a_retry_with_the_same_key_gets_the_first_answer_and_another_request_is_refused() {
+    let clinic = Clinic::open().await;
+    let ana = clinic.person("ana", Role::Patient).await;
+    let _socket = clinic.connect(&ana).await;
+    let update = async |status: &str, key: &str| {
+        let request = clinic.http.post(clinic.url("/api/presence/update")).header("idempotency-key", key);
+        request.bearer_auth(ana.access_token.expose()).json(&json!({"status": status})).send().await.unwrap()
+    };
+    let first: Value = update("away", "k1").await.json().await.unwrap();
+    assert_eq!(update("idle", "k2").await.status(), 200);
+    let again = update("away", "k1").await;
+    assert_eq!(again.headers()["idempotency-replayed"], "true");
+    assert_eq!(again.json::<Value>().await.unwrap(), first);
+    assert_eq!(problem(update("online", "k1").await).await.code, ErrorCode::IdempotencyConflict);
+    let status = clinic.server.app().presence.status(ana.user.id);
+    assert_eq!(status, bedside_protocol::PresenceStatus::Idle, "the retry must not act again");
+
+    let refused = update("busy", "k3").await;
+    assert_eq!(refused.status(), 422);
+    assert_eq!(problem(update("busy", "k3").await).await.code, ErrorCode::InvalidValue);
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn too_many_requests_are_told_how_long_to_wait() {
+    let clinic = Clinic::open_with(|config| {
+        config.limits.rest_per_second = 1;
+        config.limits.rest_burst = 3;
+    })
+    .await;
+    let ana = clinic.person("ana", Role::Patient).await;
+    for _ in 0..3 {
+        clinic.get(&ana, "/api/users/me").await;
+    }
+    let response = clinic.get(&ana, "/api/users/me").await;
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert_eq!(problem(response).await.code, ErrorCode::RateLimited);
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn the_served_document_is_the_committed_one_and_every_route_is_in_it() {
+    let committed = include_str!("../../../docs/openapi.json").replace("\r\n", "\n");
+    assert!(
+        committed == bedside_server::openapi::document(),
+        "docs/openapi.json is out of date: cargo run -p bedside-server -- openapi > docs/openapi.json"
+    );
+    let clinic = Clinic::open().await;
+    let served = clinic.http.get(clinic.url("/api/openapi.json")).send().await.unwrap().text().await.unwrap();
+    assert_eq!(served, committed);
+    let document: Value = serde_json::from_str(&served).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn health_and_clinic_answer_before_anybody_has_signed_in() {
+    let clinic = Clinic::open_with(|config| config.clinic_name = "North Clinic".to_owned()).await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(clinic.http.get(clinic.url(path)).send().await.unwrap().status(), 200);
+    }
+    let response = clinic.http.get(clinic.url("/api/clinic")).send().await.unwrap();
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    let info: ClinicInfo = response.json().await.unwrap();
+    assert_eq!((info.name.as_str(), info.protocol_versions), ("North Clinic", vec![1]));
+    clinic.close().await;
+}

@@ -1,0 +1,121 @@
+//! Starting the app: engine, frame server, main window.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context as _;
+use bedside_session::{
+    Engine, EngineConfig,
+    peer::NetworkOptions,
+    secrets::{MemoryStore, OsKeyring, SecretStore},
+};
+use tauri::{AppHandle, Manager as _, WebviewUrl, WebviewWindowBuilder};
+
+use crate::{
+    cli::Cli,
+    commands,
+    frames::{ChannelHub, DrawnAges, FrameServer},
+};
+
+/// The main window's label.
+pub(crate) const MAIN_WINDOW: &str = "main";
+const IDENTIFIER: &str = "health.bedside.app";
+
+/// Where a page of ours may come from: Linux and macOS; Windows; `npm run dev` in a build without our files.
+const ORIGINS: &[&str] = &[
+    "tauri://localhost",
+    "http://tauri.localhost",
+    #[cfg(not(feature = "custom-protocol"))]
+    "http://localhost:5173",
+];
+
+/// Where the web view keeps its own data, the same for every window of a profile.
+pub(crate) struct WebData(pub(crate) PathBuf);
+
+/// Runs the app until its main window is closed.
+///
+/// # Errors
+///
+/// When the window, the engine or its profile can't be opened.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    let mut builder = tauri::Builder::default();
+    // Apps with profiles of their own run side by side; the ordinary one runs once.
+    if cli.profile.is_none() {
+        builder = builder.plugin(tauri_plugin_single_instance::init(|app, _, _| to_front(app))).plugin(
+            tauri_plugin_window_state::Builder::new().with_denylist(&[crate::ringing::WINDOW]).build(),
+        );
+    }
+    let app = builder
+        .plugin(tauri_plugin_notification::init())
+        .invoke_handler(commands::handler())
+        .setup(move |app| Ok(setup(app.handle(), &cli)?))
+        .build(tauri::generate_context!())
+        .context("the window system can't be reached")?;
+    app.run(|_, _| {});
+    Ok(())
+}
+
+fn setup(app: &AppHandle, cli: &Cli) -> anyhow::Result<()> {
+    let profile = match &cli.profile {
+        Some(folder) => std::path::absolute(folder)?,
+        None => app.path().app_data_dir().context("there is no folder for the app's data")?,
+    };
+    let engine = tauri::async_runtime::block_on(async {
+        Engine::start(EngineConfig {
+            profile: profile.clone(),
+            secrets: secrets(cli, &profile),
+            sources: cli.sources(),
+            network: NetworkOptions::default(),
+            tap: None,
+            seed: rand::random(),
+        })
+    })
+    .with_context(|| format!("the profile in {} can't be used", profile.display()))?;
+    let source = Arc::new(engine.clone());
+    let ages = cli.report.is_some().then(|| Arc::new(DrawnAges::default()));
+    let server = tauri::async_runtime::block_on(FrameServer::start(source.clone(), ORIGINS, ages.clone()))
+        .context("no loopback address for frames")?;
+    crate::errand::start(app, &engine, cli, ages)?;
+    let web_data = profile.join("web");
+    app.manage(engine);
+    app.manage(server);
+    app.manage(ChannelHub::new(source));
+    app.manage(WebData(web_data.clone()));
+
+    let mut window = WebviewWindowBuilder::new(app, MAIN_WINDOW, WebviewUrl::default())
+        .title("Bedside")
+        .inner_size(1180.0, 760.0)
+        .min_inner_size(480.0, 360.0)
+        .data_directory(web_data);
+    if let Some(server) = &cli.server {
+        let address = serde_json::to_string(server)?;
+        window = window.initialization_script(format!("window.__BEDSIDE_SERVER__ = {address};"));
+    }
+    let window = window.build().context("the main window can't be opened")?;
+    // The small window must not keep the app alive.
+    let handle = app.clone();
+    window.on_window_event(move |event| {
+        if matches!(event, tauri::WindowEvent::Destroyed) {
+            handle.exit(0);
+        }
+    });
+    Ok(())
+}
+
+/// The system's keyring, one entry set per profile; memory where the person wants nothing kept.
+fn secrets(cli: &Cli, profile: &std::path::Path) -> Arc<dyn SecretStore> {
+    if cli.no_keyring {
+        return Arc::new(MemoryStore::default());
+    }
+    match &cli.profile {
+        None => Arc::new(OsKeyring::new(IDENTIFIER)),
+        Some(_) => Arc::new(OsKeyring::new(format!("{IDENTIFIER} {}", profile.display()))),
+    }
+}
+
+fn to_front(app: &AppHandle) {
+    if let Some(main) = app.get_webview_window(MAIN_WINDOW) {
+        let _ = main.unminimize();
+        let _ = main.show();
+        let _ = main.set_focus();
+    }
+}

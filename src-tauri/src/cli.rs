@@ -1,0 +1,147 @@
+//! The command line of the app. Most people never use it.
+
+use std::path::PathBuf;
+
+use bedside_media::{
+    audio::{InputId, OutputId},
+    camera::CameraId,
+};
+use bedside_session::Sources;
+use clap::Parser;
+
+/// Bedside: video consultations.
+#[derive(Debug, Parser)]
+#[command(name = "bedside", version)]
+pub struct Cli {
+    /// Keep settings, sign-in and window data in this folder; several apps with different ones run side by side.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) profile: Option<PathBuf>,
+    /// Offer this server's address for signing in.
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Keep the sign-in in memory instead of the system's keyring: it lasts until the app is closed.
+    #[arg(long)]
+    pub(crate) no_keyring: bool,
+    /// `pattern`, `film:FILE` (Y4M), `camera` (the one chosen in the settings) or `camera:NAME`.
+    #[arg(long, value_name = "SOURCE", value_parser = video)]
+    pub(crate) video: Option<Source<CameraId>>,
+    /// `tone`, `speech:FILE` (WAV), `silence`, `mic` (the one chosen in the settings) or `mic:NAME`.
+    #[arg(long, value_name = "SOURCE", value_parser = audio)]
+    pub(crate) audio: Option<Source<InputId>>,
+    /// `null`, `default` or a speaker's name.
+    #[arg(long, value_name = "SINK", value_parser = speaker)]
+    pub(crate) speaker: Option<OutputId>,
+    /// Burn a frame counter and the time into the picture, to measure its age at the other side.
+    #[arg(long)]
+    pub(crate) stamp: bool,
+    /// Sign in at once, as this account.
+    #[arg(long, value_name = "NAME", requires_all = ["server", "password_file"])]
+    pub(crate) login: Option<String>,
+    /// A file that holds the password and nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Once signed in, call the person whose name has this in it, as soon as they are online.
+    #[arg(long, value_name = "NAME", conflicts_with = "answer")]
+    pub(crate) call: Option<String>,
+    /// Answer the first call with video.
+    #[arg(long)]
+    pub(crate) answer: bool,
+    /// Write what the first call was like, as JSON, when it is over or the app is ended.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+impl Cli {
+    /// The devices that take the place of the chosen ones.
+    pub(crate) fn sources(&self) -> Sources {
+        Sources {
+            camera: self.video.clone().and_then(Source::given),
+            stamp: self.stamp,
+            microphone: self.audio.clone().and_then(Source::given),
+            speaker: self.speaker.clone(),
+        }
+    }
+}
+
+/// What was asked for in place of a device.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Source<Id> {
+    /// The one the person chose in the settings.
+    Chosen,
+    /// This one.
+    Given(Id),
+}
+
+impl<Id> Source<Id> {
+    fn given(self) -> Option<Id> {
+        match self {
+            Source::Chosen => None,
+            Source::Given(id) => Some(id),
+        }
+    }
+}
+
+fn video(text: &str) -> Result<Source<CameraId>, String> {
+    match text.split_once(':') {
+        None if text == "camera" => Ok(Source::Chosen),
+        None if text == "pattern" => Ok(Source::Given(CameraId::Pattern)),
+        Some(("film", file)) => Ok(Source::Given(CameraId::Film(existing(file)?))),
+        Some(("camera", name)) => Ok(Source::Given(CameraId::Native(name.to_owned()))),
+        _ => Err("expected pattern, film:FILE, camera or camera:NAME".into()),
+    }
+}
+
+fn audio(text: &str) -> Result<Source<InputId>, String> {
+    match text.split_once(':') {
+        None if text == "mic" => Ok(Source::Chosen),
+        None if text == "tone" => Ok(Source::Given(InputId::Tone)),
+        None if text == "silence" => Ok(Source::Given(InputId::Silence)),
+        Some(("speech", file)) => Ok(Source::Given(InputId::File(existing(file)?))),
+        Some(("mic", name)) => Ok(Source::Given(InputId::Native(name.to_owned()))),
+        _ => Err("expected tone, speech:FILE, silence, mic or mic:NAME".into()),
+    }
+}
+
+fn speaker(text: &str) -> Result<OutputId, std::convert::Infallible> {
+    Ok(match text {
+        "null" => OutputId::Null,
+        "default" => OutputId::Default,
+        name => OutputId::Native(name.to_owned()),
+    })
+}
+
+fn existing(file: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(file);
+    if path.is_file() { Ok(path) } else { Err(format!("there is no file {file}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(["bedside"].iter().chain(arguments))
+    }
+
+    #[test]
+    fn without_flags_every_device_is_the_persons_choice() {
+        let sources = parse(&[]).unwrap().sources();
+        assert_eq!((sources.camera, sources.microphone, sources.speaker), (None, None, None));
+    }
+
+    #[test]
+    fn virtual_devices_are_named_as_in_the_headless_client() {
+        let cli = parse(&["--video", "pattern", "--audio", "tone", "--speaker", "null", "--stamp"]).unwrap();
+        let sources = cli.sources();
+        assert_eq!(sources.camera, Some(CameraId::Pattern));
+        assert_eq!(sources.microphone, Some(InputId::Tone));
+        assert_eq!(sources.speaker, Some(OutputId::Null));
+        assert!(sources.stamp);
+    }
+
+    #[test]
+    fn a_film_that_is_not_there_is_refused_with_its_name() {
+        let error = parse(&["--video", "film:/nowhere/at-all.y4m"]).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/at-all.y4m"), "{error}");
+    }
+}

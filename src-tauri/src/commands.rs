@@ -1,0 +1,102 @@
+//! What the windows may ask for. Nothing here decides anything: it hands over.
+
+use bedside_session::{Engine, StreamKind};
+use bedside_ui_contract::{Command, Update};
+use serde::{Deserialize, Serialize};
+use tauri::{
+    AppHandle, State, Wry,
+    ipc::{Channel, Invoke, InvokeResponseBody},
+};
+
+use crate::{
+    frames::{ChannelHub, FrameServer},
+    ringing,
+};
+
+/// Every command, for the app's builder.
+pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static {
+    tauri::generate_handler![
+        dispatch,
+        subscribe,
+        frame_endpoint,
+        frame_channel,
+        frame_feedback,
+        frame_channel_close,
+        show_ringing,
+        hide_ringing
+    ]
+}
+
+/// Which pictures, as the front end names them.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stream {
+    Remote,
+    SelfView,
+}
+
+impl From<Stream> for StreamKind {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Remote => StreamKind::Remote,
+            Stream::SelfView => StreamKind::SelfView,
+        }
+    }
+}
+
+/// Where to connect for frames.
+#[derive(Serialize)]
+struct Endpoint {
+    /// Good for one connection, within seconds.
+    url: String,
+}
+
+#[tauri::command]
+fn dispatch(engine: State<'_, Engine>, command: Command) {
+    tracing::debug!(?command, "from the window");
+    engine.dispatch(command);
+}
+
+#[tauri::command]
+fn subscribe(engine: State<'_, Engine>, updates: Channel<Update>) {
+    let mut stream = engine.updates();
+    tauri::async_runtime::spawn(async move {
+        while let Some(update) = stream.next().await {
+            // The window is gone.
+            if updates.send(update).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+#[tauri::command]
+fn frame_endpoint(server: State<'_, FrameServer>, stream: Stream) -> Endpoint {
+    Endpoint { url: server.endpoint(stream.into()) }
+}
+
+#[tauri::command]
+fn frame_channel(hub: State<'_, ChannelHub>, stream: Stream, frames: Channel<InvokeResponseBody>) -> u32 {
+    hub.open(stream.into(), frames)
+}
+
+#[tauri::command]
+fn frame_feedback(hub: State<'_, ChannelHub>, id: u32, bytes: Vec<u8>) {
+    hub.feedback(id, &bytes);
+}
+
+#[tauri::command]
+fn frame_channel_close(hub: State<'_, ChannelHub>, id: u32) {
+    hub.close(id);
+}
+
+// Asynchronous: opening a window from a synchronous command deadlocks on Windows.
+#[tauri::command]
+async fn show_ringing(app: AppHandle, words: ringing::Words) {
+    ringing::show(&app, &words);
+}
+
+#[tauri::command]
+async fn hide_ringing(app: AppHandle, answered: bool) {
+    ringing::hide(&app, answered);
+}

@@ -1,0 +1,132 @@
+//! Two engines and a server in one process: what a doctor and a patient would see of a call.
+
+use bedside_media::audio::compare;
+use bedside_protocol::{CallPhase, CallType, EndReason, PresenceStatus, Role};
+use bedside_testkit::clinic::{Clinic, Seat};
+use bedside_ui_contract::{Command, Notice, call::Direction};
+
+async fn doctor_and_patient() -> (Clinic, Seat, Seat) {
+    let clinic = Clinic::open().await;
+    clinic.add("osei", Role::Clinician).await;
+    clinic.add("ana", Role::Patient).await;
+    clinic.befriend("osei", "ana").await;
+    let doctor = clinic.seat("osei").await;
+    let patient = clinic.seat("ana").await;
+    (clinic, doctor, patient)
+}
+
+/// The doctor calls, the patient answers, both are connected.
+async fn connect(doctor: &mut Seat, patient: &mut Seat, call_type: CallType) {
+    doctor.ask(Command::Call { user_id: doctor.person("ana"), call_type });
+    let ringing = patient.until_call("it rings", |call| call.phase == CallPhase::Ringing).await;
+    assert_eq!(ringing.direction, Direction::Incoming);
+    assert_eq!(ringing.peer_name, "osei of the clinic");
+    patient.ask(Command::Answer { call_type });
+    doctor.until_call("the doctor is connected", |call| call.phase == CallPhase::Connected).await;
+    patient.until_call("the patient is connected", |call| call.phase == CallPhase::Connected).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_and_patient_see_and_hear_each_other() {
+    let (clinic, mut doctor, mut patient) = doctor_and_patient().await;
+    connect(&mut doctor, &mut patient, CallType::Video).await;
+    for seat in [&doctor, &patient] {
+        let seen = seat.eye.until("a hundred pictures", |seen| seen.counters.len() >= 100).await;
+        assert!(seen.counters.is_sorted_by(|a, b| a < b), "pictures came out of order");
+        assert_eq!(seen.unstamped, 0, "pictures were damaged");
+        assert_eq!(seen.size, (1280, 720), "720p from the first second");
+        let seen = seat.eye.until("two seconds of sound", |seen| seen.loud_blocks > 250).await;
+        let tone: Vec<f32> = (0..24_000).map(bedside_media::audio::tone_sample).collect();
+        let heard = compare::find(&tone, &seen.played, seen.played.len()).expect("sound");
+        assert!(heard.correlation > 0.5, "the voice was not recognisable: {}", heard.correlation);
+    }
+    doctor.ask(Command::HangUp);
+    let over = patient.until_call("it is over", |call| call.phase == CallPhase::Ended).await;
+    assert_eq!(over.end_reason, Some(EndReason::UserHangup));
+    patient.ask(Command::LoadHistory { page: 1 });
+    let snapshot = patient.until("the history shows it", |snapshot| snapshot.history.total == 1).await;
+    assert_eq!(snapshot.history.items[0].phase, CallPhase::Ended);
+    assert_eq!(snapshot.history.items[0].direction, Direction::Incoming);
+    clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn muting_silences_the_other_side_and_is_shown_there() {
+    let (clinic, mut doctor, mut patient) = doctor_and_patient().await;
+    connect(&mut doctor, &mut patient, CallType::Voice).await;
+    doctor.eye.until("sound", |seen| seen.loud_blocks > 20).await;
+    patient.ask(Command::SetMuted { muted: true });
+    doctor.until_call("the patient is muted", |call| call.peer_muted).await;
+    doctor.eye.until("a second of silence", |seen| seen.quiet_run > 100).await;
+    patient.ask(Command::SetMuted { muted: false });
+    doctor.eye.until("sound again", |seen| seen.quiet_run == 0).await;
+    assert_eq!(doctor.eye.seen().counters.len(), 0, "a voice call shows no picture");
+    clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voice_call_becomes_a_video_call_without_a_new_call() {
+    let (clinic, mut doctor, mut patient) = doctor_and_patient().await;
+    connect(&mut doctor, &mut patient, CallType::Voice).await;
+    doctor.ask(Command::SetCameraOn { on: true });
+    patient.until_call("a video call", |call| call.call_type == CallType::Video && call.peer_camera_on).await;
+    patient.eye.until("pictures", |seen| seen.counters.len() > 10).await;
+    clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_declined_call_is_over_for_both() {
+    let (clinic, mut doctor, mut patient) = doctor_and_patient().await;
+    doctor.ask(Command::Call { user_id: doctor.person("ana"), call_type: CallType::Video });
+    patient.until_call("it rings", |call| call.phase == CallPhase::Ringing).await;
+    patient.ask(Command::Decline);
+    patient.until("no call", |snapshot| snapshot.call.is_none()).await;
+    let over = doctor.until_call("declined", |call| call.phase == CallPhase::Ended).await;
+    assert_eq!(over.end_reason, Some(EndReason::CalleeDeclined));
+    clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_calls_somebody_in_a_call_is_told_so() {
+    let (clinic, mut doctor, mut patient) = doctor_and_patient().await;
+    clinic.add("lind", Role::Clinician).await;
+    clinic.befriend("lind", "ana").await;
+    let mut other = clinic.seat("lind").await;
+    connect(&mut doctor, &mut patient, CallType::Voice).await;
+    other
+        .until("the patient is busy", |snapshot| {
+            snapshot.people.iter().any(|p| p.name.starts_with("ana") && p.status == PresenceStatus::Busy)
+        })
+        .await;
+    other.ask(Command::Call { user_id: other.person("ana"), call_type: CallType::Voice });
+    let over = other.until_call("busy", |call| call.phase.is_final()).await;
+    assert_eq!(over.end_reason, Some(EndReason::Busy));
+    other
+        .until("a notice", |snapshot| {
+            snapshot.notices.iter().any(|shown| matches!(shown.notice, Notice::PeerBusy { .. }))
+        })
+        .await;
+    patient.until_call("the first call goes on", |call| call.phase == CallPhase::Connected).await;
+    clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_outlives_a_restart_of_the_server() {
+    let (clinic, mut doctor, mut patient) = doctor_and_patient().await;
+    connect(&mut doctor, &mut patient, CallType::Video).await;
+    patient.eye.until("pictures", |seen| seen.counters.len() > 10).await;
+    let clinic = clinic.restart(false).await;
+    for seat in [&mut doctor, &mut patient] {
+        seat.until("back online, in the same call", |snapshot| {
+            snapshot.connection == bedside_ui_contract::snapshot::ConnectionView::Online
+                && snapshot.call.as_ref().is_some_and(|call| call.phase == CallPhase::Connected)
+        })
+        .await;
+        seat.eye.forget();
+        seat.eye.until("pictures still come", |seen| seen.counters.len() > 10).await;
+    }
+    doctor.ask(Command::HangUp);
+    let over = patient.until_call("it is over", |call| call.phase.is_final()).await;
+    assert_eq!(over.end_reason, Some(EndReason::UserHangup));
+    clinic.close().await;
+}

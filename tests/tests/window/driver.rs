@@ -1,0 +1,318 @@
+//! The app's real window under a display of its own, driven by WebKitWebDriver: what a person sees and presses.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+/// Nothing in a window takes longer, even on a busy machine, unless it never comes.
+const PATIENCE: Duration = Duration::from_secs(90);
+const POLL: Duration = Duration::from_millis(100);
+
+/// A process group that ends with its owner.
+struct Group(Child);
+
+impl Group {
+    fn start(command: &mut Command) -> Self {
+        let name = command.get_program().to_string_lossy().into_owned();
+        match command.process_group(0).spawn() {
+            Ok(child) => Self(child),
+            Err(error) => {
+                panic!("{name} could not be started: {error}; `cargo xtask setup test` installs it")
+            }
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for signal in ["-TERM", "-KILL"] {
+            let group = format!("-{}", self.0.id());
+            let _ = Command::new("kill").args([signal, "--", &group]).stderr(Stdio::null()).status();
+            let deadline = Instant::now() + Duration::from_secs(3);
+            while Instant::now() < deadline {
+                if self.0.try_wait().is_ok_and(|status| status.is_some()) {
+                    return;
+                }
+                std::thread::sleep(POLL);
+            }
+        }
+    }
+}
+
+/// A display without a screen.
+pub(crate) struct Display {
+    name: String,
+    _server: Group,
+}
+
+impl Display {
+    pub(crate) fn open() -> Self {
+        let mut server = Group::start(
+            Command::new("Xvfb")
+                .args(["-displayfd", "1", "-screen", "0", "1400x1000x24", "-nolisten", "tcp"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null()),
+        );
+        let mut line = String::new();
+        let output = server.0.stdout.take().expect("piped");
+        BufReader::new(output).read_line(&mut line).expect("Xvfb says its number");
+        Self { name: format!(":{}", line.trim()), _server: server }
+    }
+}
+
+/// One running app and the driver that holds its window.
+pub(crate) struct Window {
+    name: String,
+    port: u16,
+    session: String,
+    _driver: Group,
+}
+
+/// An element of the page.
+pub(crate) struct Element(String);
+
+/// The binary under test, built beside the tests.
+pub(crate) fn app() -> PathBuf {
+    let here = std::env::current_exe().expect("a path");
+    let folder = here.parent().and_then(Path::parent).expect("target/<profile>/deps");
+    let app = folder.join("bedside");
+    assert!(app.exists(), "{} is not built: `cargo build -p bedside` first", app.display());
+    app
+}
+
+impl Window {
+    /// Starts an app with a profile and data of its own.
+    pub(crate) fn open(name: &str, display: &Display, folder: &Path, arguments: &[&str]) -> Self {
+        let home = folder.join(name);
+        let place = |of: &str| {
+            let path = home.join(of);
+            std::fs::create_dir_all(&path).expect("a folder");
+            path
+        };
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        let runtime = place("run");
+        let mut mode = std::fs::metadata(&runtime).expect("just made").permissions();
+        std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o700);
+        std::fs::set_permissions(&runtime, mode).expect("a private folder");
+        let log = std::fs::File::create(home.join("app.log")).expect("a log");
+        let driver = Group::start(
+            Command::new("dbus-run-session")
+                .args(["--", "WebKitWebDriver", &format!("--port={port}")])
+                .env("DISPLAY", &display.name)
+                .env("GDK_BACKEND", "x11")
+                .env("TAURI_WEBVIEW_AUTOMATION", "true")
+                .env("XDG_RUNTIME_DIR", runtime)
+                .env("XDG_DATA_HOME", place("data"))
+                .env("XDG_CONFIG_HOME", place("config"))
+                .env("XDG_CACHE_HOME", place("cache"))
+                .env("NO_AT_BRIDGE", "1")
+                .env("BEDSIDE_LOG", "info")
+                .env_remove("WAYLAND_DISPLAY")
+                .stdout(log.try_clone().expect("a log"))
+                .stderr(log),
+        );
+        let profile = home.join("profile");
+        let mut all = vec!["--profile", profile.to_str().expect("a plain path"), "--no-keyring"];
+        all.extend(arguments);
+        let mut window = Self { name: name.to_owned(), port, session: String::new(), _driver: driver };
+        let wanted = json!({"capabilities": {"alwaysMatch": {
+            "browserName": "wry",
+            "webkitgtk:browserOptions": {"binary": app(), "args": all},
+        }}});
+        let deadline = Instant::now() + PATIENCE;
+        let session = loop {
+            match window.request("POST", "/session", Some(&wanted)) {
+                Ok(session) => break session,
+                Err(error) if Instant::now() > deadline => panic!("{name}: no window: {error}"),
+                Err(_) => std::thread::sleep(POLL),
+            }
+        };
+        window.session = session["sessionId"].as_str().expect("a session").to_owned();
+        window
+    }
+
+    /// Sets the window's size, in pixels.
+    pub(crate) fn resize(&self, width: u32, height: u32) {
+        self.command("POST", "window/rect", &json!({"x": 0, "y": 0, "width": width, "height": height}));
+    }
+
+    /// Waits for a button by its accessible name, and presses it.
+    pub(crate) fn press(&self, name: &str) {
+        let path = format!("//button[@aria-label=\"{name}\" or normalize-space(.)=\"{name}\"]");
+        let button = self.find("xpath", &path);
+        self.command("POST", &format!("element/{}/click", button.0), &json!({}));
+    }
+
+    /// Waits for the input of that name and types into it in place of what it held.
+    pub(crate) fn type_into(&self, name: &str, text: &str) {
+        let input = self.find("css selector", &format!("input[name=\"{name}\"]"));
+        self.command("POST", &format!("element/{}/clear", input.0), &json!({}));
+        self.command("POST", &format!("element/{}/value", input.0), &json!({"text": text}));
+    }
+
+    /// Presses a key, as the page would be told by the keyboard.
+    pub(crate) fn key(&self, key: &str) {
+        let actions = json!({"actions": [{"type": "key", "id": "keyboard", "actions": [
+            {"type": "keyDown", "value": key}, {"type": "keyUp", "value": key},
+        ]}]});
+        self.command("POST", "actions", &actions);
+    }
+
+    /// Waits until this text is somewhere on the page.
+    pub(crate) fn sees(&self, text: &str) {
+        self.wait(&format!("“{text}”"), || self.text().contains(text));
+    }
+
+    /// Waits until this text is nowhere on the page.
+    pub(crate) fn sees_no_more(&self, text: &str) {
+        self.wait(&format!("“{text}” gone"), || !self.text().contains(text));
+    }
+
+    /// Everything readable on the page.
+    pub(crate) fn text(&self) -> String {
+        self.script("return document.body.innerText").as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Runs JavaScript in the page.
+    pub(crate) fn script(&self, script: &str) -> Value {
+        self.command("POST", "execute/sync", &json!({"script": script, "args": []}))
+    }
+
+    /// Waits until something is so; else says what the page showed instead, and keeps a picture of it.
+    pub(crate) fn wait(&self, what: &str, mut so: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !so() {
+            if Instant::now() > deadline {
+                self.keep("failed");
+                panic!("{}: never saw {what}. The page showed:\n{}", self.name, self.text());
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// A picture of the whole window, PNG.
+    pub(crate) fn screenshot(&self) -> Vec<u8> {
+        // A picture is taken with the next repaint, which a page at rest may never need.
+        self.script(
+            "clearInterval(window.nudge);
+             let odd = false;
+             window.nudge = setInterval(() => {
+                 odd = !odd;
+                 document.body.style.background = odd ? 'rgb(128 128 128 / 1%)' : '';
+             }, 50);",
+        );
+        let page = self.find("css selector", "body");
+        let picture = self.command("GET", &format!("element/{}/screenshot", page.0), &Value::Null);
+        self.script("clearInterval(window.nudge); document.body.style.background = '';");
+        base64(picture.as_str().expect("base64"))
+    }
+
+    /// Keeps a picture for people to look at, in `target/window`.
+    pub(crate) fn keep(&self, moment: &str) {
+        let folder = app().with_file_name("../window");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join(format!("{}-{moment}.png", self.name)), self.screenshot()).expect("kept");
+    }
+
+    fn find(&self, using: &str, value: &str) -> Element {
+        let mut found = None;
+        self.wait(value, || {
+            let answer = self.request(
+                "POST",
+                &format!("/session/{}/element", self.session),
+                Some(&json!({"using": using, "value": value})),
+            );
+            found = answer.ok().and_then(|element| {
+                Some(Element(element.as_object()?.values().next()?.as_str()?.to_owned()))
+            });
+            found.is_some()
+        });
+        found.expect("waited for")
+    }
+
+    fn command(&self, method: &str, path: &str, body: &Value) -> Value {
+        let body = (method == "POST").then_some(body);
+        match self.request(method, &format!("/session/{}/{path}", self.session), body) {
+            Ok(value) => value,
+            Err(error) => panic!("{}: {path}: {error}", self.name),
+        }
+    }
+
+    /// One WebDriver command over a connection of its own.
+    fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, String> {
+        let exchange = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            let body = body.map(Value::to_string).unwrap_or_default();
+            let request = format!(
+                "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(request.as_bytes())?;
+            let mut reader = BufReader::new(stream);
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line)? == 0 || line.trim().is_empty() {
+                    break;
+                }
+                if let Some((name, value)) = line.split_once(':')
+                    && name.eq_ignore_ascii_case("content-length")
+                {
+                    length = value.trim().parse().unwrap_or(0);
+                }
+            }
+            let mut text = vec![0; length];
+            reader.read_exact(&mut text)?;
+            Ok(String::from_utf8_lossy(&text).into_owned())
+        };
+        let text = exchange().map_err(|error| error.to_string())?;
+        let answer: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+        let value = answer["value"].clone();
+        match value.get("error") {
+            Some(error) => Err(format!("{error}: {}", value["message"])),
+            None => Ok(value),
+        }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        // Ends the app; the driver goes with its group.
+        let _ = self.request("DELETE", &format!("/session/{}", self.session), None);
+    }
+}
+
+/// Decodes RFC 4648 base64, ignoring anything that is not of its alphabet.
+fn base64(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text
+        .bytes()
+        .filter_map(|byte| match byte {
+            b'A'..=b'Z' => Some(byte - b'A'),
+            b'a'..=b'z' => Some(byte - b'a' + 26),
+            b'0'..=b'9' => Some(byte - b'0' + 52),
+            b'+' => Some(62),
+            b'/' => Some(63),
+            _ => None,
+        })
+        .map(u32::from)
+        .collect();
+    digits
+        .chunks(4)
+        .flat_map(|chunk| {
+            let word = chunk.iter().fold(0, |word, digit| word << 6 | digit) << (6 * (4 - chunk.len()));
+            word.to_be_bytes()[1..chunk.len()].to_vec()
+        })
+        .collect()
+}

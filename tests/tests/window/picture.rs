@@ -1,0 +1,82 @@
+//! The part of a screenshot where the other person is, as the engine's own picture type, to be compared with
+//! what their camera made.
+
+use bedside_media::{
+    camera::{CaptureFormat, Pattern},
+    frame::I420,
+    scale,
+    stamp::{self, Stamp},
+};
+
+use crate::driver::Window;
+
+/// A remote picture as it stands on the screen.
+pub(crate) struct Shown {
+    image: I420,
+    /// The frame counter burned into it.
+    pub(crate) stamp: Stamp,
+}
+
+/// What the window shows of the other person now; `None` while there is no readable picture.
+pub(crate) fn shown(window: &Window) -> Option<Shown> {
+    let area = window.script(
+        "const canvas = document.querySelector('canvas[data-stream=remote]');
+         if (!canvas || !canvas.width) return null;
+         const box = canvas.getBoundingClientRect();
+         const scale = Math.min(box.width / canvas.width, box.height / canvas.height);
+         const [width, height] = [canvas.width * scale, canvas.height * scale];
+         return [box.left + (box.width - width) / 2, box.top + (box.height - height) / 2, width, height]
+             .map((length) => Math.round(length * devicePixelRatio));",
+    );
+    let lengths: Vec<usize> =
+        area.as_array()?.iter().filter_map(|length| usize::try_from(length.as_u64()?).ok()).collect();
+    let &[left, top, width, height] = lengths.as_slice() else { return None };
+    let image = crop(&window.screenshot(), left, top, width & !1, height & !1)?;
+    let stamp = stamp::read(&image)?;
+    Some(Shown { image, stamp })
+}
+
+impl Shown {
+    /// How far it is from the pattern's frame of that number, mean difference of brightness of 256. The lower
+    /// part, where controls lie over it, does not count.
+    pub(crate) fn difference(&self) -> f64 {
+        let format = CaptureFormat { width: 1280, height: 720, fps: 30 };
+        let mut expected = Pattern::new(format).frame(u64::from(self.stamp.counter));
+        stamp::burn(&mut expected, self.stamp);
+        let expected = scale::scale(&expected, self.image.width(), self.image.height());
+        let (width, height) = (expected.width() as usize, expected.height() as usize);
+        let pixels = width * height * 6 / 10;
+        let pitch = self.image.width() as usize;
+        let sum: u64 = (0..pixels)
+            .map(|at| {
+                let shown = self.image.y()[at / width * pitch + at % width];
+                u64::from(shown.abs_diff(expected.y()[at]))
+            })
+            .sum();
+        sum as f64 / pixels as f64
+    }
+}
+
+/// Cuts a rectangle out of a PNG picture, brightness only, in BT.601 limited range.
+fn crop(file: &[u8], left: usize, top: usize, width: usize, height: usize) -> Option<I420> {
+    let mut decoder = png::Decoder::new(std::io::Cursor::new(file));
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info().ok()?;
+    let mut pixels = vec![0; reader.output_buffer_size()?];
+    let info = reader.next_frame(&mut pixels).ok()?;
+    let samples = info.color_type.samples();
+    if samples < 3 || (left + width) > info.width as usize || (top + height) > info.height as usize {
+        return None;
+    }
+    let mut image = I420::new(u32::try_from(width).ok()?, u32::try_from(height).ok()?);
+    let (luma, _, _) = image.planes_mut();
+    for row in 0..height {
+        for column in 0..width {
+            let at = (top + row) * info.line_size + (left + column) * samples;
+            let [red, green, blue] = [0, 1, 2].map(|channel| u32::from(pixels[at + channel]));
+            let y = 16 + (66 * red + 129 * green + 25 * blue + 128) / 256;
+            luma[row * width + column] = u8::try_from(y).unwrap_or(u8::MAX);
+        }
+    }
+    Some(image)
+}

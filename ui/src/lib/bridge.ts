@@ -1,0 +1,39 @@
+/**
+ * The one way between the window and the engine.
+ *
+ * Two implementations: the app's (`bridge/tauri.ts`) and one that plays scripted situations for a browser
+ * and for tests (`bridge/mock.ts`). Components never know which of them they talk to.
+ */
+import type { Command, Update } from "$lib/contract";
+import type { FrameSource } from "$lib/frames/stream";
+
+/** Whose picture. */
+export type StreamKind = "remote" | "self_view";
+
+/** Which of the app's windows this is. */
+export type WindowKind = "main" | "incoming";
+
+export interface RingingWords {
+  title: string;
+  body: string;
+}
+
+export interface Bridge {
+  readonly window: WindowKind;
+  /** Every update from now on, beginning with a whole snapshot. */
+  subscribe(listener: (update: Update) => void): void;
+  /** Asks the engine for something; its effect shows in a later snapshot. */
+  dispatch(command: Command): void;
+  /** Live pictures, from the moment the returned source is opened until it is closed. */
+  frames(stream: StreamKind): FrameSource;
+  /** Says outside the window that somebody calls, in these words. */
+  showRinging(words: RingingWords): void;
+  /** The call rings no more; `answered` brings the main window to the front. */
+  hideRinging(answered: boolean): void;
+  /** Fills the screen with the window, or stops doing so. */
+  setFullScreen(on: boolean): Promise<void>;
+  /** A server address given on the command line. */
+  readonly server: string | undefined;
+  /** The app's version, for the settings page. */
+  version(): Promise<string>;
+}

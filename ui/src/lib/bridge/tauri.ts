@@ -1,0 +1,48 @@
+/** The bridge of the installed app: Tauri commands and channels. */
+import { getVersion } from "@tauri-apps/api/app";
+import { Channel, invoke } from "@tauri-apps/api/core";
+import { getCurrentWindow } from "@tauri-apps/api/window";
+import type { Bridge, RingingWords, StreamKind, WindowKind } from "$lib/bridge";
+import type { Command, Update } from "$lib/contract";
+import { ChannelSource } from "$lib/frames/channel";
+import { SocketSource } from "$lib/frames/socket";
+import type { FrameSource } from "$lib/frames/stream";
+
+export class TauriBridge implements Bridge {
+  readonly window: WindowKind = getCurrentWindow().label === "incoming" ? "incoming" : "main";
+
+  readonly server = (window as { __BEDSIDE_SERVER__?: string }).__BEDSIDE_SERVER__;
+
+  subscribe(listener: (update: Update) => void): void {
+    const updates = new Channel<Update>();
+    updates.onmessage = listener;
+    void invoke("subscribe", { updates });
+  }
+
+  dispatch(command: Command): void {
+    void invoke("dispatch", { command });
+  }
+
+  frames(stream: StreamKind): FrameSource {
+    return new SocketSource(
+      async () => (await invoke<{ url: string }>("frame_endpoint", { stream })).url,
+      () => new ChannelSource(stream),
+    );
+  }
+
+  showRinging(words: RingingWords): void {
+    void invoke("show_ringing", { words });
+  }
+
+  hideRinging(answered: boolean): void {
+    void invoke("hide_ringing", { answered });
+  }
+
+  async setFullScreen(on: boolean): Promise<void> {
+    await getCurrentWindow().setFullscreen(on);
+  }
+
+  version(): Promise<string> {
+    return getVersion();
+  }
+}

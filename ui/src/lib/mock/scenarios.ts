@@ -1,0 +1,199 @@
+/** Situations the mock begins in, by name: `?scenario=call`. */
+import type { CallView, Snapshot } from "$lib/contract";
+import { historyPage, NOW, people } from "./people";
+
+export const PER_PAGE = 10;
+export const HISTORY_TOTAL = 34;
+
+function signedIn(): Snapshot {
+  return {
+    revision: 1,
+    clinic: { server_url: "https://clinic.example", name: "Riverside Clinic" },
+    account: {
+      state: "signed_in",
+      user_id: "me",
+      name: "Ana Ruiz",
+      role: "patient",
+      status: "online",
+      remembered: true,
+    },
+    connection: { state: "online" },
+    people: structuredClone(people),
+    people_loaded: true,
+    call: null,
+    devices: {
+      cameras: {
+        available: [
+          { id: "c1", name: "Integrated Camera", is_virtual: false },
+          { id: "c2", name: "Logitech BRIO", is_virtual: false },
+          { id: "pattern", name: "Test pattern", is_virtual: true },
+        ],
+        selected: "c1",
+        trouble: null,
+      },
+      microphones: {
+        available: [
+          { id: "m1", name: "Built-in Audio", is_virtual: false },
+          { id: "m2", name: "Jabra Evolve2 Headset", is_virtual: false },
+        ],
+        selected: "m1",
+        trouble: null,
+      },
+      speakers: {
+        available: [
+          { id: "s1", name: "Built-in Audio", is_virtual: false },
+          { id: "s2", name: "Jabra Evolve2 Headset", is_virtual: false },
+        ],
+        selected: "s1",
+        trouble: null,
+      },
+    },
+    history: {
+      items: historyPage(1, PER_PAGE, HISTORY_TOTAL),
+      page: 1,
+      pages: Math.ceil(HISTORY_TOTAL / PER_PAGE),
+      total: HISTORY_TOTAL,
+      loading: false,
+      failure: null,
+    },
+    notices: [],
+    settings: {
+      theme: "system",
+      mirror_self: true,
+      echo_cancellation: true,
+      noise_suppression: true,
+      auto_gain: true,
+      sounds: true,
+      ring_sound: true,
+      call_sounds: true,
+    },
+  };
+}
+
+function signedOut(
+  failure: "wrong_credentials" | "server_unreachable" | null,
+  server = "https://clinic.example",
+): Snapshot {
+  return {
+    ...signedIn(),
+    clinic: { server_url: server, name: null },
+    account: { state: "signed_out", failure, login: server ? "ana" : "" },
+    connection: { state: "idle" },
+    people: [],
+    people_loaded: false,
+    history: { items: [], page: 0, pages: 0, total: 0, loading: false, failure: null },
+  };
+}
+
+function withCall(call: Partial<CallView>, rest: Partial<Snapshot> = {}): Snapshot {
+  return {
+    ...signedIn(),
+    ...rest,
+    call: {
+      call_id: "call-1",
+      direction: "outgoing",
+      peer_id: "u1",
+      peer_name: "Dr Amara Osei",
+      call_type: "video",
+      phase: "connected",
+      end_reason: null,
+      accepted_at: NOW - 725_000,
+      connected_at: NOW - 724_000,
+      duration_s: 0,
+      muted: false,
+      camera_on: true,
+      peer_muted: false,
+      peer_camera_on: true,
+      reconnect_until: null,
+      expires_at: null,
+      quality: "good",
+      video_paused: false,
+      protection: "transport",
+      ...call,
+    },
+  };
+}
+
+const before = { accepted_at: null, connected_at: null, quality: null, protection: "pending" as const };
+
+export const scenarios = {
+  first_start: () => signedOut(null, ""),
+  signed_out: () => signedOut(null),
+  restoring: () => ({ ...signedOut(null), account: { state: "restoring" as const } }),
+  signing_in: () => ({ ...signedOut(null), account: { state: "signing_in" as const } }),
+  wrong_password: () => signedOut("wrong_credentials"),
+  unreachable: () => signedOut("server_unreachable"),
+  home: () => signedIn(),
+  home_loading: () => ({
+    ...signedIn(),
+    people: [],
+    people_loaded: false,
+    connection: { state: "connecting" as const },
+  }),
+  home_empty: () => ({ ...signedIn(), people: [] }),
+  home_offline: () => ({
+    ...signedIn(),
+    connection: { state: "waiting" as const, retry_at: Date.now() + 8000, attempt: 3 },
+    people: people.map((person) => ({ ...person, status: "offline" as const })),
+  }),
+  home_gave_up: () => ({ ...signedIn(), connection: { state: "gave_up" as const } }),
+  home_notices: () => ({
+    ...signedIn(),
+    notices: [
+      { id: 1, notice: { kind: "missed_call" as const, name: "Dr Amara Osei" } },
+      { id: 2, notice: { kind: "not_remembered" as const } },
+      {
+        id: 3,
+        notice: {
+          kind: "device" as const,
+          device: "camera" as const,
+          trouble: "in_use" as const,
+          replaced_by: null,
+        },
+      },
+    ],
+  }),
+  history_empty: () => ({
+    ...signedIn(),
+    history: { items: [], page: 1, pages: 0, total: 0, loading: false, failure: null },
+  }),
+  history_loading: () => ({
+    ...signedIn(),
+    history: { items: [], page: 0, pages: 0, total: 0, loading: true, failure: null },
+  }),
+  history_failed: () => ({
+    ...signedIn(),
+    history: { items: [], page: 0, pages: 0, total: 0, loading: false, failure: "server_trouble" as const },
+  }),
+  no_devices: () => ({
+    ...signedIn(),
+    devices: {
+      cameras: { available: [], selected: null, trouble: "none_found" as const },
+      microphones: { available: [], selected: null, trouble: "none_found" as const },
+      speakers: { available: [], selected: null, trouble: "none_found" as const },
+    },
+  }),
+  incoming: () => withCall({ ...before, direction: "incoming", phase: "ringing" }),
+  incoming_voice: () => withCall({ ...before, direction: "incoming", phase: "ringing", call_type: "voice" }),
+  outgoing: () => withCall({ ...before, phase: "ringing" }),
+  connecting: () => withCall({ ...before, phase: "connecting" }),
+  call: () => withCall({}),
+  call_voice: () => withCall({ call_type: "voice", camera_on: false, peer_camera_on: false }),
+  call_muted: () => withCall({ muted: true, peer_muted: true, camera_on: false, peer_camera_on: false }),
+  call_poor: () => withCall({ quality: "poor", video_paused: true }),
+  call_camera_trouble: () => {
+    const snapshot = withCall({ camera_on: false });
+    snapshot.devices.cameras.trouble = "in_use";
+    snapshot.notices = [
+      { id: 4, notice: { kind: "device", device: "camera", trouble: "in_use", replaced_by: null } },
+    ];
+    return snapshot;
+  },
+  call_reconnecting: () =>
+    withCall({ phase: "reconnecting", quality: "poor", reconnect_until: Date.now() + 24_000 }),
+  ended: () => withCall({ phase: "ended", end_reason: "user_hangup", duration_s: 742 }),
+  ended_declined: () => withCall({ ...before, phase: "ended", end_reason: "callee_declined" }),
+  ended_failed: () => withCall({ ...before, phase: "failed", end_reason: "connection_failed" }),
+} satisfies Record<string, () => Snapshot>;
+
+export type ScenarioName = keyof typeof scenarios;

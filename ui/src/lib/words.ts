@@ -1,0 +1,106 @@
+/** Which words belong to which situation: everything the engine only names. */
+import type { CallView, DeviceKind, DeviceTrouble, HistoryItem, Notice, QualityClass } from "$lib/contract";
+import { shortName } from "$lib/format";
+import { t } from "$lib/messages";
+
+export function troubleText(device: DeviceKind, trouble: DeviceTrouble): string {
+  return t(`trouble.${device}.${trouble}`);
+}
+
+export type Tone = "info" | "warn" | "bad";
+export type NoticeAction = "retry_devices";
+
+export interface NoticeWords {
+  text: string;
+  tone: Tone;
+  action?: NoticeAction;
+}
+
+export function noticeWords(notice: Notice): NoticeWords {
+  switch (notice.kind) {
+    case "device": {
+      const trouble = troubleText(notice.device, notice.trouble);
+      if (notice.replaced_by) {
+        return { text: t("notice.replacedBy", { trouble, name: notice.replaced_by }), tone: "info" };
+      }
+      return { text: trouble, tone: "warn", action: "retry_devices" };
+    }
+    case "virtual_device":
+      return { text: t(`notice.virtual.${notice.device}`), tone: "info" };
+    case "failed":
+      return { text: t(`failure.${notice.failure}`), tone: "bad" };
+    case "peer_busy":
+      return { text: t("notice.peer_busy", { name: notice.name }), tone: "info" };
+    case "answered_elsewhere":
+      return { text: t("notice.answered_elsewhere"), tone: "info" };
+    case "missed_call":
+      return { text: t("notice.missed_call", { name: notice.name }), tone: "info" };
+    case "not_remembered":
+      return { text: t("notice.not_remembered"), tone: "info" };
+  }
+}
+
+export type QualityWord = QualityClass | "unknown";
+
+export interface EndedWords {
+  title: string;
+  hint?: string;
+}
+
+/** How a call that is over is summed up. */
+export function endedWords(call: CallView): EndedWords {
+  const name = shortName(call.peer_name);
+  const incoming = call.direction === "incoming";
+  switch (call.end_reason) {
+    case null:
+    case "user_hangup":
+      return { title: call.connected_at || incoming ? t("ended.user_hangup") : t("ended.cancelled") };
+    case "callee_declined":
+      return { title: incoming ? t("ended.youDeclined") : t("ended.callee_declined", { name }) };
+    case "missed":
+      return incoming
+        ? { title: t("ended.missedIncoming", { name }) }
+        : { title: t("ended.missed", { name }), hint: t("ended.hint.missed") };
+    case "busy":
+      return { title: t("ended.busy", { name }), hint: t("ended.hint.busy") };
+    case "network_error":
+      return { title: t("ended.network_error"), hint: t("ended.hint.network_error") };
+    case "timeout":
+      return { title: t("ended.timeout"), hint: t("ended.hint.timeout") };
+    case "connection_failed":
+      return { title: t("ended.connection_failed"), hint: t("ended.hint.connection_failed") };
+    case "max_duration":
+      return { title: t("ended.max_duration") };
+    case "removed":
+      return { title: t("ended.removed") };
+    case "server_shutdown":
+      return { title: t("ended.server_shutdown"), hint: t("ended.hint.server_shutdown") };
+  }
+}
+
+/** How a past call went, when it was not a conversation; undefined when it was. */
+export function historyOutcome(item: HistoryItem): string | undefined {
+  if (item.duration_s > 0) return undefined;
+  const incoming = item.direction === "incoming";
+  if (item.phase === "missed") return incoming ? t("history.missed") : t("history.notAnswered");
+  if (item.phase === "failed") return t("history.failed");
+  switch (item.end_reason) {
+    case "callee_declined":
+      return t("history.declined");
+    case "busy":
+      return t("history.busy");
+    case "missed":
+      return incoming ? t("history.missed") : t("history.notAnswered");
+    case "user_hangup":
+      return incoming ? t("history.missed") : t("history.cancelled");
+    case "connection_failed":
+    case "network_error":
+    case "timeout":
+    case "server_shutdown":
+      return t("history.failed");
+    case "max_duration":
+    case "removed":
+    case null:
+      return undefined;
+  }
+}

@@ -1,0 +1,2 @@
+/** The menus beside the call's controls; at most one is open. */
+export type CallMenu = "sound" | "camera" | undefined;

@@ -1,0 +1,72 @@
+/** A page of the window in Debian's Chromium, in a given situation. */
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium, type Browser, type Page } from "playwright-core";
+import { inject } from "vitest";
+import type { ScenarioName } from "../src/lib/mock/scenarios";
+
+const EXECUTABLES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+export function launch(): Promise<Browser> {
+  const executablePath = process.env.CHROMIUM ?? EXECUTABLES.find((path) => existsSync(path));
+  if (!executablePath) throw new Error("no Chromium: install it, or name it in CHROMIUM");
+  return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
+}
+
+export interface Look {
+  theme?: "light" | "dark";
+  width?: number;
+  height?: number;
+  /** `rtl` lays the page out from right to left. */
+  direction?: "ltr" | "rtl";
+  window?: "incoming";
+}
+
+export async function open(browser: Browser, scenario: ScenarioName, look: Look = {}): Promise<Page> {
+  const page = await browser.newPage({
+    viewport: { width: look.width ?? 1280, height: look.height ?? 800 },
+    colorScheme: look.theme ?? "light",
+    reducedMotion: "reduce",
+  });
+  page.on("pageerror", (error) => {
+    throw error;
+  });
+  const window = look.window ? `&window=${look.window}` : "";
+  await page.goto(`${inject("address")}?scenario=${scenario}${window}`);
+  await page.locator("#app > *").first().waitFor();
+  if (look.direction) await page.evaluate((dir) => (document.documentElement.dir = dir), look.direction);
+  await page.evaluate(() => document.fonts.ready);
+  return page;
+}
+
+/** What axe-core objects to, one line each; `rules` names the only ones to check. */
+export async function objections(page: Page, rules?: string[]): Promise<string[]> {
+  await page.evaluate(axe);
+  return page.evaluate(async (only) => {
+    const { axe } = window as unknown as { axe: typeof import("axe-core") };
+    const found = await axe.run(document, {
+      runOnly: only
+        ? { type: "rule", values: only }
+        : ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    });
+    return found.violations.flatMap((violation) =>
+      violation.nodes.map((node) => `${violation.id}: ${node.target.join(" ")} ${node.failureSummary}`),
+    );
+  }, rules);
+}
+
+/** The commands the window has sent. */
+export function sent(page: Page): Promise<{ type: string; data?: unknown }[]> {
+  return page.evaluate(() => (window as unknown as { mock: { sent: { type: string }[] } }).mock.sent);
+}
+
+/** Waits until the window has sent a command of this type, and gives it. */
+export async function sentCommand(page: Page, type: string): Promise<{ type: string; data?: unknown }> {
+  await page.waitForFunction(
+    (wanted) =>
+      (window as unknown as { mock: { sent: { type: string }[] } }).mock.sent.some((c) => c.type === wanted),
+    type,
+  );
+  return (await sent(page)).findLast((command) => command.type === type)!;
+}

@@ -1,0 +1,220 @@
+/** The whole app by keyboard: what a person without a mouse does, and what the engine is asked for. */
+import type { Browser, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { ScenarioName } from "../src/lib/mock/scenarios";
+import { launch, open, sent, sentCommand, type Look } from "./browser";
+
+let browser: Browser;
+let page: Page;
+beforeAll(async () => {
+  browser = await launch();
+});
+afterAll(() => browser.close());
+afterEach(() => page.close());
+
+async function start(scenario: ScenarioName, look?: Look): Promise<void> {
+  page = await open(browser, scenario, look);
+}
+
+const focused = () =>
+  page.evaluate(() => {
+    const element = document.activeElement;
+    return (
+      element?.getAttribute("aria-label") ?? element?.getAttribute("name") ?? element?.textContent?.trim()
+    );
+  });
+
+/** Presses Tab until `name` has the focus; fails when it never gets there. */
+async function tabTo(name: string): Promise<void> {
+  const seen: (string | null | undefined)[] = [];
+  for (let step = 0; step < 40; step++) {
+    const now = await focused();
+    if (now === name) return;
+    seen.push(now);
+    await page.keyboard.press("Tab");
+  }
+  throw new Error(`the keyboard does not reach "${name}": ${seen.join(" → ")}`);
+}
+
+describe("signing in", () => {
+  it("begins in the first empty field and ends with Enter", async () => {
+    await start("first_start");
+    expect(await focused()).toBe("server");
+    await page.keyboard.type("clinic.example");
+    await tabTo("login");
+    await page.keyboard.type("ana");
+    await tabTo("password");
+    await page.keyboard.type("secret");
+    await page.keyboard.press("Enter");
+    expect((await sentCommand(page, "sign_in")).data).toEqual({
+      server_url: "clinic.example",
+      login: "ana",
+      password: "secret",
+    });
+  });
+
+  it("puts the focus where something is missing and says so beneath it", async () => {
+    await start("signed_out");
+    await tabTo("login");
+    await page.keyboard.press("Enter");
+    await page.getByText("Enter your password.").waitFor();
+    expect(await focused()).toBe("password");
+    expect(await sent(page)).toEqual([]);
+  });
+
+  it("says a wrong password beneath the password", async () => {
+    await start("signed_out");
+    await tabTo("password");
+    await page.keyboard.type("wrong");
+    await page.keyboard.press("Enter");
+    await page.getByText("don't match").waitFor();
+    const described = await page.locator("input[name=password]").getAttribute("aria-describedby");
+    expect(await page.locator(`[id="${described}"]`).textContent()).toContain("don't match");
+  });
+
+  it("reveals the password on request", async () => {
+    await start("signed_out");
+    await tabTo("Show password");
+    await page.keyboard.press("Space");
+    expect(await page.locator("input[name=password]").getAttribute("type")).toBe("text");
+  });
+});
+
+describe("people", () => {
+  it("are found by name without accents and called", async () => {
+    await start("home");
+    await tabTo("Search people");
+    await page.keyboard.type("tomas");
+    await tabTo("Video call with Tomás Herrera");
+    await page.keyboard.press("Enter");
+    expect((await sentCommand(page, "call")).data).toEqual({ user_id: "u5", call_type: "video" });
+  });
+
+  it("cannot be called while there is no connection, which is said with a way on", async () => {
+    await start("home_gave_up");
+    expect(await page.getByRole("button", { name: "Video call with Dr Amara Osei" }).isDisabled()).toBe(true);
+    await tabTo("Try again");
+    await page.keyboard.press("Enter");
+    await sentCommand(page, "reconnect");
+  });
+
+  it("see the status one picks", async () => {
+    await start("home");
+    await page.getByLabel("Your status").selectOption("do_not_disturb");
+    expect((await sentCommand(page, "set_presence")).data).toEqual({ status: "do_not_disturb" });
+  });
+});
+
+describe("history", () => {
+  it("is turned page by page", async () => {
+    await start("home");
+    await tabTo("History");
+    await page.keyboard.press("Enter");
+    await tabTo("Older");
+    await page.keyboard.press("Enter");
+    await page.getByText("Page 2 of 4").waitFor();
+    expect((await sentCommand(page, "load_history")).data).toEqual({ page: 2 });
+  });
+});
+
+describe("a ringing call", () => {
+  it.each([undefined, "incoming"] as const)("is answered with Enter (window: %s)", async (window) => {
+    await start("incoming", window ? { window } : {});
+    expect(await focused()).toBe("Answer with video");
+    await page.keyboard.press("Enter");
+    expect((await sentCommand(page, "answer")).data).toEqual({ call_type: "video" });
+  });
+
+  it("is declined with Esc", async () => {
+    await start("incoming");
+    await page.keyboard.press("Escape");
+    await sentCommand(page, "decline");
+  });
+});
+
+describe("a call", () => {
+  it("is muted with M and the camera is switched with V", async () => {
+    await start("call");
+    await page.keyboard.press("m");
+    expect((await sentCommand(page, "set_muted")).data).toEqual({ muted: true });
+    await page.keyboard.press("v");
+    expect((await sentCommand(page, "set_camera_on")).data).toEqual({ on: false });
+  });
+
+  it("lets a muted person talk while space is held", async () => {
+    await start("call_muted");
+    await page.keyboard.down("Space");
+    await page.getByText("Talking while space is held").waitFor();
+    expect((await sentCommand(page, "set_muted")).data).toEqual({ muted: false });
+    await page.keyboard.up("Space");
+    await page.getByText("You are muted").waitFor();
+    expect((await sentCommand(page, "set_muted")).data).toEqual({ muted: true });
+  });
+
+  it("keeps letters for a menu that has the focus and closes it with Esc, focus back on its caret", async () => {
+    await start("call");
+    await tabTo("Microphone and speaker");
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("m");
+    expect(await sent(page)).toEqual([]);
+    await page.keyboard.press("ArrowDown");
+    expect((await sentCommand(page, "select_device")).data).toEqual({ kind: "microphone", id: "m2" });
+    await page.keyboard.press("Escape");
+    expect(await focused()).toBe("Microphone and speaker");
+  });
+
+  it("lists its shortcuts with ? and closes the list with Esc", async () => {
+    await start("call");
+    await page.keyboard.press("?");
+    await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    expect(await sent(page)).toEqual([]);
+  });
+
+  it("moves one's own picture with the arrow keys and hides it", async () => {
+    await start("call");
+    const self = page.getByRole("group", { name: "Your picture." });
+    await self.focus();
+    const before = (await self.boundingBox())!;
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("ArrowUp");
+    await expect.poll(async () => (await self.boundingBox())!.x).toBeLessThan(before.x);
+    expect((await self.boundingBox())!.y).toBeLessThan(before.y);
+    await tabTo("Hide my picture");
+    await page.keyboard.press("Enter");
+    await self.waitFor({ state: "detached" });
+    await tabTo("Show my picture");
+  });
+
+  it("is hung up with Ctrl+Shift+H, and the keyboard reaches Hang up while reconnecting", async () => {
+    await start("call_reconnecting");
+    await tabTo("Hang up");
+    await page.keyboard.press("Control+Shift+H");
+    await sentCommand(page, "hang_up");
+    await page.getByText("with Dr Osei").waitFor();
+    await page.keyboard.press("Enter");
+    await sentCommand(page, "dismiss_call");
+  });
+});
+
+describe("settings", () => {
+  it("open the preview, change at once and close the preview", async () => {
+    await start("home");
+    await tabTo("Settings");
+    await page.keyboard.press("Enter");
+    expect((await sentCommand(page, "set_preview")).data).toEqual({ on: true });
+    await page.getByRole("switch", { name: "Show me as in a mirror" }).focus();
+    await page.keyboard.press("Space");
+    expect((await sentCommand(page, "set_settings")).data).toMatchObject({
+      settings: { mirror_self: false },
+    });
+    await page.getByRole("radio", { name: "High contrast" }).check();
+    await page.waitForFunction(() => document.documentElement.dataset.theme === "high_contrast");
+    await tabTo("Play a test sound");
+    await page.keyboard.press("Enter");
+    await sentCommand(page, "test_speaker");
+    await page.getByRole("button", { name: "People", exact: true }).click();
+    expect((await sentCommand(page, "set_preview")).data).toEqual({ on: false });
+  });
+});
