@@ -48,7 +48,9 @@ async fn media_and_messages_pass_both_ways() {
     assert_eq!(a.wait_for("message", message).await, "good day");
     let stats = a.peer.stats().await;
     println!("{stats:?}");
-    assert_eq!(stats.path.as_deref(), Some("host ↔ host, UDP"));
+    // The other side's check may arrive before its candidate does: the same address, known by another name.
+    let direct = ["host ↔ host, UDP", "host ↔ prflx, UDP"].map(Some);
+    assert!(direct.contains(&stats.path.as_deref()), "{:?}", stats.path);
     assert!(a.peer.remote_fingerprint().is_some());
     a.peer.close().await;
     let closed = |event| matches!(event, PeerEvent::State(PeerState::Closed)).then_some(());
