@@ -54,7 +54,7 @@ const prepare = async ({ bitrate }) => {
   });
   const connection = new RTCPeerConnection();
   const video = document.querySelector("#remote");
-  const state = { connection, candidates: [], first: null, latency: [] };
+  const state = { connection, candidates: [], first: null, decoded: [], drawn: [] };
   window.call = state;
   connection.ontrack = (event) => {
     video.srcObject = event.streams[0];
@@ -62,7 +62,12 @@ const prepare = async ({ bitrate }) => {
   connection.onicecandidate = ({ candidate }) => candidate && window.relay(candidate.toJSON());
   const frame = (now, facts) => {
     state.first ??= performance.timeOrigin + now;
-    if (facts.captureTime) state.latency.push(now - facts.captureTime);
+    // `captureTime` is the sender's, brought to this clock by RTCP; the picture leaves the decoder and its buffer at
+    // `presentationTime` and is expected on the screen at `expectedDisplayTime`.
+    if (facts.captureTime) {
+      state.decoded.push(facts.presentationTime - facts.captureTime);
+      state.drawn.push(facts.expectedDisplayTime - facts.captureTime);
+    }
     video.requestVideoFrameCallback(frame);
   };
   video.requestVideoFrameCallback(frame);
@@ -144,7 +149,8 @@ const statistics = async ({ page }) =>
     return {
       now: performance.now(),
       first: window.call.first,
-      latency: window.call.latency.splice(0),
+      to_decoded: window.call.decoded.splice(0),
+      to_drawn: window.call.drawn.splice(0),
       width: video.frameWidth,
       height: video.frameHeight,
       decoded: video.framesDecoded,
@@ -161,21 +167,24 @@ const statistics = async ({ page }) =>
 const full = [null, null];
 const sides = [caller, callee];
 const begin = await Promise.all(sides.map(statistics));
-const latency = [[], []];
+const toDecoded = [[], []];
+const toDrawn = [[], []];
 let last = begin;
 const until = Date.now() + settings.seconds * 1000;
 while (Date.now() < until) {
   await new Promise((next) => setTimeout(next, 1000));
   last = await Promise.all(sides.map(statistics));
   last.forEach((one, index) => {
-    latency[index].push(...one.latency);
+    toDecoded[index].push(...one.to_decoded);
+    toDrawn[index].push(...one.to_drawn);
     if (full[index] === null && one.width >= 1280) full[index] = Date.now() - accepted;
   });
 }
 
-const percentile = (values, share) => {
+const percentiles = (values) => {
   const sorted = [...values].sort((a, b) => a - b);
-  return sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] : null;
+  const at = (share) => (sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] : null);
+  return { p50: at(0.5), p95: at(0.95) };
 };
 say({
   event: "done",
@@ -192,7 +201,8 @@ say({
         freezes: end.freezes,
         freeze_ms: end.freeze_s * 1000,
         bitrate_bps: ((end.received_bytes - start.received_bytes) * 8) / seconds,
-        latency_ms: { p50: percentile(latency[index], 0.5), p95: percentile(latency[index], 0.95) },
+        latency_ms: percentiles(toDecoded[index]),
+        drawn_ms: percentiles(toDrawn[index]),
       },
       audio: { playout_delay_ms: end.audio_delay_s * 1000 },
       network: { rtt_ms: end.rtt_s * 1000 },

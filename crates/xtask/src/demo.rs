@@ -32,7 +32,7 @@ pub(crate) fn main(options: Options) -> Result<()> {
     let seconds = options.number("seconds")?;
     eprintln!("Setting up.");
     setup::ready(Purpose::Demo)?;
-    build(profile, windows)?;
+    build(profile)?;
 
     // From here on Ctrl-C ends the call instead of this program.
     interrupted();
@@ -71,17 +71,11 @@ fn display() -> bool {
             .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-fn build(profile: Profile, windows: bool) -> Result<()> {
+/// Builds every program, with the selection of packages that the tests have, so that nothing is built twice.
+pub(crate) fn build(profile: Profile) -> Result<()> {
     eprintln!("Building; the first time takes some minutes.");
-    let mut cargo = shell::cargo();
-    cargo.args(["build", "--locked", "--package", "bedside-server"]).args(profile.flags());
-    if windows {
-        ui::build()?;
-        cargo.args(["--package", "bedside"]);
-    } else {
-        cargo.args(["--package", "bedside-headless"]);
-    }
-    shell::run(&mut cargo)
+    ui::build()?;
+    shell::run(shell::cargo().args(["build", "--workspace", "--bins", "--locked"]).args(profile.flags()))
 }
 
 /// Two clients without windows; returns their reports, the caller's first.
@@ -147,7 +141,7 @@ fn prefixed(prefix: &str, file: &Path) -> OsString {
 }
 
 /// What a side's camera and microphone are.
-struct Devices {
+pub(crate) struct Devices {
     video: OsString,
     audio: OsString,
     stamp: bool,
@@ -155,7 +149,7 @@ struct Devices {
 
 impl Devices {
     /// Film and speech, with the time burned into the picture.
-    fn made_up() -> Self {
+    pub(crate) fn made_up() -> Self {
         Self {
             video: prefixed("film:", &media::film()),
             audio: prefixed("speech:", &media::speech()),
@@ -184,43 +178,77 @@ fn sound_card(direction: &str) -> bool {
 
 /// Two windows; they stay until `seconds` have passed, one of them is closed or Ctrl-C is pressed.
 fn in_windows(clinic: &Clinic, profile: Profile, seconds: Option<u64>) -> Result<Vec<Value>> {
-    let folder = clinic.folder();
-    let window = |role: &str, person: &Person, devices: Devices| {
-        let mut command = shell::program(profile.binary("bedside"));
-        command.args(["--server", &clinic.url, "--login", &person.login, "--password-file"]);
-        command.arg(&person.password_file).arg("--profile").arg(folder.join(role)).arg("--no-keyring");
-        command.arg("--video").arg(devices.video).arg("--audio").arg(devices.audio);
-        command.arg("--report").arg(folder.join(format!("{role}.json")));
-        if devices.stamp {
-            command.arg("--stamp");
-        }
-        if !sound_card("playback") {
-            command.args(["--speaker", "null"]);
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        command
-    };
-    let mut answering = window("answer", &clinic.patient, Devices::made_up());
-    let mut calling = window("call", &clinic.doctor, Devices::of_this_machine());
     eprintln!(
         "\n{} calls {}; close a window or press Ctrl-C to end.",
         clinic.doctor.name, clinic.patient.name
     );
-    let mut callee = Running::start("the patient's window", answering.arg("--answer"))?;
-    let mut caller = Running::start("the doctor's window", calling.args(["--call", &clinic.patient.name]))?;
+    let devices = [Devices::of_this_machine(), Devices::made_up()];
+    let mut windows = Windows::open(clinic, profile, devices, &[])?;
     let begun = Instant::now();
-    while !interrupted() && caller.ended()?.is_none() && callee.ended()?.is_none() {
+    while !interrupted() && !windows.one_is_closed()? {
         if seconds.is_some_and(|seconds| begun.elapsed() > Duration::from_secs(seconds)) {
             break;
         }
         thread::sleep(Duration::from_millis(50));
     }
-    caller.stop()?;
-    callee.stop()?;
-    Ok(["call", "answer"]
-        .iter()
-        .filter_map(|role| read_report(&folder.join(format!("{role}.json"))).ok())
-        .collect())
+    windows.close(clinic)
+}
+
+/// The doctor's window, which calls, and the patient's, which answers.
+pub(crate) struct Windows([Running; 2]);
+
+impl Windows {
+    /// Opens both, with these variables in their environment; `devices` are the doctor's and the patient's.
+    pub(crate) fn open(
+        clinic: &Clinic,
+        profile: Profile,
+        devices: [Devices; 2],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
+        let folder = clinic.folder();
+        let window = |role: &str, person: &Person, devices: Devices| {
+            let mut command = shell::program(profile.binary("bedside"));
+            command.args(["--server", &clinic.url, "--login", &person.login, "--password-file"]);
+            command.arg(&person.password_file).arg("--profile").arg(folder.join(role)).arg("--no-keyring");
+            command.arg("--video").arg(devices.video).arg("--audio").arg(devices.audio);
+            command.arg("--report").arg(folder.join(format!("{role}.json")));
+            if devices.stamp {
+                command.arg("--stamp");
+            }
+            if !sound_card("playback") {
+                command.args(["--speaker", "null"]);
+            }
+            command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());
+            command
+        };
+        let [doctors, patients] = devices;
+        let mut answering = window("answer", &clinic.patient, patients);
+        let mut calling = window("call", &clinic.doctor, doctors);
+        let callee = Running::start("the patient's window", answering.arg("--answer"))?;
+        let caller = Running::start("the doctor's window", calling.args(["--call", &clinic.patient.name]))?;
+        Ok(Self([caller, callee]))
+    }
+
+    /// Their processes, the doctor's first.
+    pub(crate) fn ids(&self) -> [u32; 2] {
+        [self.0[0].id(), self.0[1].id()]
+    }
+
+    fn one_is_closed(&mut self) -> Result<bool> {
+        let [caller, callee] = &mut self.0;
+        Ok(caller.ended()?.is_some() || callee.ended()?.is_some())
+    }
+
+    /// Closes both and returns what reports there are, the caller's first.
+    pub(crate) fn close(mut self, clinic: &Clinic) -> Result<Vec<Value>> {
+        for window in &mut self.0 {
+            window.stop()?;
+        }
+        Ok(["call", "answer"]
+            .iter()
+            .filter_map(|role| read_report(&clinic.folder().join(format!("{role}.json"))).ok())
+            .collect())
+    }
 }
 
 /// The report in a few lines for a person.

@@ -1,7 +1,8 @@
 //! Programs that run beside this one and end with it, and what they cost.
 
 use std::{
-    process::{Child, Command, ExitStatus},
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -87,6 +88,26 @@ impl Drop for Running {
         if let Err(error) = self.stop() {
             eprintln!("  {error:#}");
         }
+    }
+}
+
+/// A display without a screen (Xvfb) that ends with its owner.
+pub(crate) struct Display {
+    /// What a program finds in `DISPLAY`.
+    pub(crate) name: String,
+    _server: Running,
+}
+
+impl Display {
+    /// Starts one on a number that is free.
+    pub(crate) fn open() -> Result<Self> {
+        let mut xvfb = crate::shell::program("Xvfb");
+        xvfb.args(["-displayfd", "1", "-screen", "0", "1400x1000x24", "-nolisten", "tcp"]);
+        xvfb.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut server = Running::start("a display without a screen", &mut xvfb)?;
+        let mut number = String::new();
+        BufReader::new(server.output()?).read_line(&mut number)?;
+        Ok(Self { name: format!(":{}", number.trim()), _server: server })
     }
 }
 

@@ -7,14 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::{machine, publish};
 use crate::{
     clinic::Clinic,
-    demo,
-    processes::{Running, cost::Cost},
+    demo::{self, Devices, Windows},
+    processes::{Display, Running, cost::Cost},
     setup::{self, Purpose, media, node},
     shell, ui,
     workspace::{self, Profile},
@@ -25,30 +25,31 @@ const BITRATE_BPS: u64 = 2_000_000;
 /// Before costs are counted, so that starting up is not part of them.
 const SETTLING: Duration = Duration::from_secs(3);
 
+/// From starting a window to its call running.
+const OPENING: Duration = Duration::from_secs(10);
+
 /// Measures and publishes.
 pub(crate) fn run(seconds: u64) -> Result<()> {
     setup::ready(Purpose::Bench)?;
     ui::packages()?;
-    let mut cargo = shell::cargo();
-    cargo.args([
-        "build",
-        "--locked",
-        "--release",
-        "--package",
-        "bedside-server",
-        "--package",
-        "bedside-headless",
-    ]);
-    shell::run(&mut cargo)?;
-    eprintln!("\nOurs, {seconds} s.");
-    let ours = ours(seconds)?;
+    demo::build(Profile::Release)?;
+    eprintln!("\nOurs without a window, {seconds} s.");
+    let headless = headless(seconds)?;
+    eprintln!("Ours in windows, {seconds} s.");
+    let windows = windows(seconds)?;
     eprintln!("Chromium's, {seconds} s.");
     let chromium = chromium(seconds)?;
-    let figures = json!({ "machine": machine()?, "seconds": seconds, "bedside": ours, "chromium": chromium });
+    let figures = json!({
+        "machine": machine()?,
+        "seconds": seconds,
+        "headless": headless,
+        "windows": windows,
+        "chromium": chromium,
+    });
     publish("call", &table(&figures), &figures)
 }
 
-fn ours(seconds: u64) -> Result<Value> {
+fn headless(seconds: u64) -> Result<Value> {
     let clinic = Clinic::open(Profile::Release)?;
     let (caller, callee) = demo::start_headless(&clinic, Profile::Release, seconds + 5)?;
     let processes = [caller.id(), callee.id()];
@@ -56,6 +57,23 @@ fn ours(seconds: u64) -> Result<Value> {
     thread::sleep(SETTLING);
     let costs = costs(processes, Duration::from_secs(seconds.saturating_sub(SETTLING.as_secs())))?;
     let mut sides = demo::reports(&clinic, caller, callee, seconds)?;
+    for (side, cost) in sides.iter_mut().zip(costs) {
+        side["cost"] = cost;
+    }
+    Ok(sides.into())
+}
+
+/// Two windows on a display without a screen, so that the picture is drawn as Chromium's is: in software.
+fn windows(seconds: u64) -> Result<Value> {
+    let clinic = Clinic::open(Profile::Release)?;
+    let display = Display::open()?;
+    let environment = [("DISPLAY", display.name.as_str()), ("GDK_BACKEND", "x11"), ("NO_AT_BRIDGE", "1")];
+    let devices = [Devices::made_up(), Devices::made_up()];
+    let windows = Windows::open(&clinic, Profile::Release, devices, &environment)?;
+    thread::sleep(OPENING + SETTLING);
+    let costs = costs(windows.ids(), Duration::from_secs(seconds.saturating_sub(SETTLING.as_secs())))?;
+    let mut sides = windows.close(&clinic)?;
+    ensure!(sides.len() == 2, "a window ended without a report");
     for (side, cost) in sides.iter_mut().zip(costs) {
         side["cost"] = cost;
     }
@@ -106,17 +124,20 @@ const ROWS: &[(&str, &str, f64, usize)] = &[
     ("pictures decoded per second", "/video/fps_decoded", 1.0, 1),
     ("picture width", "/video/width", 1.0, 0),
     ("freezes", "/video/freezes", 1.0, 0),
-    ("picture latency p50, ms", "/video/latency_ms/p50", 1.0, 1),
-    ("picture latency p95, ms", "/video/latency_ms/p95", 1.0, 1),
+    ("capture → decoded p50, ms", "/video/latency_ms/p50", 1.0, 1),
+    ("capture → decoded p95, ms", "/video/latency_ms/p95", 1.0, 1),
+    ("capture → drawn p50, ms", "/video/drawn_ms/p50", 1.0, 1),
+    ("capture → drawn p95, ms", "/video/drawn_ms/p95", 1.0, 1),
     ("picture bit rate, Mbit/s", "/video/bitrate_bps", 1e6, 2),
+    ("mouth → ear, ms", "/audio/latency_ms", 1.0, 0),
     ("CPU seconds per minute", "/cost/cpu_s_per_minute", 1.0, 1),
     ("memory (PSS), MB", "/cost/pss_bytes", 1e6, 0),
 ];
 
 fn table(figures: &Value) -> String {
     let mut text = format!(
-        "{}; {} s; both sides of each pair on this machine; caller / callee.\n\n| | Bedside | Chromium | ratio of the \
-         means |\n| --- | --- | --- | --- |\n",
+        "{}; {} s; both sides of each pair on this machine; caller / callee, and in brackets the ratio of the means to \
+         Chromium's.\n\n| | Bedside, no window | Bedside in windows | Chromium |\n| --- | --- | --- | --- |\n",
         figures["machine"].as_str().unwrap_or_default(),
         figures["seconds"]
     );
@@ -133,18 +154,27 @@ fn table(figures: &Value) -> String {
                 .collect();
             words.join(" / ")
         };
-        let mean = |values: &[Option<f64>]| {
-            let known: Vec<f64> = values.iter().copied().flatten().collect();
-            (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+        let theirs = both("chromium");
+        let beside = |ours: &[Option<f64>]| match (mean(ours), mean(&theirs)) {
+            (Some(ours), Some(theirs)) if theirs > 0.0 => format!(" ({:.2})", ours / theirs),
+            _ => String::new(),
         };
-        let (ours, theirs) = (both("bedside"), both("chromium"));
-        let ratio = match (mean(&ours), mean(&theirs)) {
-            (Some(ours), Some(theirs)) if theirs > 0.0 => format!("{:.2}", ours / theirs),
-            _ => "–".to_owned(),
-        };
-        text.push_str(&format!("| {name} | {} | {} | {ratio} |\n", shown(&ours), shown(&theirs)));
+        let (headless, windows) = (both("headless"), both("windows"));
+        text.push_str(&format!(
+            "| {name} | {}{} | {}{} | {} |\n",
+            shown(&headless),
+            beside(&headless),
+            shown(&windows),
+            beside(&windows),
+            shown(&theirs)
+        ));
     }
     text
+}
+
+fn mean(values: &[Option<f64>]) -> Option<f64> {
+    let known: Vec<f64> = values.iter().copied().flatten().collect();
+    (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
 }
 
 #[cfg(test)]
@@ -155,11 +185,14 @@ mod tests {
     fn a_missing_figure_is_a_dash_and_not_a_zero() {
         let side = json!({ "cost": { "cpu_s_per_minute": 9.0 } });
         let figures = json!({
-            "machine": "m", "seconds": 1, "bedside": [side, side],
+            "machine": "m", "seconds": 1, "headless": [side, side], "windows": [],
             "chromium": [{ "cost": { "cpu_s_per_minute": 18.0 } }, {}],
         });
         let table = table(&figures);
-        assert!(table.contains("| CPU seconds per minute | 9.0 / 9.0 | 18.0 / – | 0.50 |"), "{table}");
-        assert!(table.contains("| freezes | – / – | – / – | – |"), "{table}");
+        assert!(
+            table.contains("| CPU seconds per minute | 9.0 / 9.0 (0.50) | – / – | 18.0 / – |"),
+            "{table}"
+        );
+        assert!(table.contains("| freezes | – / – | – / – | – / – |"), "{table}");
     }
 }

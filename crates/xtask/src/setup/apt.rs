@@ -46,7 +46,7 @@ const GROUPS: &[Group] = &[
     },
     Group {
         why: "drive the real window without a screen",
-        serves: &[Purpose::Test],
+        serves: &[Purpose::Test, Purpose::Bench],
         packages: &["xvfb", "webkit2gtk-driver", "openbox", "dbus", "dbus-x11", "xdotool"],
     },
     Group {
