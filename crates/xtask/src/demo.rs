@@ -251,21 +251,25 @@ impl Windows {
     }
 }
 
-/// The report in a few lines for a person.
+/// The report in a few lines for a person; what a side did not measure is left out.
 fn say(report: &Value) {
     for (who, side) in ["Caller", "Callee"].iter().zip(report["sides"].as_array().into_iter().flatten()) {
-        let video = &side["video"];
-        eprintln!(
-            "{who}: first picture {} ms after the answer; {}×{} at {:.1} pictures a second, {} freezes; picture {} ms \
-             and sound {} ms old at the median; sound matches what was said by {}.",
-            side["setup_ms"]["accept_to_first_frame"],
-            video["width"],
-            video["height"],
-            video["fps_decoded"].as_f64().unwrap_or_default(),
-            video["freezes"],
-            video["latency_ms"]["p50"],
-            side["audio"]["latency_ms"],
-            side["audio"]["correlation"],
-        );
+        let figure = |path: &str| side.pointer(path).and_then(Value::as_f64);
+        let facts = [
+            ("first picture after", "/setup_ms/accept_to_first_frame", " ms", 0),
+            ("", "/video/width", " ×", 0),
+            ("", "/video/height", " points", 0),
+            ("", "/video/fps_decoded", " pictures a second", 1),
+            ("", "/video/freezes", " freezes", 0),
+            ("decoded after", "/video/latency_ms/p50", " ms", 0),
+            ("drawn after", "/video/drawn_ms/p50", " ms", 0),
+            ("heard after", "/audio/latency_ms", " ms", 0),
+            ("sound alike by", "/audio/correlation", "", 2),
+        ]
+        .map(|(before, path, unit, decimals)| {
+            figure(path).map(|number| format!("{before} {number:.decimals$}{unit}").trim().to_owned())
+        });
+        let facts: Vec<String> = facts.into_iter().flatten().collect();
+        eprintln!("{who}: {}.", facts.join(", ").replace("×, ", "× "));
     }
 }
