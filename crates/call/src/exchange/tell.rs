@@ -72,9 +72,9 @@ impl Exchange {
 
     fn ended(&mut self, call: CallRecord, from: CallPhase) {
         let reason = call.end_reason.unwrap_or(EndReason::Missed);
-        let over = |call: CallRecord| match reason {
-            EndReason::CalleeDeclined => Event::CallDeclined { call },
-            EndReason::Missed => Event::CallMissed { call },
+        let over = match reason {
+            EndReason::CalleeDeclined => Event::CallDeclined { call: call.clone() },
+            EndReason::Missed => Event::CallMissed { call: call.clone() },
             EndReason::Busy
             | EndReason::UserHangup
             | EndReason::NetworkError
@@ -82,24 +82,13 @@ impl Exchange {
             | EndReason::ConnectionFailed
             | EndReason::MaxDuration
             | EndReason::Removed
-            | EndReason::ServerShutdown => Event::CallEnded { call, reason },
+            | EndReason::ServerShutdown => Event::CallEnded { call: call.clone(), reason },
         };
-        let (to_caller, to_callee) = match reason {
-            EndReason::Busy if from == CallPhase::Initiated => {
-                // The callee is told that they missed a call while in another one.
-                (Event::CallBusy { call: call.clone() }, Event::CallMissed { call: call.clone() })
-            }
-            EndReason::Busy => (Event::CallBusy { call: call.clone() }, over(call.clone())),
-            EndReason::CalleeDeclined
-            | EndReason::Missed
-            | EndReason::UserHangup
-            | EndReason::NetworkError
-            | EndReason::Timeout
-            | EndReason::ConnectionFailed
-            | EndReason::MaxDuration
-            | EndReason::Removed
-            | EndReason::ServerShutdown => (over(call.clone()), over(call.clone())),
-        };
+        let busy = reason == EndReason::Busy;
+        let to_caller = if busy { Event::CallBusy { call: call.clone() } } else { over.clone() };
+        // Whom it never rang for is told that they missed a call while in another one.
+        let unheard = busy && from == CallPhase::Initiated;
+        let to_callee = if unheard { Event::CallMissed { call: call.clone() } } else { over };
         self.send(Self::caller_of(&call), to_caller);
         self.send(Some(Self::callee_of(&call)), to_callee);
         for user in [call.caller.user_id, call.callee.user_id] {
