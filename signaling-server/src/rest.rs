@@ -1,7 +1,10 @@
 //! What all REST routes share: who is asking, bodies and parameters whose rejection is a problem, and problems
 //! as responses (RFC 9457).
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use axum::{
     extract::{ConnectInfo, FromRequest, FromRequestParts, Request, rejection},
@@ -10,6 +13,10 @@ use axum::{
 };
 use bedside_protocol::{ErrorCode, Problem, rest::Page};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::{
+    IntoResponses,
+    openapi::{self, RefOr},
+};
 
 use crate::{app::App, fault::Fault, identity::Identity};
 
@@ -187,6 +194,20 @@ impl PageRange {
     }
 }
 
+/// The media type of a [`Problem`] (RFC 9457).
+const PROBLEM_JSON: &str = "application/problem+json";
+
+/// In the description of a route: it may answer with this status and a [`Problem`].
+pub(crate) struct Refused<const STATUS: u16>;
+
+impl<const STATUS: u16> IntoResponses for Refused<STATUS> {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let content = openapi::Content::new(Some(openapi::Ref::from_schema_name("Problem")));
+        let refusal = openapi::ResponseBuilder::new().content(PROBLEM_JSON, content).build();
+        BTreeMap::from([(STATUS.to_string(), RefOr::T(refusal))])
+    }
+}
+
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let problem = self.into_problem();
@@ -194,7 +215,7 @@ impl IntoResponse for Fault {
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = problem.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode};
 use bedside_protocol::{
-    Problem, SessionId,
+    SessionId,
     rest::{Page, RefreshRequest, SignInRequest, SignInSession, SignedIn},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     app::App,
     fault::Fault,
-    rest::{Caller, Json, Paging, Path, Query, Visitor},
+    rest::{Caller, Json, Paging, Path, Query, Refused, Visitor},
 };
 
 /// `/api/auth/*`.
@@ -26,8 +26,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 /// Signs a device in
 #[utoipa::path(post, path = "/auth/sign-in", tag = "auth", operation_id = "sign_in", security(()),
     request_body = SignInRequest,
-    responses((status = 200, body = SignedIn), (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 429, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = SignedIn), Refused<401>, Refused<429>))]
 async fn sign_in(
     State(app): State<App>,
     Visitor(address): Visitor,
@@ -41,7 +40,7 @@ async fn sign_in(
 /// Each refresh token works once. One that comes back has been copied and ends the whole sign-in.
 #[utoipa::path(post, path = "/auth/refresh", tag = "auth", operation_id = "refresh", security(()),
     request_body = RefreshRequest,
-    responses((status = 200, body = SignedIn), (status = 401, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = SignedIn), Refused<401>))]
 async fn refresh(
     State(app): State<App>,
     _: Visitor,
@@ -52,7 +51,7 @@ async fn refresh(
 
 /// Ends the sign-in that asks; its socket closes
 #[utoipa::path(post, path = "/auth/sign-out", tag = "auth", operation_id = "sign_out",
-    responses((status = 204), (status = 401, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 204), Refused<401>))]
 async fn sign_out(State(app): State<App>, Caller(who): Caller) -> Result<StatusCode, Fault> {
     app.auth.sign_out(&who).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -60,7 +59,7 @@ async fn sign_out(State(app): State<App>, Caller(who): Caller) -> Result<StatusC
 
 /// Lists the devices that are signed in as the one who asks
 #[utoipa::path(get, path = "/auth/sessions", tag = "auth", operation_id = "sessions", params(Paging),
-    responses((status = 200, body = Page<SignInSession>), (status = 401, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<SignInSession>), Refused<401>))]
 async fn sessions(
     State(app): State<App>,
     Caller(who): Caller,
@@ -74,8 +73,7 @@ async fn sessions(
 /// Ends another sign-in of the same person; its socket closes
 #[utoipa::path(delete, path = "/auth/sessions/{id}", tag = "auth", operation_id = "revoke_session",
     params(("id" = SessionId, Path, description = "From the list of sessions")),
-    responses((status = 204), (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 204), Refused<401>, Refused<404>))]
 async fn revoke(
     State(app): State<App>,
     Caller(who): Caller,

@@ -19,7 +19,7 @@ use crate::{
     clock,
     fault::Fault,
     identity::Identity,
-    rest::{Caller, Json, Paging, Path, Query},
+    rest::{Caller, Json, Paging, Path, Query, Refused},
 };
 
 /// `/api/calls/*`, `/api/call-history`, `/api/call-statistics`.
@@ -40,9 +40,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 /// this moment, that call, answered.
 #[utoipa::path(post, path = "/calls/initiate", tag = "calls", operation_id = "initiate_call",
     request_body = InitiateCall,
-    responses((status = 200, body = CallTicket), (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = CallTicket), Refused<401>, Refused<403>, Refused<409>))]
 async fn initiate(
     State(app): State<App>,
     Caller(who): Caller,
@@ -54,9 +52,7 @@ async fn initiate(
 /// Answers a ringing call on the device that asks
 #[utoipa::path(post, path = "/calls/{call_id}/accept", tag = "calls", operation_id = "accept_call",
     params(("call_id" = CallId, Path, description = "Which call")), request_body = AcceptCall,
-    responses((status = 200, body = CallTicket), (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = CallTicket), Refused<401>, Refused<404>, Refused<409>))]
 async fn accept(
     State(app): State<App>,
     Caller(who): Caller,
@@ -69,9 +65,7 @@ async fn accept(
 /// Declines a ringing call
 #[utoipa::path(post, path = "/calls/{call_id}/decline", tag = "calls", operation_id = "decline_call",
     params(("call_id" = CallId, Path, description = "Which call")), request_body = DeclineCall,
-    responses((status = 200, body = CallClosed), (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = CallClosed), Refused<401>, Refused<404>, Refused<409>))]
 async fn decline(
     State(app): State<App>,
     Caller(who): Caller,
@@ -86,10 +80,7 @@ async fn decline(
 /// Hanging up a call that is over answers with its summary.
 #[utoipa::path(post, path = "/calls/{call_id}/hangup", tag = "calls", operation_id = "hangup_call",
     params(("call_id" = CallId, Path, description = "Which call")), request_body = HangupCall,
-    responses((status = 200, body = CallClosed), (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = CallClosed), Refused<401>, Refused<404>, Refused<409>, Refused<422>))]
 async fn hang_up(
     State(app): State<App>,
     Caller(who): Caller,
@@ -102,8 +93,7 @@ async fn hang_up(
 /// Lists one's own calls, newest first; an administrator sees everybody's
 #[utoipa::path(get, path = "/call-history", tag = "calls", operation_id = "call_history",
     params(CallHistoryQuery),
-    responses((status = 200, body = Page<CallRecord>), (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<CallRecord>), Refused<401>, Refused<422>))]
 async fn history(
     State(app): State<App>,
     Caller(who): Caller,
@@ -132,8 +122,7 @@ struct Period {
 /// Totals of one's own calls in a period; for an administrator, of everybody's
 #[utoipa::path(get, path = "/call-statistics", tag = "calls", operation_id = "call_statistics",
     params(Period),
-    responses((status = 200, body = CallStatistics), (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = CallStatistics), Refused<401>, Refused<422>))]
 async fn statistics(
     State(app): State<App>,
     Caller(who): Caller,
@@ -150,9 +139,7 @@ async fn statistics(
 /// Keeps how well the call went for the one who sends
 #[utoipa::path(post, path = "/calls/{call_id}/quality-metrics", tag = "calls", operation_id = "post_quality_metrics",
     params(("call_id" = CallId, Path, description = "Which call")), request_body = PostQualityMetrics,
-    responses((status = 204), (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 204), Refused<401>, Refused<404>, Refused<422>))]
 async fn post_quality(
     State(app): State<App>,
     Caller(who): Caller,
@@ -173,9 +160,7 @@ async fn post_quality(
 /// How well the call went, second by second, for its participants and administrators
 #[utoipa::path(get, path = "/calls/{call_id}/quality-metrics", tag = "calls", operation_id = "quality_metrics",
     params(("call_id" = CallId, Path, description = "Which call"), Paging),
-    responses((status = 200, body = Page<StoredQualityMetrics>),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<StoredQualityMetrics>), Refused<401>, Refused<404>))]
 async fn quality(
     State(app): State<App>,
     Caller(who): Caller,

@@ -1,13 +1,13 @@
 //! Whom one may call.
 
 use axum::extract::State;
-use bedside_protocol::{Problem, rest::Page, user::Contact};
+use bedside_protocol::{rest::Page, user::Contact};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
     fault::Fault,
-    rest::{Caller, Json, Paging, Query},
+    rest::{Caller, Json, Paging, Query, Refused},
 };
 
 /// `/api/contacts`.
@@ -17,7 +17,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 
 /// Lists the people whom one may call, by name, with their presence
 #[utoipa::path(get, path = "/contacts", tag = "users", operation_id = "contacts", params(Paging),
-    responses((status = 200, body = Page<Contact>), (status = 401, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<Contact>), Refused<401>))]
 async fn contacts(
     State(app): State<App>,
     Caller(who): Caller,

@@ -1,13 +1,13 @@
 //! REST twins of the socket's presence messages.
 
 use axum::extract::State;
-use bedside_protocol::{Problem, UserId, rest::UpdatePresence, user::Presence};
+use bedside_protocol::{UserId, rest::UpdatePresence, user::Presence};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
     fault::Fault,
-    rest::{Caller, Json, Path},
+    rest::{Caller, Json, Path, Refused},
 };
 
 /// `/api/presence/*`.
@@ -20,8 +20,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 /// Only a device with a socket counts as present: without one this changes nothing.
 #[utoipa::path(post, path = "/presence/update", tag = "presence", operation_id = "update_presence",
     request_body = UpdatePresence,
-    responses((status = 200, body = Presence), (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Presence), Refused<401>, Refused<422>))]
 async fn update(
     State(app): State<App>,
     Caller(who): Caller,
@@ -33,8 +32,7 @@ async fn update(
 /// The presence of a contact, or one's own
 #[utoipa::path(get, path = "/presence/{user_id}", tag = "presence", operation_id = "presence",
     params(("user_id" = UserId, Path, description = "Whose")),
-    responses((status = 200, body = Presence), (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Presence), Refused<401>, Refused<404>))]
 async fn view(
     State(app): State<App>,
     Caller(who): Caller,

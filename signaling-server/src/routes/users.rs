@@ -1,13 +1,13 @@
 //! The account of who asks.
 
 use axum::extract::State;
-use bedside_protocol::{Problem, user::UserProfile};
+use bedside_protocol::user::UserProfile;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
     fault::Fault,
-    rest::{Caller, Json},
+    rest::{Caller, Json, Refused},
 };
 
 /// `/api/users/*`.
@@ -17,7 +17,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 
 /// Who is signed in
 #[utoipa::path(get, path = "/users/me", tag = "users", operation_id = "me",
-    responses((status = 200, body = UserProfile), (status = 401, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = UserProfile), Refused<401>))]
 async fn me(State(app): State<App>, Caller(who): Caller) -> Result<Json<UserProfile>, Fault> {
     Ok(Json(app.directory.profile(who.user).await?))
 }
