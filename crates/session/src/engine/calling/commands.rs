@@ -1,0 +1,170 @@
+//! What the person does with the call: placing, answering, declining, hanging up, muting, the camera.
+
+use bedside_protocol::{
+    CallPhase, CallType, EndReason, UserId,
+    rest::{AcceptCall, CallTicket, DeclineCall, HangupCall, InitiateCall},
+    socket::Request,
+};
+use bedside_ui_contract::{Failure, Notice, call::Direction};
+
+use super::LiveCall;
+use crate::{
+    engine::actor::{Actor, Outcome},
+    socket::SocketError,
+};
+
+impl Actor {
+    pub(in crate::engine) fn place_call(&mut self, callee: UserId, call_type: CallType) {
+        if self.call.as_ref().is_some_and(|call| !call.phase().is_final()) {
+            return self.notify(Notice::Failed { failure: Failure::AlreadyInCall });
+        }
+        let Some(person) = self.people.iter().find(|person| person.user.id == callee) else {
+            return self.notify(Notice::Failed { failure: Failure::NotAContact });
+        };
+        let Some(socket) = self.socket.clone() else { return };
+        let call = LiveCall::new(Direction::Outgoing, callee, person.user.name.clone(), call_type);
+        self.studio.set_call(Some(call.camera_on));
+        self.call = Some(call);
+        self.spawn(async move {
+            let request = InitiateCall { callee_id: callee, appointment_id: None, call_type };
+            Outcome::Placed(socket.ask(Request::InitiateCall(request)).await)
+        });
+    }
+
+    pub(in crate::engine) fn placed(&mut self, answer: Result<CallTicket, SocketError>) {
+        let Some(call) = &mut self.call else { return };
+        match answer {
+            Ok(ticket) => {
+                let hang_up = call.hang_up_when_placed;
+                if ticket.call.callee.user_id != call.peer_id {
+                    // Both called each other at once: the server made this call the answer to theirs.
+                    call.direction = Direction::Incoming;
+                }
+                call.adopt(ticket.call.clone());
+                if hang_up {
+                    return self.hang_up();
+                }
+                if self.call.as_ref().is_some_and(|call| !call.phase().is_final()) {
+                    self.start_media(ticket);
+                }
+            }
+            Err(error) => {
+                self.call = None;
+                self.release_media();
+                self.notify_refusal(&error);
+            }
+        }
+    }
+
+    pub(in crate::engine) fn answer(&mut self, call_type: CallType) {
+        let Some(socket) = self.socket.clone() else { return };
+        let Some(call) = &mut self.call else { return };
+        let Some(call_id) = call.id() else { return };
+        if call.direction != Direction::Incoming || call.phase() != CallPhase::Ringing || call.answering {
+            return;
+        }
+        call.answering = true;
+        call.wanted = call_type;
+        call.camera_on = call_type == CallType::Video;
+        let camera_on = call.camera_on;
+        self.studio.set_call(Some(camera_on));
+        self.spawn(async move {
+            let request = Request::AcceptCall { call_id, accept: AcceptCall { call_type } };
+            Outcome::Answered(socket.ask(request).await)
+        });
+    }
+
+    pub(in crate::engine) fn answered(&mut self, answer: Result<CallTicket, SocketError>) {
+        match answer {
+            Ok(ticket) => {
+                if let Some(call) = self.call.as_mut().filter(|call| call.is(ticket.call_id)) {
+                    call.adopt(ticket.call.clone());
+                    if !call.phase().is_final() {
+                        self.start_media(ticket);
+                    }
+                }
+            }
+            Err(error) => {
+                if let Some(call) = &mut self.call {
+                    call.answering = false;
+                }
+                self.release_media();
+                self.notify_refusal(&error);
+            }
+        }
+    }
+
+    pub(in crate::engine) fn decline(&mut self) {
+        let Some(call) = &mut self.call else { return };
+        if call.direction != Direction::Incoming || call.phase() != CallPhase::Ringing {
+            return;
+        }
+        if let Some(call_id) = call.id() {
+            self.tell(Request::DeclineCall { call_id, decline: DeclineCall::default() });
+        }
+        self.call = None;
+        self.release_media();
+    }
+
+    pub(in crate::engine) fn hang_up(&mut self) {
+        self.end_call(EndReason::UserHangup);
+    }
+
+    /// Ends the call here and tells the server; what it says later only completes the record.
+    pub(super) fn end_call(&mut self, reason: EndReason) {
+        let Some(call) = &mut self.call else { return };
+        if call.direction == Direction::Incoming && call.phase() == CallPhase::Ringing {
+            return self.decline();
+        }
+        let Some(call_id) = call.id() else {
+            call.hang_up_when_placed = true;
+            return self.release_media();
+        };
+        let duration = call
+            .record()
+            .and_then(|record| record.connected_at)
+            .map(|connected| crate::clock::now().millis_since(connected) / 1000);
+        call.end_here(reason);
+        self.tell(Request::HangupCall { call_id, hangup: HangupCall { reason, duration } });
+        self.release_media();
+    }
+
+    /// The account goes away or the app closes: the other side should not wait for a time-out.
+    pub(in crate::engine) fn leave_call_for_good(&mut self) {
+        if self.call.as_ref().is_some_and(|call| !call.phase().is_final()) {
+            self.hang_up();
+        }
+        self.call = None;
+        self.release_media();
+    }
+
+    pub(in crate::engine) fn dismiss_call(&mut self) {
+        if self.call.as_ref().is_some_and(|call| call.phase().is_final()) {
+            self.call = None;
+        }
+    }
+
+    pub(in crate::engine) fn set_muted(&mut self, muted: bool) {
+        let Some(call) = &mut self.call else { return };
+        call.muted = muted;
+        if let Some(consultation) = &call.consultation {
+            consultation.set_muted(muted);
+        }
+    }
+
+    pub(in crate::engine) fn set_camera_on(&mut self, on: bool) {
+        let Some(call) = &mut self.call else { return };
+        call.camera_on = on;
+        if let Some(consultation) = &call.consultation {
+            consultation.set_camera(on);
+        }
+        let switch = call
+            .record()
+            .filter(|record| on && record.call_type == CallType::Voice && record.phase.is_answered())
+            .map(|record| record.call_id);
+        self.studio.set_call(Some(on));
+        if let Some(call_id) = switch {
+            self.tell(Request::SwitchType { call_id, call_type: CallType::Video });
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What the server says of calls, and what holds while it says nothing.
+
+use std::time::Duration;
+
+use bedside_call::CallLimits;
+use bedside_protocol::{
+    CallPhase, DeviceId, EndReason,
+    call::CallRecord,
+    rest::HangupCall,
+    socket::{Event, Request},
+};
+use bedside_ui_contract::{Notice, call::Direction, snapshot::ConnectionView};
+
+use super::LiveCall;
+use crate::{consultation::Consultation, engine::actor::Actor, socket::SocketError};
+
+/// How long a callee without a line to the server goes on ringing, ms.
+const RING_LIMIT_MS: u64 = 60_000;
+
+impl Actor {
+    pub(in crate::engine) fn call_event(&mut self, event: Event) {
+        match event {
+            Event::CallRinging { call } => self.rings(call),
+            Event::CallAccepted { call, by_device } => self.accepted(call, by_device),
+            Event::CallConnecting { call } | Event::CallConnected { call } => {
+                self.update(call, |live| live.reconnect_until = None);
+            }
+            Event::CallReconnecting { call, until, .. } => {
+                self.update(call, |live| live.reconnect_until = Some(until));
+            }
+            Event::CallTypeChanged { call, .. } => self.update(call, |_| {}),
+            Event::CallExpiring { call_id, ends_at } => {
+                if let Some(live) = self.call.as_mut().filter(|live| live.is(call_id)) {
+                    live.expires_at = Some(ends_at);
+                }
+            }
+            Event::CallBusy { call } => {
+                self.notify(Notice::PeerBusy { name: call.callee.name.reveal().clone() });
+                self.over(call);
+            }
+            Event::CallDeclined { call } | Event::CallEnded { call, .. } | Event::CallMissed { call } => {
+                self.over(call);
+            }
+            Event::CallError { problem, .. } => self.notify_refusal(&SocketError::Refused(problem)),
+            Event::Offer(signal) | Event::Answer(signal) | Event::Ice(signal) => {
+                self.signal_arrived(signal.call_id, &signal.payload);
+            }
+            Event::PresenceUpdate(_)
+            | Event::UserOnline { .. }
+            | Event::UserOffline { .. }
+            | Event::ContactsChanged
+            | Event::GoingAway { .. } => {}
+        }
+    }
+
+    fn rings(&mut self, record: CallRecord) {
+        if self.call.as_ref().is_some_and(|call| call.matches(&record)) {
+            return self.update(record, |_| {});
+        }
+        if self.user_id() != Some(record.callee.user_id) {
+            return;
+        }
+        if self.call.as_ref().is_some_and(|call| !call.phase().is_final()) {
+            return;
+        }
+        let caller = record.caller.clone();
+        let mut call = LiveCall::new(Direction::Incoming, caller.user_id, caller.name, record.call_type);
+        call.adopt(record);
+        self.call = Some(call);
+    }
+
+    fn accepted(&mut self, record: CallRecord, by_device: DeviceId) {
+        let here = self.profile.get().device_id == Some(by_device);
+        let Some(call) = self.call.as_mut().filter(|call| call.matches(&record)) else { return };
+        if call.direction == Direction::Incoming && !here {
+            self.call = None;
+            self.release_media();
+            return self.notify(Notice::AnsweredElsewhere);
+        }
+        let caller = call.direction == Direction::Outgoing;
+        call.adopt(record);
+        if let Some(consultation) = call.consultation.as_ref().filter(|_| caller) {
+            consultation.offer();
+        }
+    }
+
+    fn update(&mut self, record: CallRecord, change: impl FnOnce(&mut LiveCall)) {
+        if let Some(call) = self.call.as_mut().filter(|call| call.matches(&record)) {
+            call.adopt(record);
+            change(call);
+        }
+    }
+
+    fn over(&mut self, record: CallRecord) {
+        let Some(call) = self.call.as_mut().filter(|call| call.matches(&record)) else {
+            if self.user_id() == Some(record.callee.user_id) && record.phase == CallPhase::Missed {
+                self.notify(Notice::MissedCall { name: record.caller.name.reveal().clone() });
+            }
+            return;
+        };
+        let unanswered = call.direction == Direction::Incoming && record.accepted_at.is_none();
+        let missed = unanswered && record.end_reason != Some(EndReason::CalleeDeclined);
+        let name = call.peer_name.reveal().clone();
+        call.reconnect_until = None;
+        call.adopt(record);
+        if unanswered {
+            self.call = None;
+        }
+        if missed {
+            self.notify(Notice::MissedCall { name });
+        }
+        self.release_media();
+        if self.history.page > 0 {
+            self.load_history(1);
+        }
+    }
+
+    /// After a new line to the server: what it says of calls is what is true.
+    pub(in crate::engine) fn reconcile_call(&mut self, calls: &[CallRecord]) {
+        let mine = self.call.as_ref().and_then(LiveCall::id);
+        for record in calls {
+            let here = self.profile.get().device_id;
+            let answered_here = record.callee.device_id == here || record.caller.device_id == here;
+            if Some(record.call_id) == mine {
+                self.update(record.clone(), |_| {});
+                // A server that was restarted does not know whether media flows.
+                if self.call.as_ref().is_some_and(|call| call.flowing && call.phase().is_answered()) {
+                    self.tell(Request::CallMedia { call_id: record.call_id, flowing: true });
+                }
+            } else if record.phase == CallPhase::Ringing {
+                self.rings(record.clone());
+            } else if answered_here && record.phase.is_answered() {
+                // This process has no media of that call: the app was killed in it. The other side should not wait.
+                let hangup = HangupCall { reason: EndReason::NetworkError, duration: None };
+                self.tell(Request::HangupCall { call_id: record.call_id, hangup });
+            }
+        }
+        let gone = mine.is_some_and(|id| calls.iter().all(|record| record.call_id != id));
+        if let Some(call) = self.call.as_mut().filter(|call| gone && !call.phase().is_final()) {
+            call.end_here(EndReason::NetworkError);
+            if call.direction == Direction::Incoming && !call.answering {
+                self.call = None;
+            }
+            self.release_media();
+        }
+    }
+
+    /// The server keeps the deadlines; without it this device keeps them itself.
+    pub(in crate::engine) fn check_deadlines(&mut self) {
+        if self.connection == ConnectionView::Online {
+            return;
+        }
+        let Some(call) = &mut self.call else { return };
+        let now = crate::clock::now();
+        let answered_limit = Duration::from_millis(CallLimits::default().reconnect_ms);
+        match call.phase() {
+            CallPhase::Initiated | CallPhase::Ringing if now.millis_since(call.began) > RING_LIMIT_MS => {
+                call.end_here(EndReason::NetworkError);
+                if call.direction == Direction::Incoming {
+                    self.call = None;
+                }
+                self.release_media();
+            }
+            CallPhase::Accepted | CallPhase::Connecting | CallPhase::Connected | CallPhase::Reconnecting => {
+                let lost = call.consultation.as_ref().and_then(Consultation::lost_for);
+                if lost.is_some_and(|lost| lost > answered_limit) {
+                    self.end_call(EndReason::NetworkError);
+                }
+            }
+            CallPhase::Initiated
+            | CallPhase::Ringing
+            | CallPhase::Ended
+            | CallPhase::Failed
+            | CallPhase::Missed => {}
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The call's media: started with the ticket, fed with the other side's signals, measured, let go.
+
+use bedside_protocol::{
+    CallId, EndReason, Sealed, quality::QualityMetrics, rest::CallTicket, socket::Request,
+};
+use bedside_ui_contract::{StatsSample, call::Direction};
+
+use crate::{
+    api::Api,
+    consultation::{Consultation, ConsultationConfig, ConsultationEvent, Report},
+    engine::actor::Actor,
+    peer::NetworkOptions,
+    signal::{self, Signal, SignalBody},
+};
+
+/// Quality metrics are handed in this many at a time.
+const METRICS_BATCH: usize = 5;
+
+/// Signals that may arrive before the peer connection exists; more come from nobody honest.
+const MOST_EARLY_SIGNALS: usize = 64;
+
+impl Actor {
+    pub(super) fn start_media(&mut self, ticket: CallTicket) {
+        let network = self.network_for_call();
+        let Some(call) = &mut self.call else { return };
+        if call.consultation.is_some() {
+            return;
+        }
+        let config = ConsultationConfig {
+            call_id: ticket.call_id,
+            side: call.side(),
+            ice_servers: ticket.ice_servers,
+            network,
+            muted: call.muted,
+            camera_on: call.camera_on,
+            camera: self.studio.self_view(),
+            remote: self.outlets.remote.clone(),
+            tap: self.tap.clone(),
+        };
+        let (consultation, audio) = Consultation::start(config, self.media_events.clone());
+        self.studio.attach(audio);
+        for body in call.early.drain(..) {
+            consultation.signal(body);
+        }
+        if call.direction == Direction::Outgoing && call.phase().is_answered() {
+            consultation.offer();
+        }
+        call.consultation = Some(consultation);
+    }
+
+    /// A server on this very machine means that the other side may be here too: loopback takes part then.
+    fn network_for_call(&self) -> NetworkOptions {
+        let mut network = self.network.clone();
+        if self.api.as_ref().is_some_and(Api::is_loopback) {
+            network.bind.extend(NetworkOptions::loopback().bind);
+        }
+        network
+    }
+
+    pub(super) fn release_media(&mut self) {
+        if let Some(call) = &mut self.call {
+            call.consultation = None;
+            call.quality = None;
+        }
+        self.studio.detach();
+        self.studio.set_call(None);
+        self.outlets.remote.send_replace(None);
+    }
+
+    pub(super) fn signal_arrived(&mut self, call_id: CallId, payload: &Sealed) {
+        let Some(call) = self.call.as_mut().filter(|call| call.is(call_id)) else { return };
+        let signal = match signal::open(payload) {
+            Ok(signal) => signal,
+            Err(error) => return tracing::warn!(%error, "a signal was refused"),
+        };
+        if !call.numbering.accept(&signal) {
+            return;
+        }
+        match &call.consultation {
+            Some(consultation) => consultation.signal(signal.body),
+            None if call.early.len() < MOST_EARLY_SIGNALS => call.early.push(signal.body),
+            None => tracing::warn!("too many signals before the call was answered"),
+        }
+    }
+
+    pub(in crate::engine) fn media_event(&mut self, event: ConsultationEvent) {
+        let Some(call) = self.call.as_mut().filter(|call| call.is(event.call_id)) else { return };
+        match event.report {
+            Report::Signal(body) => {
+                let signal: Signal = call.numbering.next(body);
+                let wire = bedside_protocol::socket::Signal {
+                    call_id: event.call_id,
+                    from_device: None,
+                    payload: signal::seal(&signal),
+                };
+                self.tell(match signal.body {
+                    SignalBody::Offer { .. } => Request::Offer(wire),
+                    SignalBody::Answer { .. } => Request::Answer(wire),
+                    SignalBody::Candidates { .. } | SignalBody::RestartIce => Request::Ice(wire),
+                });
+            }
+            Report::Flowing(flowing) => {
+                call.flowing = flowing;
+                if flowing {
+                    call.reconnect_until = None;
+                }
+                self.tell(Request::CallMedia { call_id: event.call_id, flowing });
+            }
+            Report::PeerControls { muted, camera_on } => {
+                call.peer_muted = muted;
+                call.peer_camera_on = camera_on;
+            }
+            Report::VideoPaused(paused) => call.video_paused = paused,
+            Report::Second { sample, metrics } => self.second_measured(event.call_id, *sample, *metrics),
+            Report::Failed => self.end_call(EndReason::ConnectionFailed),
+        }
+    }
+
+    fn second_measured(&mut self, call_id: CallId, sample: StatsSample, metrics: QualityMetrics) {
+        let Some(call) = &mut self.call else { return };
+        call.quality = match (sample.audio_quality, sample.video_quality) {
+            (Some(audio), Some(video)) => Some(audio.min(video)),
+            (audio, video) => audio.or(video),
+        };
+        // Nobody may be looking; that is no fault.
+        let _ = self.outlets.stats.send(sample);
+        call.metrics.push(metrics);
+        if call.metrics.len() >= METRICS_BATCH {
+            let batch = std::mem::take(&mut call.metrics);
+            if let Some(api) = self.api.clone() {
+                tokio::spawn(async move {
+                    if let Err(error) = api.post_quality(call_id, &batch).await {
+                        tracing::debug!(%error, "quality metrics were not taken");
+                    }
+                });
+            }
+        }
+    }
+}
