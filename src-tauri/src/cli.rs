@@ -22,15 +22,16 @@ pub struct Cli {
     /// Keep the sign-in in memory instead of the system's keyring: it lasts until the app is closed.
     #[arg(long)]
     pub(crate) no_keyring: bool,
-    /// `pattern`, `film:FILE` (Y4M), `camera` (the one chosen in the settings) or `camera:NAME`.
+    /// `pattern`, `film:FILE` (Y4M), `camera` (the one chosen in the settings) or `camera:NAME`. Given several times,
+    /// the first is used and the others can be chosen.
     #[arg(long, value_name = "SOURCE", value_parser = video)]
-    pub(crate) video: Option<Source<CameraId>>,
-    /// `tone`, `speech:FILE` (WAV), `silence`, `mic` (the one chosen in the settings) or `mic:NAME`.
+    pub(crate) video: Vec<Source<CameraId>>,
+    /// `tone`, `speech:FILE` (WAV), `silence`, `mic` (the one chosen in the settings) or `mic:NAME`; several as above.
     #[arg(long, value_name = "SOURCE", value_parser = audio)]
-    pub(crate) audio: Option<Source<InputId>>,
-    /// `null`, `default` or a speaker's name.
+    pub(crate) audio: Vec<Source<InputId>>,
+    /// `null`, `default` or a speaker's name; several as above.
     #[arg(long, value_name = "SINK", value_parser = speaker)]
-    pub(crate) speaker: Option<OutputId>,
+    pub(crate) speaker: Vec<OutputId>,
     /// Burn a frame counter and the time into the picture, to measure its age at the other side.
     #[arg(long)]
     pub(crate) stamp: bool,
@@ -55,10 +56,10 @@ impl Cli {
     /// The devices that take the place of the chosen ones.
     pub(crate) fn sources(&self) -> Sources {
         Sources {
-            camera: self.video.clone().and_then(Source::given),
+            cameras: self.video.iter().cloned().filter_map(Source::given).collect(),
             stamp: self.stamp,
-            microphone: self.audio.clone().and_then(Source::given),
-            speaker: self.speaker.clone(),
+            microphones: self.audio.iter().cloned().filter_map(Source::given).collect(),
+            speakers: self.speaker.clone(),
         }
     }
 }
@@ -126,17 +127,23 @@ mod tests {
     #[test]
     fn without_flags_every_device_is_the_persons_choice() {
         let sources = parse(&[]).unwrap().sources();
-        assert_eq!((sources.camera, sources.microphone, sources.speaker), (None, None, None));
+        assert!(sources.cameras.is_empty() && sources.microphones.is_empty() && sources.speakers.is_empty());
     }
 
     #[test]
     fn virtual_devices_are_named_as_in_the_headless_client() {
         let cli = parse(&["--video", "pattern", "--audio", "tone", "--speaker", "null", "--stamp"]).unwrap();
         let sources = cli.sources();
-        assert_eq!(sources.camera, Some(CameraId::Pattern));
-        assert_eq!(sources.microphone, Some(InputId::Tone));
-        assert_eq!(sources.speaker, Some(OutputId::Null));
+        assert_eq!(sources.cameras, [CameraId::Pattern]);
+        assert_eq!(sources.microphones, [InputId::Tone]);
+        assert_eq!(sources.speakers, [OutputId::Null]);
         assert!(sources.stamp);
+    }
+
+    #[test]
+    fn several_virtual_devices_are_given_in_their_order() {
+        let cli = parse(&["--audio", "tone", "--audio", "silence"]).unwrap();
+        assert_eq!(cli.sources().microphones, [InputId::Tone, InputId::Silence]);
     }
 
     #[test]

@@ -103,10 +103,10 @@ impl Client {
             profile,
             secrets: Arc::new(MemoryStore::default()),
             sources: Sources {
-                camera: camera.filter(|_| video),
+                cameras: camera.filter(|_| video).into_iter().collect(),
                 stamp: media.stamp,
-                microphone: Some(media.audio.clone()),
-                speaker: Some(media.speaker.clone()),
+                microphones: vec![media.audio.clone()],
+                speakers: vec![media.speaker.clone()],
             },
             network: NetworkOptions::default(),
             tap: Some(probe.clone() as Arc<dyn MediaTap>),

@@ -39,17 +39,18 @@ pub struct EngineConfig {
     pub seed: u64,
 }
 
-/// Devices given by whoever starts the engine. What is `None` is what the person chose.
+/// Devices given by whoever starts the engine. They are listed before those of the machine and the first is used;
+/// where a list is empty the person's choice counts.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// Video in.
-    pub camera: Option<CameraId>,
+    pub cameras: Vec<CameraId>,
     /// Burn frame counter and time stamp into the picture, so that the other side can measure its age.
     pub stamp: bool,
     /// Sound in.
-    pub microphone: Option<InputId>,
+    pub microphones: Vec<InputId>,
     /// Sound out.
-    pub speaker: Option<OutputId>,
+    pub speakers: Vec<OutputId>,
 }
 
 /// Which picture.

@@ -123,9 +123,9 @@ impl Studio {
         *self.port.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Uses another device, live.
-    pub fn select(&mut self, kind: DeviceKind, id: &str) {
-        self.inventory().select(kind, id);
+    /// Uses another device, live. Returns whether the choice is worth remembering.
+    pub fn select(&mut self, kind: DeviceKind, id: &str) -> bool {
+        let lasting = self.inventory().select(kind, id);
         match kind {
             DeviceKind::Camera => {
                 if self.camera.take().is_some() {
@@ -143,6 +143,7 @@ impl Studio {
                 }
             }
         }
+        lasting
     }
 
     /// Applies what the person has set.

@@ -20,7 +20,10 @@ use bedside_server::{
     auth::password::Passwords,
 };
 use bedside_session::{
-    Engine, EngineConfig, Sources, peer::NetworkOptions, secrets::MemoryStore, tap::MediaTap,
+    Engine, EngineConfig, Sources,
+    peer::NetworkOptions,
+    secrets::{MemoryStore, SecretStore},
+    tap::MediaTap,
 };
 use bedside_ui_contract::{CallView, Command, Snapshot, snapshot::AccountView};
 use tokio::sync::watch;
@@ -120,34 +123,20 @@ impl Clinic {
     /// # Panics
     /// When the engine does not start or signing in fails.
     pub async fn seat_with(&self, login: &str, network: NetworkOptions) -> Seat {
-        let profile = self.folder.join(format!("profile-{login}-{}", SessionId::random()));
-        let eye = Arc::new(Eye::default());
-        let engine = Engine::start(EngineConfig {
-            profile,
-            secrets: Arc::new(MemoryStore::default()),
-            sources: Sources {
-                camera: Some(CameraId::Pattern),
-                stamp: true,
-                microphone: Some(InputId::Tone),
-                speaker: Some(OutputId::Null),
-            },
-            network,
-            tap: Some(eye.clone() as Arc<dyn MediaTap>),
-            seed: 7,
-        })
-        .expect("the engine starts");
-        let snapshots = engine.snapshots();
-        engine.dispatch(Command::SignIn {
-            server_url: self.url(),
-            login: login.to_owned(),
-            password: PASSWORD.to_owned(),
-        });
-        let mut seat = Seat { engine, snapshots, eye };
-        seat.until("signed in, with people", |snapshot| {
-            matches!(snapshot.account, AccountView::SignedIn { .. }) && snapshot.people_loaded
-        })
-        .await;
+        let computer = Computer { network, ..self.computer(login) };
+        let mut seat = computer.start();
+        seat.sign_in(&self.url(), login, PASSWORD).await;
         seat
+    }
+
+    /// A computer that was never used before, with a folder of its own. `name` is for whoever looks at the folders.
+    #[must_use]
+    pub fn computer(&self, name: &str) -> Computer {
+        Computer {
+            profile: self.folder.join(format!("profile-{name}-{}", SessionId::random())),
+            secrets: Arc::new(MemoryStore::default()),
+            network: NetworkOptions::loopback(),
+        }
     }
 
     /// Stops the server and removes its folder.
@@ -155,6 +144,44 @@ impl Clinic {
         self.server.shutdown().await;
         // The system clears its temporary folder anyway.
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Where an engine runs, and what of it outlives the engine.
+#[derive(Clone)]
+pub struct Computer {
+    /// Its profile's folder.
+    pub profile: PathBuf,
+    /// Where it keeps secrets.
+    pub secrets: Arc<dyn SecretStore>,
+    /// How it reaches the network.
+    pub network: NetworkOptions,
+}
+
+impl Computer {
+    /// Starts an engine with a pattern for a camera and a tone for a voice. It restores the last sign-in by itself.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    #[must_use]
+    pub fn start(self) -> Seat {
+        let eye = Arc::new(Eye::default());
+        let engine = Engine::start(EngineConfig {
+            profile: self.profile,
+            secrets: self.secrets,
+            sources: Sources {
+                cameras: vec![CameraId::Pattern],
+                stamp: true,
+                microphones: vec![InputId::Tone],
+                speakers: vec![OutputId::Null],
+            },
+            network: self.network,
+            tap: Some(eye.clone() as Arc<dyn MediaTap>),
+            seed: 7,
+        })
+        .expect("the engine starts");
+        let snapshots = engine.snapshots();
+        Seat { engine, snapshots, eye }
     }
 }
 
@@ -168,6 +195,22 @@ pub struct Seat {
 }
 
 impl Seat {
+    /// Signs in and waits for the people one may call.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn sign_in(&mut self, server: &str, login: &str, password: &str) {
+        self.engine.dispatch(Command::SignIn {
+            server_url: server.to_owned(),
+            login: login.to_owned(),
+            password: password.to_owned(),
+        });
+        self.until("signed in, with people", |snapshot| {
+            matches!(snapshot.account, AccountView::SignedIn { .. }) && snapshot.people_loaded
+        })
+        .await;
+    }
+
     /// Waits for a snapshot of which `wanted` is true, and returns it.
     ///
     /// # Panics

@@ -214,6 +214,7 @@ impl Actor {
     fn socket_event(&mut self, event: SocketEvent) {
         match event {
             SocketEvent::Up(welcome) => {
+                tracing::info!(resumed = welcome.resumed, "online");
                 self.reconcile_call(&welcome.calls);
                 if !welcome.resumed {
                     self.fetch_contacts();
@@ -276,7 +277,9 @@ impl Actor {
     }
 
     fn select_device(&mut self, kind: DeviceKind, id: String) {
-        self.studio.select(kind, &id);
+        if !self.studio.select(kind, &id) {
+            return;
+        }
         self.remember(|remembered| match kind {
             DeviceKind::Camera => remembered.camera = Some(id),
             DeviceKind::Microphone => remembered.microphone = Some(id),

@@ -22,7 +22,7 @@ impl Found {
     /// Asks the system; may take seconds.
     pub(super) fn list() -> Self {
         Self {
-            cameras: camera::list().into_iter().map(|info| hardware(info.name)).collect(),
+            cameras: camera::list().into_iter().map(|info| device(info.name, false)).collect(),
             microphones: names(audio::inputs()),
             speakers: names(audio::outputs()),
         }
@@ -41,16 +41,14 @@ impl Inventory {
         view.cameras.selected.clone_from(&remembered.camera);
         view.microphones.selected.clone_from(&remembered.microphone);
         view.speakers.selected.clone_from(&remembered.speaker);
-        if let Some(id) = &sources.camera {
-            fix(&mut view.cameras, &camera_name(id));
+        let mut inventory = Self { sources: sources.clone(), view };
+        for (kind, list) in inventory.given() {
+            if let Some(first) = list.first() {
+                inventory.list(kind).selected = Some(first.id.clone());
+            }
+            inventory.list(kind).available = list;
         }
-        if let Some(id) = &sources.microphone {
-            fix(&mut view.microphones, &input_name(id));
-        }
-        if let Some(id) = &sources.speaker {
-            fix(&mut view.speakers, &output_name(id));
-        }
-        Self { sources: sources.clone(), view }
+        inventory
     }
 
     pub(super) fn view(&self) -> DevicesView {
@@ -59,15 +57,29 @@ impl Inventory {
 
     /// Takes over what the system listed; given devices stay on top of it.
     pub(super) fn found(&mut self, found: Found) {
-        merge(&mut self.view.cameras, found.cameras);
-        merge(&mut self.view.microphones, found.microphones);
-        merge(&mut self.view.speakers, found.speakers);
+        let found = [found.cameras, found.microphones, found.speakers];
+        for ((kind, mut all), found) in self.given().into_iter().zip(found) {
+            let others = found.into_iter().filter(|device| all.iter().all(|given| given.id != device.id));
+            all.extend(others.collect::<Vec<_>>());
+            let list = self.list(kind);
+            list.available = all;
+            if list.available.is_empty() {
+                list.trouble = Some(DeviceTrouble::NoneFound);
+            } else if list.trouble == Some(DeviceTrouble::NoneFound) {
+                list.trouble = None;
+            }
+        }
     }
 
-    pub(super) fn select(&mut self, kind: DeviceKind, id: &str) {
+    /// Uses another one from now on. Returns whether the choice is worth remembering: one that was given lasts as
+    /// long as this start of the engine.
+    pub(super) fn select(&mut self, kind: DeviceKind, id: &str) -> bool {
         let list = self.list(kind);
         list.selected = Some(id.to_owned());
         list.trouble = None;
+        self.given()
+            .into_iter()
+            .all(|(given, list)| given != kind || list.iter().all(|device| device.id != id))
     }
 
     /// A device is now in use: what was wrong is over.
@@ -85,35 +97,35 @@ impl Inventory {
 
     /// The camera to open.
     pub(super) fn camera(&self) -> CameraId {
-        let chosen = self.view.cameras.selected.clone();
-        match (&self.sources.camera, chosen) {
-            (Some(id), Some(name)) if camera_name(id) == name => id.clone(),
-            (Some(id), None) => id.clone(),
-            (_, Some(name)) => CameraId::Native(name),
-            (None, None) => CameraId::Native(
-                self.view.cameras.available.first().map(|d| d.name.clone()).unwrap_or_default(),
-            ),
-        }
+        let cameras = &self.view.cameras;
+        let first = || cameras.available.first().map(|device| device.name.clone()).unwrap_or_default();
+        chosen(&self.sources.cameras, camera_name, cameras)
+            .unwrap_or_else(|name| CameraId::Native(name.unwrap_or_else(first)))
     }
 
     /// The microphone to open.
     pub(super) fn input(&self) -> InputId {
-        match (&self.sources.microphone, &self.view.microphones.selected) {
-            (Some(id), Some(name)) if &input_name(id) == name => id.clone(),
-            (Some(id), None) => id.clone(),
-            (_, Some(name)) => InputId::Native(name.clone()),
-            (None, None) => InputId::Default,
-        }
+        chosen(&self.sources.microphones, input_name, &self.view.microphones)
+            .unwrap_or_else(|name| name.map_or(InputId::Default, InputId::Native))
     }
 
     /// The speaker to open.
     pub(super) fn output(&self) -> OutputId {
-        match (&self.sources.speaker, &self.view.speakers.selected) {
-            (Some(id), Some(name)) if &output_name(id) == name => id.clone(),
-            (Some(id), None) => id.clone(),
-            (_, Some(name)) => OutputId::Native(name.clone()),
-            (None, None) => OutputId::Default,
-        }
+        chosen(&self.sources.speakers, output_name, &self.view.speakers)
+            .unwrap_or_else(|name| name.map_or(OutputId::Default, OutputId::Native))
+    }
+
+    /// The devices given by whoever started the engine, as they are listed.
+    fn given(&self) -> [(DeviceKind, Vec<DeviceView>); 3] {
+        let Sources { cameras, microphones, speakers, .. } = &self.sources;
+        let camera = |id| device(camera_name(id), !matches!(id, CameraId::Native(_)));
+        let input = |id| device(input_name(id), !matches!(id, InputId::Native(_) | InputId::Default));
+        let output = |id| device(output_name(id), !matches!(id, OutputId::Native(_) | OutputId::Default));
+        [
+            (DeviceKind::Camera, cameras.iter().map(camera).collect()),
+            (DeviceKind::Microphone, microphones.iter().map(input).collect()),
+            (DeviceKind::Speaker, speakers.iter().map(output).collect()),
+        ]
     }
 
     const fn list(&mut self, kind: DeviceKind) -> &mut DeviceList {
@@ -125,28 +137,22 @@ impl Inventory {
     }
 }
 
-/// Puts a given device on top of a list and selects it.
-fn fix(list: &mut DeviceList, name: &str) {
-    list.available.insert(0, DeviceView { id: name.to_owned(), name: name.to_owned(), is_virtual: true });
-    list.selected = Some(name.to_owned());
+/// The given device that is selected, else the name of the one that is.
+fn chosen<Id: Clone>(
+    given: &[Id],
+    name_of: fn(&Id) -> String,
+    list: &DeviceList,
+) -> Result<Id, Option<String>> {
+    let found = given.iter().find(|id| list.selected.as_ref().is_none_or(|name| *name == name_of(id)));
+    found.cloned().ok_or_else(|| list.selected.clone())
 }
 
-fn merge(list: &mut DeviceList, found: Vec<DeviceView>) {
-    list.available.retain(|device| device.is_virtual);
-    list.available.extend(found);
-    if list.available.is_empty() {
-        list.trouble = Some(DeviceTrouble::NoneFound);
-    } else if list.trouble == Some(DeviceTrouble::NoneFound) {
-        list.trouble = None;
-    }
-}
-
-fn hardware(name: String) -> DeviceView {
-    DeviceView { id: name.clone(), name, is_virtual: false }
+fn device(name: String, is_virtual: bool) -> DeviceView {
+    DeviceView { id: name.clone(), name, is_virtual }
 }
 
 fn names<Id>(listed: Vec<AudioDeviceInfo<Id>>) -> Vec<DeviceView> {
-    listed.into_iter().map(|info| hardware(info.name)).collect()
+    listed.into_iter().map(|info| device(info.name, false)).collect()
 }
 
 fn camera_name(id: &CameraId) -> String {
@@ -199,5 +205,69 @@ pub(super) const fn audio_trouble(trouble: AudioTrouble) -> DeviceTrouble {
         AudioTrouble::Unplugged => DeviceTrouble::Unplugged,
         AudioTrouble::Stalled => DeviceTrouble::Stalled,
         AudioTrouble::Failed => DeviceTrouble::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn film() -> CameraId {
+        CameraId::Film("ward.y4m".into())
+    }
+
+    fn inventory(cameras: Vec<CameraId>) -> Inventory {
+        let remembered = Remembered { camera: Some("Webcam".to_owned()), ..Remembered::default() };
+        Inventory::new(&Sources { cameras, ..Sources::default() }, &remembered)
+    }
+
+    fn webcam() -> Found {
+        let cameras = vec![device("Webcam".to_owned(), false)];
+        Found { cameras, microphones: Vec::new(), speakers: Vec::new() }
+    }
+
+    fn listed(inventory: &Inventory) -> Vec<(String, bool)> {
+        inventory
+            .view()
+            .cameras
+            .available
+            .into_iter()
+            .map(|device| (device.name, device.is_virtual))
+            .collect()
+    }
+
+    #[test]
+    fn given_devices_stand_before_those_of_the_machine_and_the_first_is_used() {
+        let mut inventory = inventory(vec![CameraId::Pattern, film()]);
+        inventory.found(webcam());
+        let expected = [("Test pattern", true), ("Film: ward.y4m", true), ("Webcam", false)];
+        assert_eq!(listed(&inventory), expected.map(|(name, virtual_)| (name.to_owned(), virtual_)));
+        assert_eq!(inventory.camera(), CameraId::Pattern);
+    }
+
+    #[test]
+    fn any_listed_device_can_be_chosen_and_only_the_machines_own_are_remembered() {
+        let mut inventory = inventory(vec![CameraId::Pattern, film()]);
+        inventory.found(webcam());
+        assert!(!inventory.select(DeviceKind::Camera, "Film: ward.y4m"));
+        assert_eq!(inventory.camera(), film());
+        assert!(inventory.select(DeviceKind::Camera, "Webcam"));
+        assert_eq!(inventory.camera(), CameraId::Native("Webcam".to_owned()));
+    }
+
+    #[test]
+    fn without_given_devices_the_persons_choice_counts() {
+        let mut inventory = inventory(Vec::new());
+        assert_eq!(inventory.camera(), CameraId::Native("Webcam".to_owned()));
+        assert_eq!(inventory.input(), InputId::Default);
+        inventory.found(webcam());
+        assert_eq!(inventory.view().microphones.trouble, Some(DeviceTrouble::NoneFound));
+    }
+
+    #[test]
+    fn a_device_of_the_machine_that_is_given_by_name_is_listed_once() {
+        let mut inventory = inventory(vec![CameraId::Native("Webcam".to_owned())]);
+        inventory.found(webcam());
+        assert_eq!(listed(&inventory), [("Webcam".to_owned(), false)]);
     }
 }
