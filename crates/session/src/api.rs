@@ -17,10 +17,13 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
-use crate::secrets::SecretStore;
+use crate::secrets::{SecretError, SecretStore};
 
 /// The name of the refresh token in the secret store.
 const REFRESH_TOKEN: &str = "refresh-token";
+
+/// How long signing in waits for the secret store, which may be asking for a password.
+const STORE_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Refresh this long before the access token runs out, ms.
 const REFRESH_AHEAD_MS: u64 = 60_000;
@@ -191,9 +194,8 @@ impl Api {
     /// # Errors
     /// See [`ApiError`]; [`ApiError::ends_sign_in`] tells whether the stored token is worthless now.
     pub async fn restore(&self) -> Result<Option<SignedIn>, ApiError> {
-        let secrets = self.secrets.clone();
-        let stored = tokio::task::spawn_blocking(move || secrets.load(REFRESH_TOKEN)).await;
-        let Ok(Ok(Some(refresh))) = stored else { return Ok(None) };
+        let stored = self.with_secrets(|secrets| secrets.load(REFRESH_TOKEN)).await;
+        let Some(refresh) = stored.flatten() else { return Ok(None) };
         let mut tokens = self.tokens.lock().await;
         let signed_in = self.refresh_with(refresh).await;
         if signed_in.as_ref().is_err_and(ApiError::ends_sign_in) {
@@ -305,16 +307,33 @@ impl Api {
     }
 
     async fn store(&self, refresh: Secret) {
-        let secrets = self.secrets.clone();
-        let saved = tokio::task::spawn_blocking(move || secrets.save(REFRESH_TOKEN, &refresh)).await;
-        if !matches!(saved, Ok(Ok(()))) {
-            tracing::warn!("the sign-in could not be kept in the keyring; it lasts until the app is closed");
-        }
+        self.with_secrets(move |secrets| secrets.save(REFRESH_TOKEN, &refresh)).await;
     }
 
     async fn forget_stored(&self) {
+        self.with_secrets(|secrets| secrets.delete(REFRESH_TOKEN)).await;
+    }
+
+    /// Works with the store on a thread that may block. `None` when the store refused or is not done in time: a
+    /// keyring that asks its user for a password finishes later by itself.
+    async fn with_secrets<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn SecretStore) -> Result<T, SecretError> + Send + 'static,
+    ) -> Option<T> {
         let secrets = self.secrets.clone();
-        let _ = tokio::task::spawn_blocking(move || secrets.delete(REFRESH_TOKEN)).await;
+        let working = tokio::task::spawn_blocking(move || work(secrets.as_ref()));
+        match tokio::time::timeout(STORE_PATIENCE, working).await {
+            Ok(Ok(Ok(done))) => Some(done),
+            Ok(Ok(Err(error))) => {
+                tracing::warn!(%error, "a sign-in can't be kept here");
+                None
+            }
+            Ok(Err(_)) => None,
+            Err(_) => {
+                tracing::warn!("the keyring takes long to answer; it may be locked");
+                None
+            }
+        }
     }
 
     fn url(&self, path: &str) -> String {

@@ -3,7 +3,13 @@
 //! Secrets go to the operating system's keyring and nowhere else. Where there is none (a kiosk, a test), the
 //! caller picks [`MemoryStore`]: the sign-in then lasts until the process ends, and the window says so.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bedside_protocol::Secret;
 
@@ -41,21 +47,35 @@ pub trait SecretStore: Send + Sync {
     /// When the store can't be used.
     fn delete(&self, name: &str) -> Result<(), SecretError>;
 
-    /// Whether what is saved outlives this process.
+    /// Whether what is saved outlives this process, as far as is known by now.
     fn is_lasting(&self) -> bool;
 }
 
 /// The operating system's keyring: Secret Service, macOS Keychain, Windows Credential Manager.
+///
+/// It is opened once per process: where there is none at the first use, there is none until the next start.
 #[derive(Debug)]
 pub struct OsKeyring {
     service: String,
+    /// The last attempt to read or write worked; false before the first.
+    works: AtomicBool,
 }
 
 impl OsKeyring {
     /// A keyring under `service`, so that several profiles on one machine keep apart.
     #[must_use]
     pub fn new(service: impl Into<String>) -> Self {
-        Self { service: service.into() }
+        Self { service: service.into(), works: AtomicBool::new(false) }
+    }
+
+    /// Notes whether the keyring works.
+    fn tried<T>(&self, outcome: Result<T, SecretError>) -> Result<T, SecretError> {
+        let works = match &outcome {
+            Ok(_) | Err(SecretError::Damaged) => true,
+            Err(SecretError::Unavailable(_) | SecretError::Refused(_)) => false,
+        };
+        self.works.store(works, Ordering::Relaxed);
+        outcome
     }
 
     fn entry(&self, name: &str) -> Result<keyring::Entry, SecretError> {
@@ -65,27 +85,30 @@ impl OsKeyring {
 
 impl SecretStore for OsKeyring {
     fn load(&self, name: &str) -> Result<Option<Secret>, SecretError> {
-        match self.entry(name)?.get_password() {
+        self.tried(self.entry(name).and_then(|entry| match entry.get_password() {
             Ok(text) => Ok(Some(Secret::new(text))),
             Err(keyring::Error::NoEntry) => Ok(None),
             Err(keyring::Error::BadEncoding(_)) => Err(SecretError::Damaged),
             Err(error) => Err(SecretError::Unavailable(error)),
-        }
+        }))
     }
 
     fn save(&self, name: &str, secret: &Secret) -> Result<(), SecretError> {
-        self.entry(name)?.set_password(secret.expose()).map_err(SecretError::Refused)
+        self.tried(
+            self.entry(name)
+                .and_then(|entry| entry.set_password(secret.expose()).map_err(SecretError::Refused)),
+        )
     }
 
     fn delete(&self, name: &str) -> Result<(), SecretError> {
-        match self.entry(name)?.delete_credential() {
+        self.tried(self.entry(name).and_then(|entry| match entry.delete_credential() {
             Ok(()) | Err(keyring::Error::NoEntry) => Ok(()),
             Err(error) => Err(SecretError::Refused(error)),
-        }
+        }))
     }
 
     fn is_lasting(&self) -> bool {
-        true
+        self.works.load(Ordering::Relaxed)
     }
 }
 
