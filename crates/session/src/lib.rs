@@ -8,6 +8,7 @@ pub mod api;
 pub mod clock;
 pub mod consultation;
 pub mod engine;
+pub mod logging;
 pub mod network;
 pub mod peer;
 pub mod profile;

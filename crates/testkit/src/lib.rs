@@ -1,5 +1,8 @@
 //! Bedside's test bench. Nothing here reaches a build that ships.
 
 pub mod clinic;
+pub mod keyring;
 pub mod peers;
+pub mod programs;
+pub mod sentry;
 pub mod sound;
