@@ -1,6 +1,7 @@
 //! The app's real window under a display of its own, driven by WebKitWebDriver: what a person sees and presses.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::process::CommandExt as _,
@@ -9,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bedside_testkit::{keyring, programs::program};
 use serde_json::{Value, json};
 
 /// Nothing in a window takes longer, even on a busy machine, unless it never comes.
@@ -70,6 +72,7 @@ impl Display {
 /// One running app and the driver that holds its window.
 pub(crate) struct Window {
     name: String,
+    log: PathBuf,
     port: u16,
     session: String,
     _driver: Group,
@@ -78,56 +81,70 @@ pub(crate) struct Window {
 /// An element of the page.
 pub(crate) struct Element(String);
 
-/// The binary under test, built beside the tests.
-pub(crate) fn app() -> PathBuf {
-    let here = std::env::current_exe().expect("a path");
-    let folder = here.parent().and_then(Path::parent).expect("target/<profile>/deps");
-    let app = folder.join("bedside");
-    assert!(app.exists(), "{} is not built: `cargo build -p bedside` first", app.display());
-    app
+/// What the app finds to keep its sign-in in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keyring {
+    /// It is told to use none.
+    Unwanted,
+    /// A real one, unlocked; kept in the app's folder, so that it is there again at the next start.
+    Unlocked,
+    /// None at all.
+    Missing,
 }
 
 impl Window {
     /// Starts an app with a profile and data of its own.
     pub(crate) fn open(name: &str, display: &Display, folder: &Path, arguments: &[&str]) -> Self {
+        Self::open_with(Keyring::Unwanted, name, display, folder, arguments)
+    }
+
+    /// The same beside a keyring, or none. Under a name that was used before, it is that app's next start.
+    pub(crate) fn open_with(
+        keyring: Keyring,
+        name: &str,
+        display: &Display,
+        folder: &Path,
+        arguments: &[&str],
+    ) -> Self {
         let home = folder.join(name);
-        let place = |of: &str| {
-            let path = home.join(of);
-            std::fs::create_dir_all(&path).expect("a folder");
-            path
-        };
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
             .port();
-        let runtime = place("run");
-        let mut mode = std::fs::metadata(&runtime).expect("just made").permissions();
-        std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o700);
-        std::fs::set_permissions(&runtime, mode).expect("a private folder");
+        let browser = OsStr::new("WebKitWebDriver");
+        let mut command = match keyring {
+            Keyring::Unwanted => keyring::locked(browser, &home),
+            Keyring::Unlocked => keyring::unlocked(browser, &home),
+            Keyring::Missing => keyring::missing(browser, &home),
+        }
+        .expect("a private folder");
         let log = std::fs::File::create(home.join("app.log")).expect("a log");
         let driver = Group::start(
-            Command::new("dbus-run-session")
-                .args(["--", "WebKitWebDriver", &format!("--port={port}")])
+            command
+                .arg(format!("--port={port}"))
                 .env("DISPLAY", &display.name)
                 .env("GDK_BACKEND", "x11")
                 .env("TAURI_WEBVIEW_AUTOMATION", "true")
-                .env("XDG_RUNTIME_DIR", runtime)
-                .env("XDG_DATA_HOME", place("data"))
-                .env("XDG_CONFIG_HOME", place("config"))
-                .env("XDG_CACHE_HOME", place("cache"))
                 .env("NO_AT_BRIDGE", "1")
-                .env("BEDSIDE_LOG", "info")
+                .env("BEDSIDE_LOG", "trace")
                 .env_remove("WAYLAND_DISPLAY")
                 .stdout(log.try_clone().expect("a log"))
                 .stderr(log),
         );
         let profile = home.join("profile");
-        let mut all = vec!["--profile", profile.to_str().expect("a plain path"), "--no-keyring"];
+        let mut all = vec!["--profile", profile.to_str().expect("a plain path")];
+        all.extend((keyring == Keyring::Unwanted).then_some("--no-keyring"));
         all.extend(arguments);
-        let mut window = Self { name: name.to_owned(), port, session: String::new(), _driver: driver };
+        let mut window = Self {
+            name: name.to_owned(),
+            log: home.join("app.log"),
+            port,
+            session: String::new(),
+            _driver: driver,
+        };
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "wry",
-            "webkitgtk:browserOptions": {"binary": app(), "args": all},
+            "webkitgtk:browserOptions": {"binary": program("bedside"), "args": all},
         }}});
         let deadline = Instant::now() + PATIENCE;
         let session = loop {
@@ -148,9 +165,22 @@ impl Window {
 
     /// Waits for a button by its accessible name, and presses it.
     pub(crate) fn press(&self, name: &str) {
-        let path = format!("//button[@aria-label=\"{name}\" or normalize-space(.)=\"{name}\"]");
-        let button = self.find("xpath", &path);
-        self.command("POST", &format!("element/{}/click", button.0), &json!({}));
+        self.click("xpath", &format!("//button[@aria-label=\"{name}\" or normalize-space(.)=\"{name}\"]"));
+    }
+
+    /// Waits for the button that opens and closes the part of the page with that id, and presses it.
+    pub(crate) fn press_for(&self, id: &str) {
+        self.click("css selector", &format!("button[aria-controls=\"{id}\"]"));
+    }
+
+    /// Waits for an option by its words, and chooses it.
+    pub(crate) fn choose(&self, words: &str) {
+        self.click("xpath", &format!("//label[input[@type=\"radio\"]][normalize-space(.)=\"{words}\"]"));
+    }
+
+    fn click(&self, using: &str, value: &str) {
+        let element = self.find(using, value);
+        self.command("POST", &format!("element/{}/click", element.0), &json!({}));
     }
 
     /// Waits for the input of that name and types into it in place of what it held.
@@ -217,9 +247,14 @@ impl Window {
         base64(picture.as_str().expect("base64"))
     }
 
+    /// What the app has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("a log")
+    }
+
     /// Keeps a picture for people to look at, in `target/window`.
     pub(crate) fn keep(&self, moment: &str) {
-        let folder = app().with_file_name("../window");
+        let folder = program("bedside").with_file_name("../window");
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::write(folder.join(format!("{}-{moment}.png", self.name)), self.screenshot()).expect("kept");
     }

@@ -1,6 +1,8 @@
 //! The part of a screenshot where the other person is, as the engine's own picture type, to be compared with
 //! what their camera made.
 
+use std::path::{Path, PathBuf};
+
 use bedside_media::{
     camera::{CaptureFormat, Pattern},
     frame::I420,
@@ -37,11 +39,19 @@ pub(crate) fn shown(window: &Window) -> Option<Shown> {
 }
 
 impl Shown {
-    /// How far it is from the pattern's frame of that number, mean difference of brightness of 256. The lower
-    /// part, where controls lie over it, does not count.
-    pub(crate) fn difference(&self) -> f64 {
+    /// How far it is from the pattern's frame of that number.
+    pub(crate) fn differs_from_pattern(&self) -> f64 {
         let format = CaptureFormat { width: 1280, height: 720, fps: 30 };
-        let mut expected = Pattern::new(format).frame(u64::from(self.stamp.counter));
+        self.difference(Pattern::new(format).frame(u64::from(self.stamp.counter)))
+    }
+
+    /// How far it is from the [`film`].
+    pub(crate) fn differs_from_film(&self) -> f64 {
+        self.difference(film())
+    }
+
+    /// Mean difference of brightness of 256. The lower part, where controls lie over it, does not count.
+    fn difference(&self, mut expected: I420) -> f64 {
         stamp::burn(&mut expected, self.stamp);
         let expected = scale::scale(&expected, self.image.width(), self.image.height());
         let (width, height) = (expected.width() as usize, expected.height() as usize);
@@ -55,6 +65,29 @@ impl Shown {
             .sum();
         sum as f64 / pixels as f64
     }
+}
+
+/// The one picture of a film: dark at the left, bright at the right.
+fn film() -> I420 {
+    const WIDTH: usize = 1280;
+    let mut picture = I420::new(1280, 720);
+    let (luma, u, v) = picture.planes_mut();
+    for (at, brightness) in luma.iter_mut().enumerate() {
+        *brightness = u8::try_from(16 + at % WIDTH * 219 / WIDTH).unwrap_or(u8::MAX);
+    }
+    u.fill(128);
+    v.fill(128);
+    picture
+}
+
+/// Writes the [`film`] as YUV4MPEG2 and returns the file.
+pub(crate) fn write_film(folder: &Path) -> PathBuf {
+    let file = folder.join("ward.y4m");
+    let mut bytes = b"YUV4MPEG2 W1280 H720 F30:1 Ip A1:1 C420mpeg2\n".to_vec();
+    bytes.extend_from_slice(b"FRAME\n");
+    bytes.extend_from_slice(film().as_bytes());
+    std::fs::write(&file, bytes).expect("a film");
+    file
 }
 
 /// Cuts a rectangle out of a PNG picture, brightness only, in BT.601 limited range.
