@@ -70,14 +70,18 @@ impl Clinic {
     /// # Panics
     /// When the server does not start again.
     pub async fn restart(self, in_good_order: bool) -> Self {
+        self.stop(in_good_order).await.start().await
+    }
+
+    /// Leaves nobody at its address: in good order, or as after a power cut.
+    pub async fn stop(self, in_good_order: bool) -> StoppedClinic {
         let Self { server, config, folder } = self;
         if in_good_order {
             server.shutdown().await;
         } else {
             server.kill().await;
         }
-        let server = bedside_server::start(config.clone()).await.expect("the server starts again");
-        Self { server, config, folder }
+        StoppedClinic { config, folder }
     }
 
     /// Where it is.
@@ -144,6 +148,24 @@ impl Clinic {
         self.server.shutdown().await;
         // The system clears its temporary folder anyway.
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A clinic whose server is away.
+pub struct StoppedClinic {
+    config: Config,
+    folder: PathBuf,
+}
+
+impl StoppedClinic {
+    /// The same database under a new process at the same address.
+    ///
+    /// # Panics
+    /// When the server does not start.
+    pub async fn start(self) -> Clinic {
+        let Self { config, folder } = self;
+        let server = bedside_server::start(config.clone()).await.expect("the server starts again");
+        Clinic { server, config, folder }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Signing in and out, people and their presence, past calls.
 
+use std::time::Duration;
+
 use bedside_protocol::{
     Pii, PresenceStatus, Secret,
     call::CallRecord,
@@ -18,6 +20,9 @@ use crate::{
     socket::Socket,
 };
 
+/// A sign-in that was kept is tried again after this long while the server does not answer.
+const RESTORE_AGAIN: Duration = Duration::from_secs(5);
+
 /// Past calls on a page.
 const HISTORY_PAGE: u32 = 20;
 
@@ -35,19 +40,39 @@ impl Actor {
         };
         self.account = Account::Restoring;
         self.api = Some(api.clone());
+        self.restoring = true;
         let clinic = api.clone();
         self.spawn(async move { Outcome::Clinic(clinic.clinic().await) });
-        self.spawn(async move { Outcome::Restored(api.restore().await) });
+        self.restore_after(Duration::ZERO);
+    }
+
+    /// One attempt at a time: a token that is presented twice ends the sign-in.
+    fn restore_after(&self, pause: Duration) {
+        let Some(api) = self.api.clone() else { return };
+        self.spawn(async move {
+            tokio::time::sleep(pause).await;
+            Outcome::Restored(api.restore().await)
+        });
     }
 
     pub(super) fn restored(&mut self, answer: Result<Option<SignedIn>, ApiError>) {
-        if !matches!(self.account, Account::Restoring) {
+        // Somebody signs in by hand.
+        if !self.restoring {
             return;
         }
         match (answer, self.api.clone()) {
             (Ok(Some(signed_in)), Some(api)) => self.signed_in(api, None, signed_in),
-            (Err(error), _) => self.account = Account::SignedOut { failure: Some(error.failure()) },
-            (Ok(_), _) => self.account = Account::SignedOut { failure: None },
+            (Err(error), _) => {
+                self.account = Account::SignedOut { failure: Some(error.failure()) };
+                self.restoring = !error.ends_sign_in();
+                if self.restoring {
+                    self.restore_after(RESTORE_AGAIN);
+                }
+            }
+            (Ok(_), _) => {
+                self.account = Account::SignedOut { failure: None };
+                self.restoring = false;
+            }
         }
     }
 
@@ -67,6 +92,7 @@ impl Actor {
             Err(error) => return self.sign_in_failed(&error),
         };
         self.account = Account::SigningIn;
+        self.restoring = false;
         let same_server = self.profile.get().server_url == api.address();
         let device = DeviceInfo {
             id: self.profile.get().device_id.filter(|_| same_server),
@@ -107,6 +133,7 @@ impl Actor {
         }
         self.socket = Some(Socket::start(api.clone(), self.socket_events.clone(), self.seed));
         self.api = Some(api);
+        self.restoring = false;
         self.account = Account::SignedIn { user: signed_in.user, status: PresenceStatus::Online };
         self.studio.refresh();
     }

@@ -85,6 +85,8 @@ pub(super) struct Actor {
     pub(super) api: Option<Api>,
     pub(super) socket: Option<Socket>,
     pub(super) account: Account,
+    /// The sign-in of the last run is being tried, or will be again.
+    pub(super) restoring: bool,
     pub(super) connection: ConnectionView,
     pub(super) people: Vec<Person>,
     pub(super) people_loaded: bool,
@@ -122,6 +124,7 @@ pub(super) fn spawn(
         api: None,
         socket: None,
         account: Account::Restoring,
+        restoring: false,
         connection: ConnectionView::Idle,
         people: Vec::new(),
         people_loaded: false,
