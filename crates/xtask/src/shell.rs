@@ -17,9 +17,21 @@ pub(crate) fn program(name: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// The cargo that runs this chore.
+/// The cargo that runs this chore, with the environment a person's cargo has.
+///
+/// What cargo told this program of itself would look like a change to build scripts that read it (ring's does), and
+/// everything above them would be built anew at each turn between `cargo xtask` and `cargo`.
 pub(crate) fn cargo() -> Command {
-    program(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = program(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// Runs `command` with its output shown; an exit code other than 0 is an error.
