@@ -109,11 +109,7 @@ fn without_a_keyring_one_can_sign_in_and_is_told_that_it_will_not_last() {
             let mut seat = computer.clone().start();
             seat.sign_in(&clinic.url(), "ana", PASSWORD).await;
             let seen = seat.until("the sign-in is not remembered", remembered(false)).await;
-            assert!(
-                seen.notices.iter().any(|shown| shown.notice == Notice::NotRemembered),
-                "{:?}",
-                seen.notices
-            );
+            assert!(told(&seen), "{:?}", seen.notices);
             drop(seat);
             let mut again = computer.start();
             again

@@ -3,7 +3,13 @@
 //! Holds the access token in memory only and hands every rotated refresh token to the [`SecretStore`] before
 //! it is used, so that a kill between two rotations does not sign anybody out.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bedside_protocol::{
     ErrorCode, Pii, Problem, Secret, Timestamp,
@@ -125,6 +131,8 @@ pub struct Api {
     http: Client,
     tokens: Arc<Mutex<Option<Tokens>>>,
     secrets: Arc<dyn SecretStore>,
+    /// The newest refresh token could not be handed to the store.
+    store_failed: Arc<AtomicBool>,
 }
 
 impl Api {
@@ -140,7 +148,7 @@ impl Api {
             .timeout(Duration::from_secs(30))
             .build()
             .map_err(ApiError::Unreachable)?;
-        Ok(Self { base, http, tokens: Arc::new(Mutex::new(None)), secrets })
+        Ok(Self { base, http, tokens: Arc::new(Mutex::new(None)), secrets, store_failed: Arc::default() })
     }
 
     /// The server's address in its normal form.
@@ -153,6 +161,12 @@ impl Api {
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.base)
+    }
+
+    /// Whether the sign-in could not be kept, though it was meant to be.
+    #[must_use]
+    pub fn store_failed(&self) -> bool {
+        self.store_failed.load(Ordering::Relaxed)
     }
 
     /// The socket's address.
@@ -307,7 +321,8 @@ impl Api {
     }
 
     async fn store(&self, refresh: Secret) {
-        self.with_secrets(move |secrets| secrets.save(REFRESH_TOKEN, &refresh)).await;
+        let saved = self.with_secrets(move |secrets| secrets.save(REFRESH_TOKEN, &refresh)).await;
+        self.store_failed.store(saved.is_none(), Ordering::Relaxed);
     }
 
     async fn forget_stored(&self) {

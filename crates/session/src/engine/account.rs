@@ -128,7 +128,7 @@ impl Actor {
                 remembered.clinic_name = Some(clinic.name);
             }
         });
-        if !self.secrets.is_lasting() {
+        if api.store_failed() {
             self.notify(Notice::NotRemembered);
         }
         self.socket = Some(Socket::start(api.clone(), self.socket_events.clone(), self.seed));
