@@ -8,7 +8,9 @@
 //! The answering side sends nothing before it knows the offer, so both sides always offer both media; a voice call is
 //! a connection on which no video packet happens to be sent.
 
+mod candidate;
 mod connect;
+mod containment;
 mod error;
 mod event;
 mod guard;
@@ -16,8 +18,10 @@ mod link;
 mod sdp;
 mod stats;
 mod tap;
+mod tasks;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
@@ -31,11 +35,9 @@ use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     TransportLayerNack, nack_pairs_from_sequence_numbers,
 };
-use rtc::rtp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use webrtc::data_channel::{DataChannel, DataChannelEvent};
-use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::{PeerConnection, PeerConnectionEventHandler, RTCSessionDescription};
 use webrtc::runtime::Runtime;
 
@@ -46,9 +48,13 @@ pub use self::event::{
 pub use self::sdp::Fingerprint;
 pub use self::stats::{CandidateKind, TransportStats};
 
+use self::candidate::Verdict;
+use self::connect::Connection;
+use self::containment::{Panicked, contained};
 use self::guard::{Guard, WeakGuard};
 use self::link::Link;
 use self::tap::{SharedLink, lock};
+use self::tasks::Departure;
 
 /// Largest RTP payload, bytes: with RTP, its extension, RTX, SRTP, UDP, TURN and IPv6 headers still below 1,280.
 pub const MAX_PAYLOAD: usize = 1_150;
@@ -59,8 +65,9 @@ const SEND_QUEUE: usize = 512;
 /// Name and stream of the data channel, the same on both sides without asking.
 const CHANNEL_LABEL: &str = "bedside";
 const CHANNEL_ID: u16 = 0;
-/// How often a channel that is open looks whether the link is, too.
-const LINK_CHECK: std::time::Duration = std::time::Duration::from_millis(5);
+/// Candidates of the other side's that are tried per description: RFC 8445 §19.5.1 wants a limit on what strangers can
+/// make us send checks to.
+const MOST_CANDIDATES: usize = 100;
 
 /// How to reach the network.
 #[derive(Clone)]
@@ -118,7 +125,7 @@ pub struct Peer {
 }
 
 struct Inner {
-    connection: Arc<dyn PeerConnection>,
+    connection: Connection,
     channel: Arc<dyn DataChannel>,
     link: SharedLink,
     guard: Arc<Guard>,
@@ -126,12 +133,12 @@ struct Inner {
     runtime: Arc<dyn Runtime>,
     /// Candidates that came before the description they belong to.
     early: tokio::sync::Mutex<Option<Vec<CandidateInit>>>,
+    /// Candidates given to the stack since the newest description.
+    candidates: AtomicUsize,
+    /// Where the last handle leaves the work of closing.
+    tasks: tokio::runtime::Handle,
+    closed: AtomicBool,
     stop: CancellationToken,
-}
-
-enum Departure {
-    Rtp(MediaKind, rtp::Packet),
-    Rtcp(Box<dyn rtcp::Packet>),
 }
 
 impl Peer {
@@ -148,16 +155,17 @@ impl Peer {
         let guard = Guard::new(Arc::clone(&link), Arc::clone(&runtime), events.clone(), stop.clone());
         let handler: Arc<dyn PeerConnectionEventHandler> = Arc::new(WeakGuard(Arc::downgrade(&guard)));
         let connection = connect::build(&config, &link, &handler).await?;
-        let tracks = connect::add_tracks(&connection, &link).await?;
+        let tracks = connect::add_tracks(&connection.stack, &link).await?;
         let options = RTCDataChannelInit { negotiated: Some(CHANNEL_ID), ..RTCDataChannelInit::default() };
         let channel = connection
+            .stack
             .create_data_channel(CHANNEL_LABEL, Some(options))
             .await
             .map_err(|error| PeerError::Setup(error.to_string()))?;
-        guard.watch(&connection);
+        guard.watch(&connection.stack, connection.ended.clone());
         let (outgoing, departures) = mpsc::channel(SEND_QUEUE);
-        tokio::spawn(send_departures(tracks, departures, stop.clone()));
-        tokio::spawn(read_channel(
+        tokio::spawn(tasks::send_departures(tracks, departures, stop.clone()));
+        tokio::spawn(tasks::read_channel(
             Arc::clone(&channel),
             Arc::clone(&guard),
             Arc::clone(&link),
@@ -172,6 +180,9 @@ impl Peer {
             outgoing,
             runtime,
             early: tokio::sync::Mutex::new(Some(Vec::new())),
+            candidates: AtomicUsize::new(0),
+            tasks: tokio::runtime::Handle::current(),
+            closed: AtomicBool::new(false),
             stop,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -180,11 +191,14 @@ impl Peer {
     /// Makes an offer; with `ice_restart` one that finds a new path, after an address change or a failure.
     ///
     /// # Errors
-    /// [`PeerError::WrongState`] while another offer is unanswered, [`PeerError::Closed`].
+    /// [`PeerError::WrongState`] while another offer is unanswered, [`PeerError::Closed`]; [`PeerError::NoNetwork`]
+    /// when a restart is asked for while the machine has no network: ask again when it has.
     pub async fn create_offer(&self, ice_restart: bool) -> Result<String, PeerError> {
+        if ice_restart {
+            self.inner.connection.can_rebind()?;
+        }
         let options = RTCOfferOptions { ice_restart };
-        let offer =
-            self.inner.connection.create_offer(Some(options)).await.map_err(|error| self.refused(&error))?;
+        let offer = self.step(self.stack().create_offer(Some(options))).await?;
         self.set_local(offer).await
     }
 
@@ -193,10 +207,9 @@ impl Peer {
     /// # Errors
     /// [`PeerError::BadDescription`], [`PeerError::WrongState`], [`PeerError::Closed`].
     pub async fn accept_offer(&self, sdp: &str) -> Result<String, PeerError> {
-        sdp::check(sdp)?;
-        let offer = RTCSessionDescription::offer(sdp.to_owned()).map_err(|_| unreadable())?;
-        self.set_remote(offer, sdp).await?;
-        let answer = self.inner.connection.create_answer(None).await.map_err(|error| self.refused(&error))?;
+        self.inner.connection.can_rebind()?;
+        self.set_remote(RTCSessionDescription::offer, sdp).await?;
+        let answer = self.step(self.stack().create_answer(None)).await?;
         self.set_local(answer).await
     }
 
@@ -205,9 +218,7 @@ impl Peer {
     /// # Errors
     /// As [`Peer::accept_offer`].
     pub async fn accept_answer(&self, sdp: &str) -> Result<(), PeerError> {
-        sdp::check(sdp)?;
-        let answer = RTCSessionDescription::answer(sdp.to_owned()).map_err(|_| unreadable())?;
-        self.set_remote(answer, sdp).await
+        self.set_remote(RTCSessionDescription::answer, sdp).await
     }
 
     /// Takes a candidate of the other side's, before or after its description.
@@ -215,11 +226,13 @@ impl Peer {
     /// # Errors
     /// [`PeerError::BadCandidate`], which is no reason to end the call.
     pub async fn add_candidate(&self, candidate: CandidateInit) -> Result<(), PeerError> {
-        const MOST_EARLY: usize = 64;
+        if candidate::judge(&candidate.candidate)? == Verdict::PassOver {
+            return Ok(());
+        }
         {
             let mut early = self.inner.early.lock().await;
             if let Some(early) = early.as_mut() {
-                if early.len() >= MOST_EARLY {
+                if early.len() >= MOST_CANDIDATES {
                     return Err(PeerError::BadCandidate);
                 }
                 early.push(candidate);
@@ -312,8 +325,8 @@ impl Peer {
             let link = lock(&self.inner.link);
             (link.counters, link.rtt)
         };
-        let report = self.inner.connection.get_stats(now, webrtc::peer_connection::StatsSelector::None).await;
-        let pair = match guard::dtls_transport(&self.inner.connection).await {
+        let report = self.stack().get_stats(now, webrtc::peer_connection::StatsSelector::None).await;
+        let pair = match guard::dtls_transport(self.stack()).await {
             Some(transport) => transport.ice_transport().get_selected_candidate_pair().await.ok().flatten(),
             None => None,
         };
@@ -322,12 +335,15 @@ impl Peer {
 
     /// Ends the connection: tells the other side, closes sockets, ends every task and the stream of events.
     pub async fn close(&self) {
-        let closed = self.inner.connection.close().await;
-        if let Err(error) = closed {
-            tracing::debug!(%error, "the connection did not close cleanly");
-        }
+        self.inner.closed.store(true, Relaxed);
+        self.inner.guard.closing();
+        self.inner.connection.close().await;
         self.inner.guard.closed();
         self.inner.stop();
+    }
+
+    fn stack(&self) -> &Arc<dyn PeerConnection> {
+        &self.inner.connection.stack
     }
 
     fn feedback_ssrcs(&self) -> Result<(u32, u32), PeerError> {
@@ -346,21 +362,17 @@ impl Peer {
     async fn set_local(&self, description: RTCSessionDescription) -> Result<String, PeerError> {
         let sdp = description.sdp.clone();
         self.inner.guard.local_description(&sdp);
-        self.inner
-            .connection
-            .set_local_description(description)
-            .await
-            .map_err(|error| self.refused(&error))?;
+        self.step(self.stack().set_local_description(description)).await?;
         Ok(sdp)
     }
 
-    async fn set_remote(&self, description: RTCSessionDescription, sdp: &str) -> Result<(), PeerError> {
-        self.inner
-            .connection
-            .set_remote_description(description)
-            .await
-            .map_err(|error| self.refused(&error))?;
+    async fn set_remote(&self, kind: ReadDescription, sdp: &str) -> Result<(), PeerError> {
+        sdp::check(sdp)?;
+        let description = contained(async { kind(sdp::without_unusable_candidates(sdp)) }).await;
+        let description = description.map_err(|Panicked| unreadable())?.map_err(|_| unreadable())?;
+        self.step(self.stack().set_remote_description(description)).await?;
         self.inner.guard.remote_description(sdp);
+        self.inner.candidates.store(0, Relaxed);
         let early = self.inner.early.lock().await.take();
         for candidate in early.into_iter().flatten() {
             // A bad one among them is no reason to refuse the description.
@@ -372,8 +384,7 @@ impl Peer {
     }
 
     async fn apply_candidate(&self, candidate: CandidateInit) -> Result<(), PeerError> {
-        const LONGEST: usize = 1_024;
-        if candidate.candidate.len() > LONGEST {
+        if self.inner.candidates.fetch_add(1, Relaxed) >= MOST_CANDIDATES {
             return Err(PeerError::BadCandidate);
         }
         let init = RTCIceCandidateInit {
@@ -382,7 +393,20 @@ impl Peer {
             sdp_mline_index: candidate.sdp_mline_index,
             ..RTCIceCandidateInit::default()
         };
-        self.inner.connection.add_ice_candidate(init).await.map_err(|_| PeerError::BadCandidate)
+        self.step(self.stack().add_ice_candidate(init)).await.map_err(|_| PeerError::BadCandidate)
+    }
+
+    /// Runs a step of the stack. One that it panics at ends the connection: it may be half done.
+    async fn step<T>(&self, step: impl Future<Output = webrtc::error::Result<T>>) -> Result<T, PeerError> {
+        match contained(step).await {
+            Ok(done) => done.map_err(|error| self.refused(&error)),
+            Err(Panicked) => {
+                tracing::error!("the transport stack panicked at a step of the negotiation");
+                self.inner.guard.transport_ended();
+                self.inner.connection.close().await;
+                Err(PeerError::BadDescription("the transport could not bear it"))
+            }
+        }
     }
 
     fn refused(&self, error: &webrtc::error::Error) -> PeerError {
@@ -391,6 +415,7 @@ impl Peer {
         }
         // The text may quote the description: it goes to nobody.
         match error {
+            webrtc::error::Error::ErrConnectionClosed => PeerError::Closed,
             webrtc::error::Error::ErrSignalingStateProposedTransitionInvalid(_)
             | webrtc::error::Error::ErrSignalingStateCannotRollback
             | webrtc::error::Error::ErrIncorrectSignalingState
@@ -399,6 +424,9 @@ impl Peer {
         }
     }
 }
+
+/// Makes a description of one kind from SDP.
+type ReadDescription = fn(String) -> webrtc::error::Result<RTCSessionDescription>;
 
 /// What cannot be read is not quoted: it goes to nobody.
 const fn unreadable() -> PeerError {
@@ -414,81 +442,12 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.guard.closed();
         self.stop();
-        if self.guard.is_closed() {
-            return;
-        }
-        // The stack's driver would run on without an owner.
-        if let Ok(handle) = tokio::runtime::Handle::try_current() {
-            let connection = Arc::clone(&self.connection);
-            handle.spawn(async move {
-                if let Err(error) = connection.close().await {
-                    tracing::debug!(%error, "the abandoned connection did not close cleanly");
-                }
-            });
-        }
-    }
-}
-
-/// Hands packets to the stack's driver in order, waiting for it when it is behind.
-async fn send_departures(
-    [audio, video]: [Arc<dyn TrackLocal>; 2],
-    mut departures: mpsc::Receiver<Departure>,
-    stop: CancellationToken,
-) {
-    loop {
-        let departure = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            departure = departures.recv() => departure,
-        };
-        let result = match departure {
-            Some(Departure::Rtp(MediaKind::Audio, packet)) => audio.write_rtp(packet).await,
-            Some(Departure::Rtp(MediaKind::Video, packet)) => video.write_rtp(packet).await,
-            Some(Departure::Rtcp(packet)) => video.write_rtcp(vec![packet]).await,
-            None => return,
-        };
-        if let Err(error) = result {
-            tracing::debug!(%error, "a packet could not be sent");
-        }
-    }
-}
-
-/// Turns what happens on the data channel into events. Messages wait for the engine, and through SCTP's window the
-/// other side waits too.
-async fn read_channel(
-    channel: Arc<dyn DataChannel>,
-    guard: Arc<Guard>,
-    link: SharedLink,
-    events: mpsc::Sender<PeerEvent>,
-    stop: CancellationToken,
-) {
-    loop {
-        let event = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            event = channel.poll() => event,
-        };
-        let event = match event {
-            Some(DataChannelEvent::OnOpen) => PeerEvent::ChannelOpen,
-            Some(DataChannelEvent::OnMessage(message)) => PeerEvent::Message(message.data.freeze()),
-            Some(DataChannelEvent::OnClose) => {
-                guard.channel_closed().await;
-                continue;
-            }
-            Some(_) => continue,
-            None => return,
-        };
-        // Opens once the certificate is checked, which may be after the channel did; never when it was wrong.
-        while !lock(&link).is_open() {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(LINK_CHECK) => {}
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            sent = events.send(event) => if sent.is_err() { return },
+        if !self.closed.load(Relaxed) {
+            // Without this the other side would wait until it gives us up.
+            let connection = self.connection.clone();
+            self.tasks.spawn(async move { connection.close().await });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Bedside's test bench. Nothing here reaches a build that ships.
 
+pub mod cable;
 pub mod clinic;
 pub mod keyring;
 pub mod peers;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bedside_session::peer::{
     CandidateInit, NetworkOptions, Peer, PeerConfig, PeerError, PeerEvent, PeerState,
 };
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
 /// Events that may wait for a test to look at them.
@@ -46,6 +47,39 @@ impl Side {
                 event => return Some(event),
             }
         }
+    }
+
+    /// Sends a message as soon as the data channel is open, which may be a moment after the connection is.
+    ///
+    /// # Panics
+    /// When it does not open within [`PATIENCE`].
+    pub async fn say(&self, message: &[u8]) {
+        let message = Bytes::copy_from_slice(message);
+        let sent = async {
+            while let Err(error) = self.peer.send_message(message.clone()).await {
+                assert!(matches!(error, PeerError::NotConnected), "the message is refused: {error}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, sent).await.expect("the data channel opens");
+    }
+
+    /// Waits for a message.
+    ///
+    /// # Panics
+    /// As [`Side::wait_for`].
+    pub async fn message(&mut self) -> Bytes {
+        self.wait_for("message", |event| match event {
+            PeerEvent::Message(message) => Some(message),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Drops the handle without closing it; what is left is the stream of events.
+    #[must_use]
+    pub fn abandon(self) -> mpsc::Receiver<PeerEvent> {
+        self.events
     }
 
     /// The next event of any kind, candidates included.

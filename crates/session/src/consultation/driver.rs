@@ -285,9 +285,11 @@ impl Driver {
             }
             PeerState::Disconnected => self.negotiation.restart(&self.reports).await,
             PeerState::Failed => match self.peer.failure() {
-                Some(FailureReason::WrongCertificate | FailureReason::HandshakeTimeout) => {
-                    self.reports.send(Report::Failed);
-                }
+                Some(
+                    FailureReason::WrongCertificate
+                    | FailureReason::HandshakeTimeout
+                    | FailureReason::TransportEnded,
+                ) => self.reports.send(Report::Failed),
                 Some(FailureReason::Unreachable) | None => self.negotiation.restart(&self.reports).await,
             },
             PeerState::Connecting | PeerState::Closed => {}

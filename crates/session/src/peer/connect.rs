@@ -7,12 +7,14 @@ use std::time::Duration;
 use bedside_protocol::rest::IceServer;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::{ReceiverReportBuilder, Slot, TwccReceiverBuilder};
+use rtc::mdns::MulticastSocket;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX};
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
     RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
 };
+use tokio_util::sync::CancellationToken;
 use webrtc::error::Error;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -22,6 +24,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::runtime::{Runtime, TokioRuntime};
 
+use super::containment::{Supervised, contained};
 use super::error::PeerError;
 use super::event::MediaKind;
 use super::link::{Outgoing, TRANSPORT_CC_URI};
@@ -53,12 +56,40 @@ const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 /// Closest to the application.
 const TAP_SLOT: usize = 14_000;
 
+/// The stack's connection. Its driver ends with [`Connection::close`] or with the last clone.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) stack: Arc<dyn PeerConnection>,
+    /// Cancelled when the stack's driver has ended.
+    pub(super) ended: CancellationToken,
+    mdns: bool,
+}
+
+impl Connection {
+    /// Tells the other side and closes the sockets.
+    pub(super) async fn close(&self) {
+        match contained(self.stack.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the connection did not close cleanly"),
+            Err(_) => tracing::error!("the transport stack panicked when it was closed"),
+        }
+    }
+
+    /// Whether sockets can be bound anew, as an ICE restart does; where that fails the stack gives up for good.
+    pub(super) fn can_rebind(&self) -> Result<(), PeerError> {
+        if !self.mdns {
+            return Ok(());
+        }
+        MulticastSocket::new().into_std().map(drop).map_err(|_| PeerError::NoNetwork)
+    }
+}
+
 /// Makes the peer connection; falls back to doing without mDNS where the host has no route for multicast.
 pub(super) async fn build(
     config: &PeerConfig,
     link: &SharedLink,
     handler: &Arc<dyn PeerConnectionEventHandler>,
-) -> Result<Arc<dyn PeerConnection>, PeerError> {
+) -> Result<Connection, PeerError> {
     let mode = if config.network.mdns { MulticastDnsMode::QueryOnly } else { MulticastDnsMode::Disabled };
     match attempt(config, link, handler, mode).await {
         Err(error) if mode != MulticastDnsMode::Disabled => {
@@ -78,7 +109,7 @@ async fn attempt(
     link: &SharedLink,
     handler: &Arc<dyn PeerConnectionEventHandler>,
     mdns: MulticastDnsMode,
-) -> Result<Arc<dyn PeerConnection>, Error> {
+) -> Result<Connection, Error> {
     let policy =
         if config.network.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
     let configuration = RTCConfigurationBuilder::new()
@@ -89,18 +120,21 @@ async fn attempt(
         .with(Slot::TwccReceiver, TwccReceiverBuilder::new().with_interval(FEEDBACK_INTERVAL).build())
         .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         .with(Slot::from(TAP_SLOT), Tap::new(Arc::clone(link)));
-    let connection = PeerConnectionBuilder::new()
+    let ended = CancellationToken::new();
+    let stack = PeerConnectionBuilder::new()
         .with_configuration(configuration)
         .with_media_engine(media_engine()?)
         .with_setting_engine(settings(&config.network, mdns))
         .with_interceptor_registry(registry)
         .with_handler(Arc::clone(handler))
-        .with_runtime(runtime(&config.network))
+        .with_runtime(Arc::new(Supervised::new(runtime(&config.network), ended.clone())))
+        // Not for threads, which `Supervised` does not give: only such a driver ends with its connection.
+        .with_dedicated_reactor_pool_size(1)
         .with_udp_addrs(config.network.bind.clone())
         .with_data_channel_send_buffer_limit(CHANNEL_BUFFER)
         .build()
         .await?;
-    Ok(Arc::new(connection))
+    Ok(Connection { stack: Arc::new(stack), ended, mdns: mdns != MulticastDnsMode::Disabled })
 }
 
 /// The runtime that sockets and timers come from.

@@ -92,6 +92,8 @@ pub enum FailureReason {
     HandshakeTimeout,
     /// The other side showed a certificate its description does not name: end the call, somebody is in between.
     WrongCertificate,
+    /// The transport gave up by itself; a new [`Peer`](super::Peer) may succeed.
+    TransportEnded,
 }
 
 /// Something that happened on a [`Peer`](super::Peer).

@@ -47,6 +47,16 @@ struct State {
     times: Times,
     told: Option<PeerState>,
     failure: Option<FailureReason>,
+    /// Whether we are about to end it ourselves.
+    closing: bool,
+}
+
+impl State {
+    /// Whether only closing can follow.
+    fn is_final(&self) -> bool {
+        self.told == Some(PeerState::Closed)
+            || self.failure.is_some_and(|reason| reason != FailureReason::Unreachable)
+    }
 }
 
 /// See the module.
@@ -72,8 +82,19 @@ impl Guard {
     }
 
     /// Names the connection to look at; the guard does not keep it alive.
-    pub(super) fn watch(&self, connection: &Arc<dyn PeerConnection>) {
+    pub(super) fn watch(self: &Arc<Self>, connection: &Arc<dyn PeerConnection>, ended: CancellationToken) {
         self.state().connection = Some(Arc::downgrade(connection));
+        let guard = Arc::downgrade(self);
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = ended.cancelled() => {}
+            }
+            if let Some(guard) = guard.upgrade() {
+                guard.transport_ended();
+            }
+        });
     }
 
     pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
@@ -117,6 +138,18 @@ impl Guard {
     pub(super) fn tell(&self, event: PeerEvent) {
         if self.control.try_send(event).is_err() {
             tracing::warn!("an event of the peer connection found no room");
+        }
+    }
+
+    /// We are about to close the connection: that the stack's driver ends is no failure.
+    pub(super) fn closing(&self) {
+        self.state().closing = true;
+    }
+
+    /// The stack's driver has ended, or cannot be relied on any more.
+    pub(super) fn transport_ended(&self) {
+        if !self.state().closing {
+            self.fail(FailureReason::TransportEnded);
         }
     }
 
@@ -168,7 +201,13 @@ impl Guard {
     }
 
     fn fail(&self, reason: FailureReason) {
-        self.state().failure = Some(reason);
+        {
+            let mut state = self.state();
+            if state.is_final() {
+                return;
+            }
+            state.failure = Some(reason);
+        }
         if reason != FailureReason::Unreachable {
             lock(&self.link).set_open(false);
         }
@@ -178,11 +217,12 @@ impl Guard {
     fn become_state(&self, next: PeerState) {
         {
             let mut state = self.state();
-            let final_already = state.told == Some(PeerState::Closed)
-                || (state.failure.is_some_and(|reason| reason != FailureReason::Unreachable)
-                    && state.told == Some(PeerState::Failed)
-                    && next != PeerState::Closed);
-            if state.told == Some(next) || final_already {
+            let allowed = match next {
+                PeerState::Closed => state.told != Some(PeerState::Closed),
+                PeerState::Failed => state.told != Some(PeerState::Closed),
+                PeerState::Connecting | PeerState::Connected | PeerState::Disconnected => !state.is_final(),
+            };
+            if state.told == Some(next) || !allowed {
                 return;
             }
             if next == PeerState::Connected {

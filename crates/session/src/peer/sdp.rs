@@ -3,6 +3,7 @@
 
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
+use super::candidate::{self, Verdict};
 use super::error::PeerError;
 
 /// Longest description accepted, bytes. A browser's with every codec is 10 KiB.
@@ -12,6 +13,10 @@ const MOST_LINES: usize = 2_000;
 const LONGEST_LINE: usize = 4_096;
 /// Most media sections: audio, video, data, and room for an older peer's extras.
 const MOST_SECTIONS: usize = 8;
+
+/// The line types that descriptions of peer connections consist of (RFC 8829 §5.2.1). The stack's parser knows more of
+/// SDP, and stumbles over some of it.
+const LINE_TYPES: [&str; 8] = ["v", "o", "s", "t", "c", "b", "m", "a"];
 
 /// A certificate's digest (RFC 8122 §5).
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -47,13 +52,17 @@ pub(super) fn check(sdp: &str) -> Result<(), PeerError> {
     if sdp.len() > LONGEST {
         return Err(PeerError::BadDescription("it is too long"));
     }
-    if !sdp.starts_with("v=0") {
+    if sdp.lines().next() != Some("v=0") {
         return Err(PeerError::BadDescription("it does not begin as SDP does"));
     }
     let mut sections = 0;
     for (number, line) in sdp.lines().enumerate() {
         if number >= MOST_LINES || line.len() > LONGEST_LINE {
             return Err(PeerError::BadDescription("it has too many or too long lines"));
+        }
+        let known = line.split_once('=').is_some_and(|(kind, _)| LINE_TYPES.contains(&kind));
+        if !known || line.chars().any(char::is_control) {
+            return Err(PeerError::BadDescription("it has a line of a kind that is not used here"));
         }
         sections += usize::from(line.starts_with("m="));
     }
@@ -65,6 +74,16 @@ pub(super) fn check(sdp: &str) -> Result<(), PeerError> {
         return Err(PeerError::BadDescription("it names no certificate of a sound kind"));
     }
     Ok(())
+}
+
+/// The description without the candidates that this side cannot use or should not try.
+pub(super) fn without_unusable_candidates(sdp: &str) -> String {
+    let usable = |line: &&str| {
+        line.trim_end()
+            .strip_prefix("a=candidate:")
+            .is_none_or(|candidate| matches!(candidate::judge(candidate), Ok(Verdict::Use)))
+    };
+    sdp.split_inclusive('\n').filter(usable).collect()
 }
 
 /// Every fingerprint of a sound algorithm that the description names, at session or media level.

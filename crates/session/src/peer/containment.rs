@@ -1,0 +1,140 @@
+//! Bounds what a failure inside the transport stack can do: a panic there ends a step or a connection, never the task
+//! of whoever asked, and the end of the stack's driver is noticed rather than waited for.
+//!
+//! The stack reads what strangers send. What it is known to stumble over is refused before it gets there
+//! ([`sdp`](super::sdp), [`candidate`](super::candidate)); this is for what is not known.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
+use webrtc::runtime::{AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime};
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The stack panicked within a step. What it panicked at goes to nobody: it may quote a description.
+#[derive(Debug)]
+pub(super) struct Panicked;
+
+/// Runs a step of the stack. After [`Panicked`] the stack may be half way through the step: close the connection.
+pub(super) async fn contained<T>(step: impl Future<Output = T>) -> Result<T, Panicked> {
+    AssertUnwindSafe(step).catch_unwind().await.map_err(|_| Panicked)
+}
+
+/// The runtime that the stack of one connection gets: the given one, with its driver under observation.
+#[derive(Debug)]
+pub(super) struct Supervised {
+    inner: Arc<dyn Runtime>,
+    ended: CancellationToken,
+}
+
+impl Supervised {
+    /// `ended` is cancelled when the connection's driver has ended, for whatever reason.
+    pub(super) fn new(inner: Arc<dyn Runtime>, ended: CancellationToken) -> Self {
+        Self { inner, ended }
+    }
+}
+
+async fn watched(task: Task) {
+    if contained(task).await.is_err() {
+        tracing::error!("a task of the transport stack panicked");
+    }
+}
+
+impl Runtime for Supervised {
+    fn spawn(&self, task: Task) -> Box<dyn JoinHandle> {
+        self.inner.spawn(Box::pin(watched(task)))
+    }
+
+    /// The stack asks for this once per connection, for its driver.
+    fn spawn_reactor(&self, _threads: usize, driver: Task) -> Box<dyn JoinHandle> {
+        // A guard, since the stack also ends its driver by aborting it.
+        let ended = self.ended.clone().drop_guard();
+        self.inner.spawn(Box::pin(async move {
+            watched(driver).await;
+            drop(ended);
+        }))
+    }
+
+    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        self.inner.wrap_udp_socket(socket)
+    }
+
+    fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
+        self.inner.wrap_tcp_listener(listener)
+    }
+
+    /// Never: the stack would connect to wherever a candidate points, and media goes over UDP alone.
+    fn connect_tcp<'a>(&'a self, _to: SocketAddr) -> Pending<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
+        Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
+    }
+
+    fn resolve_host<'a>(&'a self, host: &'a str) -> Pending<'a, io::Result<Vec<SocketAddr>>> {
+        self.inner.resolve_host(host)
+    }
+
+    fn now(&self) -> Instant {
+        self.inner.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Pending<'static, ()> {
+        self.inner.sleep(duration)
+    }
+
+    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
+        self.inner.interval(period)
+    }
+
+    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
+        self.inner.block_on(future);
+    }
+
+    fn yield_now(&self) -> Pending<'static, ()> {
+        self.inner.yield_now()
+    }
+
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use webrtc::runtime::TokioRuntime;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_driver_that_panics_is_noticed_and_takes_nobody_along() {
+        let ended = CancellationToken::new();
+        let runtime = Supervised::new(Arc::new(TokioRuntime), ended.clone());
+        runtime.spawn(Box::pin(async { panic!("a task") }));
+        runtime.spawn_reactor(1, Box::pin(async { panic!("the driver") }));
+        ended.cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_is_aborted_is_noticed() {
+        let ended = CancellationToken::new();
+        let runtime = Supervised::new(Arc::new(TokioRuntime), ended.clone());
+        let driver = runtime.spawn_reactor(1, Box::pin(std::future::pending()));
+        assert!(!ended.is_cancelled());
+        driver.abort();
+        ended.cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn nothing_is_connected_to_over_tcp() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let runtime = Supervised::new(Arc::new(TokioRuntime), CancellationToken::new());
+        let refused = runtime.connect_tcp(listener.local_addr().unwrap()).await;
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::Unsupported);
+    }
+}
