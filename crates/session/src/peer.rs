@@ -210,7 +210,8 @@ impl Peer {
         self.inner.connection.can_rebind()?;
         self.set_remote(RTCSessionDescription::offer, sdp).await?;
         let answer = self.step(self.stack().create_answer(None)).await?;
-        self.set_local(answer).await
+        let answer = self.set_local(answer).await?;
+        Ok(self.inner.guard.keep_role(answer))
     }
 
     /// Takes the other side's answer to our offer.
@@ -218,7 +219,9 @@ impl Peer {
     /// # Errors
     /// As [`Peer::accept_offer`].
     pub async fn accept_answer(&self, sdp: &str) -> Result<(), PeerError> {
-        self.set_remote(RTCSessionDescription::answer, sdp).await
+        self.set_remote(RTCSessionDescription::answer, sdp).await?;
+        self.inner.guard.learn_role(sdp);
+        Ok(())
     }
 
     /// Takes a candidate of the other side's, before or after its description.

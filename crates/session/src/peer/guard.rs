@@ -16,7 +16,7 @@ use webrtc::peer_connection::{
 use webrtc::runtime::Runtime;
 
 use super::event::{CandidateInit, FailureReason, PeerEvent, PeerState};
-use super::sdp::{self, Fingerprint};
+use super::sdp::{self, Fingerprint, Role};
 use super::tap::{SharedLink, lock};
 
 /// From both descriptions being known to a working pair of candidates.
@@ -49,6 +49,8 @@ struct State {
     failure: Option<FailureReason>,
     /// Whether we are about to end it ourselves.
     closing: bool,
+    /// Our part in the DTLS handshake, once it is settled.
+    role: Option<Role>,
 }
 
 impl State {
@@ -138,6 +140,26 @@ impl Guard {
     pub(super) fn tell(&self, event: PeerEvent) {
         if self.control.try_send(event).is_err() {
             tracing::warn!("an event of the peer connection found no room");
+        }
+    }
+
+    /// Learns our part in the handshake from the other side's first answer.
+    pub(super) fn learn_role(&self, answer: &str) {
+        let role = sdp::role(answer).map(Role::other);
+        let mut state = self.state();
+        state.role = state.role.or(role);
+    }
+
+    /// Our answer with the part in the handshake that we had so far: it ends with the association, not before
+    /// (RFC 8842 §5.3), while the stack names the one it would take in a new one.
+    pub(super) fn keep_role(&self, answer: String) -> String {
+        let mut state = self.state();
+        match state.role {
+            Some(role) => sdp::with_role(&answer, role),
+            None => {
+                state.role = sdp::role(&answer);
+                answer
+            }
         }
     }
 

@@ -99,6 +99,47 @@ pub(super) fn fingerprints(sdp: &str) -> Vec<Fingerprint> {
         .collect()
 }
 
+/// A part in the DTLS handshake, as an answer names it (RFC 4145 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Sends the first flight: the client.
+    Active,
+    /// Waits for it: the server.
+    Passive,
+}
+
+impl Role {
+    /// The other side's part.
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::Active => Self::Passive,
+            Self::Passive => Self::Active,
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Passive => "passive",
+        }
+    }
+}
+
+/// The part that whoever made this answer takes.
+pub(super) fn role(answer: &str) -> Option<Role> {
+    let word = answer.lines().find_map(|line| line.trim_end().strip_prefix("a=setup:"))?;
+    [Role::Active, Role::Passive].into_iter().find(|role| role.word() == word)
+}
+
+/// The answer with another part.
+pub(super) fn with_role(answer: &str, role: Role) -> String {
+    let line = |line: &str| match line.strip_prefix("a=setup:") {
+        Some(rest) => format!("a=setup:{}{}", role.word(), &rest[rest.trim_end().len()..]),
+        None => line.to_owned(),
+    };
+    answer.split_inclusive('\n').map(line).collect()
+}
+
 /// The identification tag of the first media section, which carries everything under BUNDLE.
 pub(super) fn first_mid(sdp: &str) -> Option<&str> {
     sdp.lines().find_map(|line| line.trim_end().strip_prefix("a=mid:"))
@@ -135,6 +176,17 @@ mod tests {
         assert!(!names(&description(&[&line]), b"another"));
         assert!(!names(&description(&[&line, &format!("a=fingerprint:sha-512 {strong}")]), der));
         assert!(!names(&description(&["a=fingerprint:md5 00:11"]), der));
+    }
+
+    #[test]
+    fn a_part_in_the_handshake_is_read_and_replaced_in_every_section() {
+        let answer =
+            description(&["a=setup:active", "a=mid:0", "m=video 9 UDP/TLS/RTP/SAVPF 102", "a=setup:active"]);
+        assert_eq!(role(&answer), Some(Role::Active));
+        let passive = with_role(&answer, Role::Passive);
+        assert_eq!(passive, answer.replace("active", "passive"));
+        assert_eq!(role(&passive), Some(Role::Passive));
+        assert_eq!(role("a=setup:actpass"), None);
     }
 
     #[test]

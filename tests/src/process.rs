@@ -1,0 +1,87 @@
+//! Programs that tests start: found or asked for, and ended with the test.
+
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Finds a program.
+///
+/// # Panics
+/// When none of the names is installed; the message says how to install it.
+#[must_use]
+pub fn program(names: &[&str]) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/bin", "/usr/sbin", "/usr/local/bin"].map(PathBuf::from);
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(system).collect();
+    names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("{} is not installed: {}", names.join(" or "), HOW_TO_INSTALL))
+}
+
+/// What to do when something that tests need is missing.
+pub const HOW_TO_INSTALL: &str = "`cargo xtask setup test` installs what the tests need";
+
+/// The top of the work tree.
+#[must_use]
+pub fn work_tree() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A UDP port of 127.0.0.1 that was free a moment ago.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("its address").port()
+}
+
+/// A program that runs as long as this lives, with a folder of its own.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    folder: Option<PathBuf>,
+}
+
+impl Process {
+    /// Starts it. `folder` is deleted at the end.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(mut command: Command, folder: Option<PathBuf>) -> Self {
+        let child = command.stdin(Stdio::piped()).spawn();
+        Self { child: child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}")), folder }
+    }
+
+    /// The process, for its pipes.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(folder) = &self.folder {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// A new empty folder among the system's temporary ones.
+///
+/// # Panics
+/// When it cannot be made.
+#[must_use]
+pub fn folder(name: &str) -> PathBuf {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Relaxed);
+    let folder = std::env::temp_dir().join(format!("bedside-{name}-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    folder
+}
