@@ -86,6 +86,9 @@ fn setup(app: &AppHandle, cli: &Cli) -> anyhow::Result<()> {
         .inner_size(1180.0, 760.0)
         .min_inner_size(480.0, 360.0)
         .data_directory(web_data);
+    if crate::rendering::in_software() {
+        window = window.initialization_script("window.__BEDSIDE_NO_GPU__ = true;");
+    }
     if let Some(server) = &cli.server {
         let address = serde_json::to_string(server)?;
         window = window.initialization_script(format!("window.__BEDSIDE_SERVER__ = {address};"));

@@ -11,6 +11,15 @@ pub fn prepare() {
     linux::prepare();
 }
 
+/// Whether the window is drawn without a GPU.
+#[must_use]
+pub fn in_software() -> bool {
+    #[cfg(target_os = "linux")]
+    return linux::is_off();
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
 #[cfg(target_os = "linux")]
 mod linux {
     use std::{fs, os::unix::process::CommandExt as _, path::Path, process::Command};
@@ -24,6 +33,11 @@ mod linux {
         let Ok(program) = std::env::current_exe() else { return };
         // Returns only when it failed; then the app goes on as it is, a little slower.
         let _ = Command::new(program).args(std::env::args_os().skip(1)).env(VARIABLE, "1").exec();
+    }
+
+    /// Whether compositing is switched off, by us or by whoever started the app.
+    pub(super) fn is_off() -> bool {
+        std::env::var_os(VARIABLE).is_some_and(|value| value != "0")
     }
 
     /// Whether a render node is there.

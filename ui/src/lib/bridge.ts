@@ -32,6 +32,8 @@ export interface Bridge {
   hideRinging(answered: boolean): void;
   /** Fills the screen with the window, or stops doing so. */
   setFullScreen(on: boolean): Promise<void>;
+  /** Whether there is no GPU to draw with. */
+  readonly drawsInSoftware: boolean;
   /** A server address given on the command line. */
   readonly server: string | undefined;
   /** The app's version, for the settings page. */

@@ -8,10 +8,14 @@ import { ChannelSource } from "$lib/frames/channel";
 import { SocketSource } from "$lib/frames/socket";
 import type { FrameSource } from "$lib/frames/stream";
 
+/** What the app tells the page before it loads. */
+const given = window as { __BEDSIDE_SERVER__?: string; __BEDSIDE_NO_GPU__?: boolean };
+
 export class TauriBridge implements Bridge {
   readonly window: WindowKind = getCurrentWindow().label === "incoming" ? "incoming" : "main";
 
-  readonly server = (window as { __BEDSIDE_SERVER__?: string }).__BEDSIDE_SERVER__;
+  readonly drawsInSoftware = given.__BEDSIDE_NO_GPU__ ?? false;
+  readonly server = given.__BEDSIDE_SERVER__;
 
   subscribe(listener: (update: Update) => void): void {
     const updates = new Channel<Update>();

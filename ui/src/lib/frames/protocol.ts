@@ -26,6 +26,8 @@ export interface Picture {
   y: Uint8Array;
   u: Uint8Array;
   v: Uint8Array;
+  /** All three, one after the other. */
+  planes: Uint8Array<ArrayBuffer>;
 }
 
 /** The picture in a message; undefined when the message is none. */
@@ -46,6 +48,7 @@ export function parsePicture(message: ArrayBuffer): Picture | undefined {
     y: new Uint8Array(message, HEADER_BYTES, luma),
     u: new Uint8Array(message, HEADER_BYTES + luma, chroma),
     v: new Uint8Array(message, HEADER_BYTES + luma + chroma, chroma),
+    planes: new Uint8Array(message, HEADER_BYTES),
   };
 }
 
