@@ -35,7 +35,7 @@ use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     TransportLayerNack, nack_pairs_from_sequence_numbers,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::{PeerConnection, PeerConnectionEventHandler, RTCSessionDescription};
@@ -80,11 +80,19 @@ pub struct NetworkOptions {
     pub mdns: bool,
     /// Where sockets, timers and the clock come from; the operating system when absent.
     pub runtime: Option<Arc<dyn Runtime>>,
+    /// Counts the changes of this machine's addresses; the operating system tells of them when absent.
+    pub address_changes: Option<watch::Receiver<u64>>,
 }
 
 impl Default for NetworkOptions {
     fn default() -> Self {
-        Self { bind: vec!["0.0.0.0:0".to_owned()], relay_only: false, mdns: true, runtime: None }
+        Self {
+            bind: vec!["0.0.0.0:0".to_owned()],
+            relay_only: false,
+            mdns: true,
+            runtime: None,
+            address_changes: None,
+        }
     }
 }
 

@@ -26,11 +26,15 @@ pub enum SignalBody {
     Offer {
         /// The description.
         sdp: String,
+        /// Grows with each offer of the call.
+        round: u32,
     },
-    /// The answer to the newest offer.
+    /// The answer to an offer.
     Answer {
         /// The description.
         sdp: String,
+        /// That of the offer which it answers.
+        round: u32,
     },
     /// ICE candidates (RFC 8838).
     Candidates {
@@ -124,7 +128,7 @@ mod tests {
     #[test]
     fn a_signal_survives_the_way_and_its_repetition_is_dropped() {
         let mut numbering = Numbering::default();
-        let sealed = seal(&numbering.next(SignalBody::Offer { sdp: "v=0".into() }));
+        let sealed = seal(&numbering.next(SignalBody::Offer { sdp: "v=0".into(), round: 1 }));
         let signal = open(&sealed).unwrap();
         let mut other = Numbering::default();
         assert!(other.accept(&signal));
@@ -139,7 +143,8 @@ mod tests {
 
     #[test]
     fn printing_a_signal_shows_no_address() {
-        let signal = Signal { number: 2, body: SignalBody::Offer { sdp: "c=IN IP4 192.0.2.1".into() } };
+        let signal =
+            Signal { number: 2, body: SignalBody::Offer { sdp: "c=IN IP4 192.0.2.1".into(), round: 1 } };
         assert_eq!(format!("{signal:?}"), "offer 2");
     }
 }

@@ -112,6 +112,12 @@ impl SimpleEstimator {
         }
     }
 
+    /// The same, but starting at another rate within these bounds.
+    pub fn starting_at(start: DataRate) -> Self {
+        let target = (start.as_bps() as f64).clamp(BOUNDS_BPS.0, BOUNDS_BPS.1);
+        Self { target, ..Self::new() }
+    }
+
     /// The queue that packets stand in on the way now.
     pub fn queueing_delay(&self) -> Duration {
         Duration::from_secs_f64(self.queueing.queue_ms() / 1e3)

@@ -61,7 +61,7 @@ pub(super) fn start(
     let sound = Sound::new(config.muted, meter.clone());
     let epoch = Instant::now();
     let port = sound.port(epoch, rand::random());
-    let reports = Reports { call_id: config.call_id, events };
+    let reports = Reports::new(config.call_id, events);
     let task = tokio::spawn(async move {
         let (peer_events, peer_inbox) = mpsc::channel(PEER_EVENTS);
         let peer_config = PeerConfig {
@@ -92,6 +92,10 @@ pub(super) struct Reports {
 }
 
 impl Reports {
+    pub(super) const fn new(call_id: CallId, events: mpsc::UnboundedSender<ConsultationEvent>) -> Self {
+        Self { call_id, events }
+    }
+
     pub(super) fn send(&self, report: Report) {
         // The engine may have gone; then nobody wants to know.
         let _ = self.events.send(ConsultationEvent { call_id: self.call_id, report });
@@ -220,7 +224,7 @@ impl Driver {
             }
             Ask::NetworkChanged => {
                 self.steering.path_changed(Instant::now());
-                self.negotiation.restart(&self.reports).await;
+                self.negotiation.change_path(&self.reports).await;
             }
         }
     }
@@ -246,6 +250,7 @@ impl Driver {
                 }
                 if !self.flowing {
                     self.flowing = true;
+                    self.steering.path_found(arrived);
                     self.reports.send(Report::Flowing(true));
                 }
             }
@@ -367,6 +372,7 @@ impl Driver {
         let silence = self.heard.silence();
         if self.flowing && silence.is_some_and(|silence| silence > LOST_AFTER) {
             self.flowing = false;
+            self.steering.path_lost(now);
             self.reports.send(Report::Flowing(false));
             self.negotiation.restart(&self.reports).await;
         } else if !self.flowing && silence.is_some() {

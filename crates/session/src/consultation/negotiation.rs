@@ -2,6 +2,9 @@
 //!
 //! The caller always offers. It prepares its offer and gathers candidates while the other side rings, and says
 //! nothing before it is told to. A callee whose path is gone asks the caller to restart.
+//!
+//! While the server is away offers pile up on their way, and their answers come in a heap later: an answer to any offer
+//! but the newest describes a path that nobody is on any more, and is passed over.
 
 use std::time::{Duration, Instant};
 
@@ -29,6 +32,10 @@ pub(super) struct Negotiation {
     /// Whether the other side's description is known.
     remote_known: bool,
     last_restart: Option<Instant>,
+    /// The newest offer of this call, ours or theirs.
+    round: u32,
+    /// Whether that offer is ours and has no answer yet.
+    unanswered: bool,
 }
 
 impl Negotiation {
@@ -42,6 +49,8 @@ impl Negotiation {
             candidates_out: Vec::new(),
             remote_known: false,
             last_restart: None,
+            round: 0,
+            unanswered: false,
         }
     }
 
@@ -69,10 +78,16 @@ impl Negotiation {
     pub(super) fn release(&mut self, reports: &Reports) {
         self.released = true;
         if let Some(sdp) = self.prepared.take() {
-            reports.send(Report::Signal(SignalBody::Offer { sdp }));
+            self.offer(sdp, reports);
             self.described = true;
             self.flush(reports);
         }
+    }
+
+    fn offer(&mut self, sdp: String, reports: &Reports) {
+        self.round += 1;
+        self.unanswered = true;
+        reports.send(Report::Signal(SignalBody::Offer { sdp, round: self.round }));
     }
 
     /// A candidate of ours.
@@ -97,17 +112,27 @@ impl Negotiation {
     /// What the other engine says.
     pub(super) async fn signal(&mut self, body: SignalBody, reports: &Reports) {
         match body {
-            SignalBody::Offer { sdp } => match self.peer.accept_offer(&sdp).await {
+            SignalBody::Offer { sdp, round } => match self.peer.accept_offer(&sdp).await {
                 Ok(answer) => {
-                    reports.send(Report::Signal(SignalBody::Answer { sdp: answer }));
+                    reports.send(Report::Signal(SignalBody::Answer { sdp: answer, round }));
+                    if self.remote_known {
+                        // The other side looks for a new path already.
+                        self.last_restart = Some(Instant::now());
+                    }
                     self.described = true;
                     self.flush(reports);
                     self.remote_known = true;
                 }
                 Err(error) => self.failed("an offer was refused", &error, reports),
             },
-            SignalBody::Answer { sdp } => match self.peer.accept_answer(&sdp).await {
-                Ok(()) => self.remote_known = true,
+            SignalBody::Answer { round, .. } if round != self.round => {
+                tracing::debug!("an answer to an older offer was passed over");
+            }
+            SignalBody::Answer { sdp, .. } => match self.peer.accept_answer(&sdp).await {
+                Ok(()) => {
+                    self.remote_known = true;
+                    self.unanswered = false;
+                }
                 Err(PeerError::WrongState) => tracing::debug!("a late answer was passed over"),
                 Err(error) => self.failed("an answer was refused", &error, reports),
             },
@@ -117,8 +142,9 @@ impl Negotiation {
                 }
             }
             SignalBody::RestartIce => {
-                if self.side == Side::Caller {
-                    self.restart(reports).await;
+                // Unless both noticed at once, and the offer is on its way.
+                if self.side == Side::Caller && !(self.unanswered && self.restarted_lately()) {
+                    self.change_path(reports).await;
                 }
             }
         }
@@ -137,7 +163,18 @@ impl Negotiation {
 
     /// Looks for a new path, unless that was tried a moment ago. Asked again and again while the path stays lost.
     pub(super) async fn restart(&mut self, reports: &Reports) {
-        if !self.remote_known || self.last_restart.is_some_and(|at| at.elapsed() < RESTART_DISTANCE) {
+        if !self.restarted_lately() {
+            self.change_path(reports).await;
+        }
+    }
+
+    fn restarted_lately(&self) -> bool {
+        self.last_restart.is_some_and(|at| at.elapsed() < RESTART_DISTANCE)
+    }
+
+    /// Looks for a new path now: the one in use is known to be gone.
+    pub(super) async fn change_path(&mut self, reports: &Reports) {
+        if !self.remote_known {
             return;
         }
         self.last_restart = Some(Instant::now());
@@ -146,7 +183,7 @@ impl Negotiation {
             Side::Callee => reports.send(Report::Signal(SignalBody::RestartIce)),
             Side::Caller => match self.peer.create_offer(true).await {
                 Ok(sdp) => {
-                    reports.send(Report::Signal(SignalBody::Offer { sdp }));
+                    self.offer(sdp, reports);
                     self.flush(reports);
                 }
                 Err(error) => tracing::warn!(%error, "an ICE restart could not be offered"),
@@ -157,5 +194,135 @@ impl Negotiation {
     fn failed(&self, what: &str, error: &PeerError, reports: &Reports) {
         tracing::error!(%error, "{what}");
         reports.send(Report::Failed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bedside_protocol::CallId;
+    use bytes::Bytes;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        consultation::ConsultationEvent,
+        peer::{MediaKind, NetworkOptions, OutgoingRtp, PeerConfig, PeerEvent, PeerState},
+    };
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// One end, and what it has said that the other has not heard.
+    struct End {
+        negotiation: Negotiation,
+        peer: Peer,
+        events: mpsc::Receiver<PeerEvent>,
+        reports: Reports,
+        said: mpsc::UnboundedReceiver<ConsultationEvent>,
+    }
+
+    impl End {
+        async fn new(side: Side) -> Self {
+            let (sender, events) = mpsc::channel(1024);
+            let network = NetworkOptions::loopback();
+            let config = PeerConfig { offerer: side == Side::Caller, network, ..PeerConfig::default() };
+            let peer = Peer::new(config, sender).await.expect("a peer");
+            let (report, said) = mpsc::unbounded_channel();
+            let reports = Reports::new(CallId::random(), report);
+            Self { negotiation: Negotiation::new(side, peer.clone()), peer, events, reports, said }
+        }
+
+        fn hears(&mut self, event: &PeerEvent) {
+            if let PeerEvent::Candidate(candidate) = event {
+                self.negotiation.candidate(candidate.clone(), &self.reports);
+            }
+        }
+
+        async fn is_told(&mut self, event: ConsultationEvent) {
+            match event.report {
+                Report::Signal(body) => self.negotiation.signal(body, &self.reports).await,
+                other => panic!("the other side reports {other:?}"),
+            }
+        }
+    }
+
+    /// Carries what is said, until `done` of an event at either end.
+    async fn talk(a: &mut End, b: &mut End, mut done: impl FnMut(Side, &PeerEvent) -> bool) {
+        let talking = async {
+            loop {
+                tokio::select! {
+                    Some(said) = a.said.recv() => b.is_told(said).await,
+                    Some(said) = b.said.recv() => a.is_told(said).await,
+                    Some(event) = a.events.recv() => {
+                        a.hears(&event);
+                        if done(Side::Caller, &event) {
+                            return;
+                        }
+                    }
+                    Some(event) = b.events.recv() => {
+                        b.hears(&event);
+                        if done(Side::Callee, &event) {
+                            return;
+                        }
+                    }
+                }
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, talking).await.is_ok(), "they never came to terms");
+    }
+
+    async fn connected() -> (End, End) {
+        let (mut caller, mut callee) = (End::new(Side::Caller).await, End::new(Side::Callee).await);
+        caller.negotiation.prepare(&caller.reports).await;
+        caller.negotiation.release(&caller.reports);
+        let mut connected = [false; 2];
+        talk(&mut caller, &mut callee, |side, event| {
+            if let PeerEvent::State(state) = event {
+                connected[usize::from(side == Side::Callee)] = *state == PeerState::Connected;
+            }
+            connected == [true; 2]
+        })
+        .await;
+        (caller, callee)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_offers_in_a_heap_lead_to_one_path() {
+        let (mut caller, mut callee) = connected().await;
+        // The server is away: what is said meanwhile arrives later, all at once.
+        caller.negotiation.change_path(&caller.reports).await;
+        caller.negotiation.change_path(&caller.reports).await;
+        let round = caller.negotiation.round;
+        let sender = callee.peer.clone();
+        let sending = tokio::spawn(async move {
+            let mut beat = tokio::time::interval(Duration::from_millis(20));
+            for timestamp in (0..).step_by(960) {
+                beat.tick().await;
+                let packet = OutgoingRtp { timestamp, marker: false, payload: Bytes::from_static(b"voice") };
+                let _ = sender.send_rtp(MediaKind::Audio, packet);
+            }
+        });
+        talk(&mut caller, &mut callee, |side, event| {
+            side == Side::Caller && matches!(event, PeerEvent::Rtp { .. })
+        })
+        .await;
+        sending.abort();
+        assert_eq!(caller.negotiation.round, round, "it took another restart");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_callee_that_asks_is_heard_even_if_a_restart_was_a_moment_ago() {
+        let (mut caller, mut callee) = connected().await;
+        caller.negotiation.restart(&caller.reports).await;
+        let offer = caller.said.recv().await.expect("an offer");
+        callee.is_told(offer).await;
+        while caller.negotiation.unanswered {
+            let answer = callee.said.recv().await.expect("an answer");
+            caller.is_told(answer).await;
+        }
+        callee.negotiation.change_path(&callee.reports).await;
+        let asked = callee.said.recv().await.expect("a plea");
+        caller.is_told(asked).await;
+        assert_eq!(caller.negotiation.round, 3);
+        assert!(caller.negotiation.unanswered);
     }
 }

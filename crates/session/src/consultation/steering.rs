@@ -6,7 +6,7 @@ use bedside_flow::{
     ladder::{Ladder, Rung},
     pacer::{Pacer, PacerConfig, Priority},
     rate::{self, BandwidthEstimator, SimpleEstimator},
-    units::DataSize,
+    units::{DataRate, DataSize},
 };
 
 use super::video_out::Plan;
@@ -23,6 +23,10 @@ pub(super) struct Steering {
     ladder: Ladder,
     pacer: Pacer<OutgoingRtp>,
     estimate_bps: u32,
+    /// What the path carried when it was lost.
+    before_loss: Option<DataRate>,
+    /// What was sent before this says nothing of the present path.
+    path_since: Instant,
 }
 
 impl Steering {
@@ -34,13 +38,15 @@ impl Steering {
             ladder: Ladder::new(target, HIGHEST),
             pacer: Pacer::new(PacerConfig::default(), target),
             estimate_bps: target.as_bps_u32(),
+            before_loss: None,
+            path_since: now,
         }
     }
 
     /// What became of packets that were sent.
     pub(super) fn feedback(&mut self, now: Instant, feedback: &TransportFeedback) {
         let mut packets = Vec::with_capacity(feedback.packets.len());
-        for packet in &feedback.packets {
+        for packet in feedback.packets.iter().filter(|packet| packet.sent >= self.path_since) {
             self.estimator.on_sent(
                 packet.sent,
                 packet.transport_seq,
@@ -64,6 +70,20 @@ impl Steering {
         self.estimator.on_path_changed(now);
     }
 
+    /// Nothing comes from the other side any more. Without its word the target shrinks from now on.
+    pub(super) fn path_lost(&mut self, now: Instant) {
+        self.before_loss = Some(self.estimator.target(now));
+    }
+
+    /// The other side is heard again: the picture is back where it was, and need not climb for half a minute.
+    pub(super) fn path_found(&mut self, now: Instant) {
+        if let Some(target) = self.before_loss.take() {
+            self.estimator = Box::new(SimpleEstimator::starting_at(target));
+            self.ladder = Ladder::new(target, HIGHEST);
+            self.path_since = now;
+        }
+    }
+
     /// Asks the estimator anew.
     pub(super) fn update(&mut self, now: Instant) {
         let target = self.estimator.target(now);
@@ -85,8 +105,7 @@ impl Steering {
     /// What to send.
     pub(super) fn plan(&self, paused: bool) -> Plan {
         let Some(shape) = self.ladder.rung().video().filter(|_| !paused) else { return NOTHING };
-        let allocation =
-            self.ladder.allocate(bedside_flow::units::DataRate::from_bps(u64::from(self.estimate_bps)));
+        let allocation = self.ladder.allocate(DataRate::from_bps(u64::from(self.estimate_bps)));
         Plan {
             paused: false,
             width: shape.width,
@@ -116,5 +135,51 @@ impl Steering {
     /// How long the last packet in the queue will wait, ms.
     pub(super) fn queue_ms(&self) -> u32 {
         u32::try_from(self.pacer.queue_time().as_millis()).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::PacketFate;
+
+    /// A second of packets, all received or all lost, and the other side's word of them.
+    fn second(steering: &mut Steering, from: Instant, seq: &mut u16, lost: bool) {
+        for step in 0..20u64 {
+            let packets = (0..5).map(|place| {
+                *seq = seq.wrapping_add(1);
+                let sent = from + Duration::from_millis(step * 50 + place * 10);
+                let arrived = Duration::from_millis(step * 50 + place * 10 + 20);
+                PacketFate { transport_seq: *seq, size: 1_200, sent, arrived: (!lost).then_some(arrived) }
+            });
+            let feedback = TransportFeedback { packets: packets.collect() };
+            let now = from + Duration::from_millis(step * 50 + 70);
+            steering.feedback(now, &feedback);
+            steering.update(now);
+        }
+    }
+
+    #[test]
+    fn a_picture_that_was_lost_with_the_path_is_back_with_it() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let (mut steering, mut seq) = (Steering::new(start), 0);
+        second(&mut steering, start, &mut seq, false);
+        let before = steering.plan(false);
+        let mut lost = false;
+        for ms in (1_100..9_000).step_by(100) {
+            if !lost && ms > 2_800 {
+                lost = true;
+                steering.path_lost(at(ms));
+            }
+            steering.update(at(ms));
+        }
+        assert!(!steering.has_room_for_video(), "nobody listens, and still it sends");
+        steering.path_found(at(9_000));
+        // The first word of the other side is about what was sent into the void.
+        second(&mut steering, at(7_900), &mut seq, true);
+        steering.update(at(9_000));
+        let after = steering.plan(false);
+        assert!(after.height * 2 >= before.height && !after.paused, "{after:?} instead of {before:?}");
     }
 }

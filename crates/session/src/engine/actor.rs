@@ -150,7 +150,7 @@ struct Inboxes {
 
 impl Actor {
     async fn run(mut self, mut inboxes: Inboxes) {
-        let mut network = crate::network::Watcher::start();
+        let mut network = crate::network::Watcher::start(self.network.address_changes.take());
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.restore();
