@@ -4,10 +4,7 @@ use std::f32::consts::TAU;
 use std::time::{Duration, Instant};
 
 use bedside_flow::audio::{BLOCK, DecodeFailed, FRAME, FrameDecoder, Playout, PlayoutStats};
-
-#[path = "support/link.rs"]
-mod link;
-use link::{Link, Shape};
+use bedside_netem::{Link, Loss, Shape};
 
 /// "Decodes" a packet that holds its frame's number to that stretch of a voice-like tone.
 struct Tone {
@@ -66,7 +63,7 @@ fn minute(shape: Shape, seed: u64, drift: f64) -> Outcome {
     let mut lost_ms = 0.0;
     for number in 0..3000u32 {
         match link.send(f64::from(number) * 20.0 / (1.0 + drift), 120) {
-            Some(at) => arrivals.push((at, number)),
+            Some(arrival) => arrivals.push((arrival.at_ms, number)),
             None => lost_ms += 20.0,
         }
     }
@@ -116,7 +113,8 @@ fn on_a_good_network_nothing_is_made_up_and_the_delay_is_the_least() {
 #[test]
 fn loss_is_mostly_repaired_from_the_following_packet() {
     for seed in 0..5 {
-        let outcome = minute(Shape { loss: 0.05, jitter_ms: 5.0, ..Shape::PERFECT }, seed, 0.0);
+        let outcome =
+            minute(Shape { loss: Loss::independent(0.05), jitter_ms: 5.0, ..Shape::PERFECT }, seed, 0.0);
         assert!(outcome.stats.concealed_ms < 0.35 * outcome.lost_ms, "seed {seed}");
         assert!(outcome.mean_delay < 50.0, "seed {seed}: {}", outcome.mean_delay);
     }
@@ -125,7 +123,7 @@ fn loss_is_mostly_repaired_from_the_following_packet() {
 #[test]
 fn with_five_per_cent_loss_and_80_ms_of_jitter_little_more_is_made_up_than_was_lost() {
     for seed in 0..5 {
-        let shape = Shape { loss: 0.05, jitter_ms: 80.0, reorder: true, ..Shape::PERFECT };
+        let shape = Shape { loss: Loss::independent(0.05), jitter_ms: 80.0, reorder: true, ..Shape::PERFECT };
         let outcome = minute(shape, seed, 0.0);
         assert!(outcome.stats.concealed_ms < 0.5 * outcome.lost_ms, "seed {seed}");
         assert!(outcome.mean_delay < 110.0, "seed {seed}: {}", outcome.mean_delay);
@@ -135,7 +133,7 @@ fn with_five_per_cent_loss_and_80_ms_of_jitter_little_more_is_made_up_than_was_l
 #[test]
 fn bursts_of_loss_cost_no_more_than_they_last() {
     for seed in 0..5 {
-        let shape = Shape { loss: 0.10, burst: 4.0, jitter_ms: 20.0, ..Shape::PERFECT };
+        let shape = Shape { loss: Loss::bursts(0.10, 4.0), jitter_ms: 20.0, ..Shape::PERFECT };
         let outcome = minute(shape, seed, 0.0);
         assert!(outcome.stats.concealed_ms < 1.15 * outcome.lost_ms, "seed {seed}");
     }

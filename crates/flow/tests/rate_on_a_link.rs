@@ -4,10 +4,7 @@ use std::time::{Duration, Instant};
 
 use bedside_flow::rate::{BandwidthEstimator, PacketResult, SimpleEstimator, TransportFeedback};
 use bedside_flow::units::DataSize;
-
-#[path = "support/link.rs"]
-mod link;
-use link::{Link, Shape};
+use bedside_netem::{Link, Loss, Shape};
 
 /// A call's sender: 50 sound packets a second and pictures at 30 a second that fill the target as an encoder would.
 struct Call {
@@ -61,7 +58,7 @@ impl Call {
 
     fn send(&mut self, bytes: usize) {
         self.estimator.on_sent(self.now(), self.seq, DataSize::from(bytes));
-        let arrival = self.link.send(self.now_ms as f64, bytes);
+        let arrival = self.link.send(self.now_ms as f64, bytes).map(|arrival| arrival.at_ms);
         self.expected += 1;
         self.lost += u32::from(arrival.is_none());
         if let Some(arrival) = arrival {
@@ -149,7 +146,7 @@ impl Call {
         for (at, target) in self.history.iter().step_by(5) {
             print!("{:.1}s:{:.0} ", *at as f64 / 1e3, target / 1e3);
         }
-        println!("worst queue {:.0} ms", self.link.worst_queue_ms);
+        println!("worst queue {:.0} ms", self.link.worst_queue_ms());
     }
 }
 
@@ -168,7 +165,7 @@ fn on_800_kbit_the_target_fits_within_two_seconds_without_seconds_of_queue() {
     call.run(60_000);
     call.trace();
     assert!(call.most(2000, 60_000) < 1.15 * 800e3, "{}", call.most(2000, 60_000));
-    assert!(call.link.worst_queue_ms < 700.0, "queue of {} ms", call.link.worst_queue_ms);
+    assert!(call.link.worst_queue_ms() < 700.0, "queue of {} ms", call.link.worst_queue_ms());
     let (mean, least) = (call.mean(10_000, 60_000), call.least(10_000, 60_000));
     assert!(mean > 0.75 * 800e3, "uses {mean}");
     assert!(least > 0.55 * 800e3, "swings down to {least}");
@@ -183,7 +180,7 @@ fn a_link_that_becomes_narrow_is_followed_down_and_up_again() {
     let after = call.history.last().map_or(0.0, |(_, target)| *target);
     assert!(after < 1.1 * 500e3, "still {after} after 2.5 s");
     call.run(12_500);
-    assert!(call.link.worst_queue_ms < 1500.0, "queue of {} ms", call.link.worst_queue_ms);
+    assert!(call.link.worst_queue_ms() < 1500.0, "queue of {} ms", call.link.worst_queue_ms());
     assert!(call.mean(20_000, 30_000) > 0.65 * 500e3);
     call.link.shape.rate_bps = 3e6;
     call.run(20_000);
@@ -194,7 +191,8 @@ fn a_link_that_becomes_narrow_is_followed_down_and_up_again() {
 #[test]
 fn random_loss_of_two_per_cent_costs_nothing() {
     for seed in 0..10 {
-        let mut call = Call::new(Shape { rate_bps: 5e6, loss: 0.02, ..Shape::PERFECT }, seed);
+        let mut call =
+            Call::new(Shape { rate_bps: 5e6, loss: Loss::independent(0.02), ..Shape::PERFECT }, seed);
         call.run(30_000);
         assert!(call.least(0, 30_000) >= 1.5e6, "fell to {}", call.least(0, 30_000));
         assert_eq!(call.least(5_000, 30_000), 2e6);
@@ -204,8 +202,13 @@ fn random_loss_of_two_per_cent_costs_nothing() {
 #[test]
 fn bursty_loss_of_eight_per_cent_and_jitter_do_not_starve_the_picture() {
     for seed in 0..10 {
-        let shape =
-            Shape { rate_bps: 5e6, loss: 0.08, burst: 3.0, jitter_ms: 60.0, reorder: true, ..Shape::PERFECT };
+        let shape = Shape {
+            rate_bps: 5e6,
+            loss: Loss::bursts(0.08, 3.0),
+            jitter_ms: 60.0,
+            reorder: true,
+            ..Shape::PERFECT
+        };
         let mut call = Call::new(shape, seed);
         call.run(60_000);
         call.trace();
@@ -230,7 +233,7 @@ fn receiver_reports_alone_will_do() {
     call.trace();
     assert!(call.most(4_000, 60_000) < 1.3 * 800e3, "{}", call.most(4_000, 60_000));
     assert!(call.mean(10_000, 60_000) > 0.55 * 800e3, "{}", call.mean(10_000, 60_000));
-    let mut wide = Call::new(Shape { rate_bps: 5e6, loss: 0.02, ..Shape::PERFECT }, 7);
+    let mut wide = Call::new(Shape { rate_bps: 5e6, loss: Loss::independent(0.02), ..Shape::PERFECT }, 7);
     wide.reports = true;
     wide.run(20_000);
     assert!(wide.least(0, 20_000) >= 1.5e6);

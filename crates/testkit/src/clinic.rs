@@ -4,7 +4,7 @@
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bedside_media::{
@@ -297,6 +297,10 @@ pub struct Eye {
 pub struct Seen {
     /// Counters of the stamped pictures, in the order in which they were decoded.
     pub counters: Vec<u32>,
+    /// How old each of them was by its stamp, ms.
+    pub ages_ms: Vec<f64>,
+    /// When each of them was decoded.
+    pub decoded_at: Vec<Instant>,
     /// Pictures without a readable stamp.
     pub unstamped: u32,
     /// Size of the last picture.
@@ -329,9 +333,8 @@ impl Eye {
         let waiting = async {
             loop {
                 let changed = self.changed.notified();
-                let seen = self.seen();
-                if wanted(&seen) {
-                    return seen;
+                if wanted(&self.lock()) {
+                    return self.seen();
                 }
                 changed.await;
             }
@@ -356,19 +359,23 @@ impl Eye {
 }
 
 impl MediaTap for Eye {
-    fn decoded_frame(&self, image: &I420, _at: std::time::Instant) {
+    fn decoded_frame(&self, image: &I420, at: Instant) {
         let stamp = stamp::read(image);
         let mut seen = self.lock();
         seen.size = (image.width(), image.height());
         match stamp {
-            Some(stamp) => seen.counters.push(stamp.counter),
+            Some(stamp) => {
+                seen.counters.push(stamp.counter);
+                seen.ages_ms.push(stamp.age_us() as f64 / 1e3);
+                seen.decoded_at.push(at);
+            }
             None => seen.unstamped += 1,
         }
         drop(seen);
         self.changed.notify_waiters();
     }
 
-    fn played_audio(&self, block: &[f32; bedside_media::audio::BLOCK], _at: std::time::Instant) {
+    fn played_audio(&self, block: &[f32; bedside_media::audio::BLOCK], _at: Instant) {
         const KEPT: usize = 2 * 48_000;
         let loud = block.iter().any(|sample| sample.abs() > 0.01);
         let mut seen = self.lock();

@@ -1,10 +1,8 @@
 //! Two peers of one call, joined by a signaling path that never fails.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
-use bedside_session::peer::{
-    CandidateInit, NetworkOptions, Peer, PeerConfig, PeerError, PeerEvent, PeerState,
-};
+use bedside_session::peer::{NetworkOptions, Peer, PeerConfig, PeerError, PeerEvent, PeerState};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -18,7 +16,8 @@ pub struct Side {
     /// The handle under test.
     pub peer: Peer,
     events: mpsc::Receiver<PeerEvent>,
-    candidates: Vec<CandidateInit>,
+    /// What came while something else was waited for.
+    kept: VecDeque<PeerEvent>,
 }
 
 impl Side {
@@ -36,14 +35,14 @@ impl Side {
     /// Those of [`Peer::new`].
     pub async fn with_config(config: PeerConfig) -> Result<Self, PeerError> {
         let (sender, events) = mpsc::channel(EVENTS);
-        Ok(Self { peer: Peer::new(config, sender).await?, events, candidates: vec![] })
+        Ok(Self { peer: Peer::new(config, sender).await?, events, kept: VecDeque::new() })
     }
 
-    /// The next event; candidates are put aside for the other side instead. `None` when the peer is closed.
+    /// The next event that is not a candidate; `None` when the peer is closed.
     pub async fn event(&mut self) -> Option<PeerEvent> {
         loop {
-            match self.events.recv().await? {
-                PeerEvent::Candidate(candidate) => self.candidates.push(candidate),
+            match self.raw_event().await? {
+                PeerEvent::Candidate(_) => {}
                 event => return Some(event),
             }
         }
@@ -84,12 +83,15 @@ impl Side {
 
     /// The next event of any kind, candidates included.
     pub async fn raw_event(&mut self) -> Option<PeerEvent> {
-        self.events.recv().await
+        match self.kept.pop_front() {
+            Some(event) => Some(event),
+            None => self.events.recv().await,
+        }
     }
 
     /// An event that is already there.
     pub fn ready_event(&mut self) -> Option<PeerEvent> {
-        self.events.try_recv().ok()
+        self.kept.pop_front().or_else(|| self.events.try_recv().ok())
     }
 
     /// Waits for the first event that `wanted` maps to something.
@@ -109,17 +111,36 @@ impl Side {
     }
 }
 
-/// Carries candidates both ways until both sides reach `state`.
+/// Carries candidates both ways until both sides reach `state`; all else that happens is kept for later.
 ///
 /// # Panics
 /// When that takes longer than [`PATIENCE`].
 pub async fn trickle_until(a: &mut Side, b: &mut Side, state: PeerState) {
     let mut reached = [false; 2];
+    let mut kept = [VecDeque::new(), VecDeque::new()];
+    watch(a, b, &format!("both {state:?}"), |side, event| {
+        match event {
+            PeerEvent::State(now) => reached[side] = now == state,
+            event => kept[side].push_back(event),
+        }
+        reached == [true; 2]
+    })
+    .await;
+    for (side, kept) in [a, b].into_iter().zip(kept) {
+        side.kept.extend(kept);
+    }
+}
+
+/// Carries candidates both ways and shows everything else that happens on side 0 or 1 to `seen`, until that is true.
+///
+/// # Panics
+/// When that takes longer than [`PATIENCE`] or one side ends.
+pub async fn watch(a: &mut Side, b: &mut Side, what: &str, mut seen: impl FnMut(usize, PeerEvent) -> bool) {
     let exchange = async {
-        while reached != [true; 2] {
+        loop {
             let (side, event) = tokio::select! {
-                event = a.events.recv() => (0, event),
-                event = b.events.recv() => (1, event),
+                event = a.raw_event() => (0, event),
+                event = b.raw_event() => (1, event),
             };
             match event {
                 Some(PeerEvent::Candidate(candidate)) => {
@@ -127,14 +148,16 @@ pub async fn trickle_until(a: &mut Side, b: &mut Side, state: PeerState) {
                     // A candidate of an earlier generation may come late.
                     let _ = other.add_candidate(candidate).await;
                 }
-                Some(PeerEvent::State(now)) => reached[side] = now == state,
-                Some(_) => {}
-                None => panic!("side {side} closed before it was {state:?}"),
+                Some(event) => {
+                    if seen(side, event) {
+                        return;
+                    }
+                }
+                None => panic!("side {side} ended while waiting for: {what}"),
             }
         }
     };
-    let done = tokio::time::timeout(PATIENCE, exchange).await;
-    assert!(done.is_ok(), "not both sides became {state:?}: {reached:?}");
+    assert!(tokio::time::timeout(PATIENCE, exchange).await.is_ok(), "never came: {what}");
 }
 
 /// Makes two peers and lets the first one call the second.
