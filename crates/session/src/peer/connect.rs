@@ -24,7 +24,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::runtime::{Runtime, TokioRuntime};
 
-use super::containment::{Supervised, contained};
+use super::containment::{FAREWELL, Supervised, contained};
 use super::error::PeerError;
 use super::event::MediaKind;
 use super::link::{Outgoing, TRANSPORT_CC_URI};
@@ -72,6 +72,9 @@ impl Connection {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the connection did not close cleanly"),
             Err(_) => tracing::error!("the transport stack panicked when it was closed"),
+        }
+        if tokio::time::timeout(FAREWELL, self.ended.cancelled()).await.is_err() {
+            tracing::debug!("the transport stack takes long to close");
         }
     }
 

@@ -19,6 +19,10 @@ use webrtc::runtime::{AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpS
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// How long the driver has to take its leave. The stack itself gives it a tenth of a second, which on a busy machine is
+/// too little: the other side would not hear that we left.
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
+
 /// The stack panicked within a step. What it panicked at goes to nobody: it may quote a description.
 #[derive(Debug)]
 pub(super) struct Panicked;
@@ -48,6 +52,35 @@ async fn watched(task: Task) {
     }
 }
 
+/// A driver that, when it is aborted, may first take its leave.
+struct Driver {
+    task: Arc<dyn JoinHandle>,
+    ended: CancellationToken,
+    runtime: Arc<dyn Runtime>,
+}
+
+impl JoinHandle for Driver {
+    fn detach(&self) {
+        self.task.detach();
+    }
+
+    fn abort(&self) {
+        let (task, ended) = (Arc::clone(&self.task), self.ended.clone());
+        let late = self.runtime.sleep(FAREWELL);
+        let patience = self.runtime.spawn(Box::pin(async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = late => task.abort(),
+            }
+        }));
+        patience.detach();
+    }
+
+    fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
 impl Runtime for Supervised {
     fn spawn(&self, task: Task) -> Box<dyn JoinHandle> {
         self.inner.spawn(Box::pin(watched(task)))
@@ -56,11 +89,13 @@ impl Runtime for Supervised {
     /// The stack asks for this once per connection, for its driver.
     fn spawn_reactor(&self, _threads: usize, driver: Task) -> Box<dyn JoinHandle> {
         // A guard, since the stack also ends its driver by aborting it.
-        let ended = self.ended.clone().drop_guard();
-        self.inner.spawn(Box::pin(async move {
+        let guard = self.ended.clone().drop_guard();
+        let driver = self.inner.spawn(Box::pin(async move {
             watched(driver).await;
-            drop(ended);
-        }))
+            drop(guard);
+        }));
+        let runtime = Arc::clone(&self.inner);
+        Box::new(Driver { task: Arc::from(driver), ended: self.ended.clone(), runtime })
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
@@ -120,13 +155,31 @@ mod tests {
         ended.cancelled().await;
     }
 
-    #[tokio::test]
-    async fn a_driver_that_is_aborted_is_noticed() {
+    #[tokio::test(start_paused = true)]
+    async fn a_driver_that_is_aborted_ends_in_time_and_is_noticed() {
         let ended = CancellationToken::new();
         let runtime = Supervised::new(Arc::new(TokioRuntime), ended.clone());
         let driver = runtime.spawn_reactor(1, Box::pin(std::future::pending()));
         assert!(!ended.is_cancelled());
         driver.abort();
+        let patience = 2 * FAREWELL;
+        tokio::time::timeout(patience, ended.cancelled()).await.expect("it ends");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_driver_that_is_aborted_may_take_its_leave() {
+        let ended = CancellationToken::new();
+        let runtime = Supervised::new(Arc::new(TokioRuntime), ended.clone());
+        let (left, farewell) = tokio::sync::oneshot::channel();
+        let driver = runtime.spawn_reactor(
+            1,
+            Box::pin(async {
+                tokio::time::sleep(FAREWELL / 2).await;
+                let _ = left.send(());
+            }),
+        );
+        driver.abort();
+        farewell.await.expect("it took its leave");
         ended.cancelled().await;
     }
 

@@ -23,6 +23,8 @@ use super::tap::{SharedLink, lock};
 const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 /// From a working pair to the end of the DTLS handshake: four flights repeated after 1, 2, 4 s at worst.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(8);
+/// How often a connection whose data channel has ended looks whether it has ended itself.
+const CLOSE_CHECK: Duration = Duration::from_millis(50);
 /// Events other than media that wait to be taken.
 const CONTROL_QUEUE: usize = 256;
 
@@ -180,15 +182,25 @@ impl Guard {
         self.become_state(PeerState::Closed);
     }
 
-    /// The data channel ended: with the whole connection when the other side closed that.
+    /// The data channel ended: with the whole connection when the other side closed that, which shows a moment later.
     pub(super) async fn channel_closed(&self) {
-        let connection = self.state().connection.clone().and_then(|connection| connection.upgrade());
-        if let Some(connection) = connection
-            && let Some(transport) = dtls_transport(&connection).await
-            && let Ok(RTCDtlsTransportState::Closed) = transport.state().await
-        {
-            lock(&self.link).set_open(false);
-            self.become_state(PeerState::Closed);
+        loop {
+            let connection = self.state().connection.clone().and_then(|connection| connection.upgrade());
+            let Some(connection) = connection else {
+                return;
+            };
+            if let Some(transport) = dtls_transport(&connection).await
+                && let Ok(RTCDtlsTransportState::Closed) = transport.state().await
+            {
+                lock(&self.link).set_open(false);
+                self.become_state(PeerState::Closed);
+                return;
+            }
+            drop(connection);
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.runtime.sleep(CLOSE_CHECK) => {}
+            }
         }
     }
 
