@@ -94,6 +94,8 @@ async fn media_is_back_after_the_address_changed() {
     let (network, cable) = with_cable();
     let (mut a, mut b) = peers::connect(network, NetworkOptions::loopback()).await;
     media_flows(&mut a, &mut b, b"before").await;
+    message_passes(&a, &mut b).await;
+    message_passes(&b, &mut a).await;
     cable.pull();
     // What the network watcher does: it need not wait until the silence is noticed.
     peers::negotiate(&a, &b, true).await;
@@ -108,6 +110,8 @@ async fn media_is_back_after_both_addresses_changed_and_both_sides_noticed() {
     let (second, cable_b) = with_cable();
     let (mut a, mut b) = peers::connect(first, second).await;
     media_flows(&mut a, &mut b, b"before").await;
+    message_passes(&a, &mut b).await;
+    message_passes(&b, &mut a).await;
     cable_a.pull();
     cable_b.pull();
     tokio::join!(until_disturbed(&mut a), until_disturbed(&mut b));
@@ -115,4 +119,5 @@ async fn media_is_back_after_both_addresses_changed_and_both_sides_noticed() {
     peers::trickle_until(&mut a, &mut b, PeerState::Connected).await;
     media_flows(&mut a, &mut b, b"after").await;
     media_flows(&mut b, &mut a, b"after").await;
+    message_passes(&b, &mut a).await;
 }
