@@ -36,13 +36,15 @@ const FLAGS: &[&str] = &[
     "--mute-audio",
     "--autoplay-policy=no-user-gesture-required",
     "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
     "--remote-debugging-port=0",
 ];
 
-/// Candidates hold addresses instead of names, those of loopback among them.
-pub const PLAIN_ADDRESSES: &[&str] =
-    &["--disable-features=WebRtcHideLocalIpsWithMdns", "--allow-loopback-in-peer-connection"];
+/// The page may use the camera without asking, and its candidates hold addresses, those of loopback among them.
+pub const WITH_CAMERA: &[&str] = &[
+    "--use-fake-ui-for-media-stream",
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+    "--allow-loopback-in-peer-connection",
+];
 
 struct Running {
     _browser: Process,

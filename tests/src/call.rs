@@ -62,6 +62,8 @@ pub struct Call {
     /// See [`Facts`].
     pub facts: Facts,
     began: Instant,
+    /// Whether the stranger is told our candidates.
+    pub tells_candidates: bool,
 }
 
 impl Call {
@@ -85,6 +87,7 @@ impl Call {
             stranger,
             facts: Facts::default(),
             began: Instant::now(),
+            tells_candidates: true,
         };
         if offerer == Offerer::We {
             call.offer(false).await;
@@ -238,7 +241,7 @@ impl Call {
 
     fn on_event(&mut self, event: PeerEvent) {
         match event {
-            PeerEvent::Candidate(candidate) => {
+            PeerEvent::Candidate(candidate) if self.tells_candidates => {
                 self.stranger.say(json!({"type": "candidate", "candidate": candidate}));
             }
             PeerEvent::State(state) => {

@@ -39,7 +39,7 @@ fn assert_shows_the_colour(call: &Call) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chromium_answers_our_offer() {
-    let chromium = browser::start(browser::PLAIN_ADDRESSES).await;
+    let chromium = browser::start(browser::WITH_CAMERA).await;
     let call = whole_call(chromium, Offerer::We).await;
     assert_shows_the_fake_camera(&call);
     call.end().await;
@@ -47,7 +47,7 @@ async fn chromium_answers_our_offer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn we_answer_chromiums_offer() {
-    let chromium = browser::start(browser::PLAIN_ADDRESSES).await;
+    let chromium = browser::start(browser::WITH_CAMERA).await;
     let call = whole_call(chromium, Offerer::They).await;
     assert_shows_the_fake_camera(&call);
     call.end().await;
@@ -55,7 +55,7 @@ async fn we_answer_chromiums_offer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_with_chromium_survives_ice_restarts_of_either_side() {
-    let chromium = browser::start(browser::PLAIN_ADDRESSES).await;
+    let chromium = browser::start(browser::WITH_CAMERA).await;
     let mut call = Call::on_loopback(chromium, Offerer::We).await;
     call.until("pictures", |_, listener| listener.pictures >= 10).await;
     call.offer(true).await;
@@ -94,7 +94,7 @@ async fn we_answer_aiortcs_offer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_with_chromium_through_coturn_alone() {
     let relay = Relay::start();
-    let chromium = browser::start(browser::PLAIN_ADDRESSES).await;
+    let chromium = browser::start(browser::WITH_CAMERA).await;
     let config = PeerConfig {
         ice_servers: relay.servers(),
         network: NetworkOptions { relay_only: true, ..NetworkOptions::loopback() },
@@ -111,10 +111,26 @@ async fn a_call_with_chromium_through_coturn_alone() {
     call.end().await;
 }
 
+/// A page that may not use the camera hides its addresses behind names that only multicast resolves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chromiums_hidden_addresses_are_found_by_multicast() {
+    let chromium = browser::start(&[]).await;
+    let config = PeerConfig { network: NetworkOptions::default(), ..PeerConfig::default() };
+    let mut call = Call::begin(chromium, Offerer::They, config, json!({"media": false})).await;
+    // Chromium cannot begin: it has to be found.
+    call.tells_candidates = false;
+    call.converse().await;
+    let hidden = |candidate: &String| candidate.contains(".local ");
+    let told = &call.facts.their_candidates;
+    assert!(told.iter().all(hidden), "an address is shown: {told:?}");
+    call.tell_times("Chromium by multicast", &call.peer().stats().await);
+    call.end().await;
+}
+
 /// Chromium says nothing when it leaves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chromium_that_leaves_is_missed() {
-    let chromium = browser::start(browser::PLAIN_ADDRESSES).await;
+    let chromium = browser::start(browser::WITH_CAMERA).await;
     let mut call = Call::on_loopback(chromium, Offerer::They).await;
     call.until("pictures", |_, listener| listener.pictures >= 10).await;
     call.say(json!({"type": "close"}));
