@@ -7,11 +7,17 @@ use anyhow::{Result, bail};
 
 use crate::shell;
 
-/// Crates that are told the time and handed their randomness.
-const TIMELESS: &[&str] = &["bedside-call", "bedside-flow", "bedside-netem"];
+/// Crates that are told the time; all but `e2ee` are handed their randomness, too.
+const TIMELESS: &[&str] = &["bedside-call", "bedside-e2ee", "bedside-flow", "bedside-netem"];
 /// Crates that do no input or output.
-const PURE: &[&str] =
-    &["bedside-call", "bedside-flow", "bedside-netem", "bedside-protocol", "bedside-ui-contract"];
+const PURE: &[&str] = &[
+    "bedside-call",
+    "bedside-e2ee",
+    "bedside-flow",
+    "bedside-netem",
+    "bedside-protocol",
+    "bedside-ui-contract",
+];
 /// What none of [`PURE`] may depend on, directly or not.
 const IMPURE: &[&str] =
     &["async-std", "hyper", "mio", "reqwest", "smol", "socket2", "sqlx", "tokio", "webrtc"];

@@ -1,0 +1,84 @@
+//! Key packages: what others need to add this device to a group while it is away.
+
+use bedside_protocol::Sealed;
+use openmls::prelude::{
+    BasicCredential, Capabilities, CredentialWithKey, ExtensionType, KeyPackage, KeyPackageRef, Lifetime,
+    MlsMessageOut,
+};
+use openmls_traits::{OpenMlsProvider as _, storage::StorageProvider as _};
+
+use super::{CLOCK_SKEW_SECONDS, Device, KEY_PACKAGE_SECONDS, MlsError, SUITE, ledger::Kind};
+use crate::{DeviceIdentity, store::Store};
+
+impl<S: Store> Device<S> {
+    /// Key packages for the server, from which others add this device to groups; `last_resort` makes the one that is
+    /// handed out again and again when no other is left. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// When the store or the random number generator does not answer.
+    pub fn key_packages(
+        &mut self,
+        count: usize,
+        last_resort: bool,
+        now: u64,
+    ) -> Result<Vec<Sealed>, MlsError> {
+        let provider = self.provider();
+        let mut kept: Vec<(KeyPackageRef, u64)> =
+            provider.ledger.get(Kind::KEY_PACKAGES, &())?.unwrap_or_default();
+        let mut packages = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut builder = KeyPackage::builder()
+                .key_package_lifetime(lifetime(now))
+                .leaf_node_capabilities(capabilities());
+            if last_resort {
+                builder = builder.mark_as_last_resort();
+            }
+            let package = builder
+                .build(SUITE, &provider, &self.identity, credential(&self.identity))
+                .map_err(|_| MlsError::Library("key package"))?
+                .into_key_package();
+            let name = package.hash_ref(&self.crypto).map_err(|_| MlsError::Library("key package"))?;
+            kept.push((name, package.life_time().not_after()));
+            let bytes =
+                MlsMessageOut::from(package).to_bytes().map_err(|_| MlsError::Library("key package"))?;
+            packages.push(Sealed(bytes));
+        }
+        provider.ledger.put(Kind::KEY_PACKAGES, &(), &kept)?;
+        self.store.apply(provider.into_batch())?;
+        Ok(packages)
+    }
+
+    /// Erases the keys of key packages that expired before `now` (seconds since 1970), and says how many.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub fn forget_expired_key_packages(&mut self, now: u64) -> Result<usize, MlsError> {
+        let provider = self.provider();
+        let kept: Vec<(KeyPackageRef, u64)> =
+            provider.ledger.get(Kind::KEY_PACKAGES, &())?.unwrap_or_default();
+        let (expired, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(_, until)| *until < now);
+        for (name, _) in &expired {
+            provider.storage().delete_key_package(name)?;
+        }
+        provider.ledger.put(Kind::KEY_PACKAGES, &(), &kept)?;
+        self.store.apply(provider.into_batch())?;
+        Ok(expired.len())
+    }
+}
+
+pub(super) fn credential(identity: &DeviceIdentity) -> CredentialWithKey {
+    let public = identity.public();
+    CredentialWithKey {
+        credential: BasicCredential::new(public.credential()).into(),
+        signature_key: public.key.to_vec().into(),
+    }
+}
+
+/// What this device says it can do: one suite, and key packages that serve more than once.
+pub(super) fn capabilities() -> Capabilities {
+    Capabilities::new(None, Some(&[SUITE]), Some(&[ExtensionType::LastResort]), None, None)
+}
+
+pub(super) fn lifetime(now: u64) -> Lifetime {
+    Lifetime::init(now.saturating_sub(CLOCK_SKEW_SECONDS), now.saturating_add(KEY_PACKAGE_SECONDS))
+}
