@@ -3,6 +3,8 @@
 //! One long story with every operation is told again and again, killed each time at another write, until a telling ends
 //! without having been killed.
 
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod common;
 
 use bedside_e2ee::mls::{Change, Event, GroupId, MessageId, MlsError};

@@ -1,5 +1,7 @@
 //! What a group of devices does, and what it refuses, with a server that keeps to its task.
 
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod common;
 
 use bedside_e2ee::mls::{Change, Event, GroupId, MlsError, Refusal, key_packages_wanted};

@@ -3,6 +3,8 @@
 //! Three devices, of which two belong to one user, do what proptest says: write, change keys, send some of it, read some
 //! of the log, die before or after any write, restart. The server is a model that orders one commit per epoch.
 
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod common;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! Bytes from a peer or the server, of any kind, never make the crate panic, and never change a group.
 
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod common;
 
 use bedside_e2ee::mls::{Change, Event, MlsError};
