@@ -73,9 +73,19 @@ async fn messages_pass_in_order_through_five_per_cent_loss() {
     messages_pass(2, losing(0.05), 60).await;
 }
 
+/// The data channel is open some time later: it doubles its patience with each loss in a row, up to a minute.
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_pass_in_order_through_twenty_per_cent_loss() {
-    messages_pass(3, losing(0.20), 5).await;
+async fn a_connection_comes_up_and_carries_media_at_twenty_per_cent_loss() {
+    let (_network, _hosts, [mut a, mut b]) = connected(3, losing(0.20)).await;
+    let _traffic = [Traffic::start(&a.peer, 0), Traffic::start(&b.peer, 0)];
+    let mut received = [[0; 2]; 2];
+    peers::watch(&mut a, &mut b, "fifty packets of each", |side, event| {
+        if let PeerEvent::Rtp { kind, .. } = event {
+            received[side][usize::from(kind == MediaKind::Video)] += 1;
+        }
+        received.iter().flatten().all(|count| *count >= 50)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

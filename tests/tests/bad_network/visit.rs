@@ -8,7 +8,10 @@ use bedside_testkit::{
     clinic::{Clinic, PATIENCE, Seat, Seen},
     net::{Host, Network, Shape},
 };
-use bedside_ui_contract::{Command, Snapshot, snapshot::HistoryItem};
+use bedside_ui_contract::{
+    Command, Snapshot,
+    snapshot::{HistoryItem, Settings},
+};
 use tokio::sync::watch;
 
 /// See the module.
@@ -41,6 +44,9 @@ impl Visit {
         clinic.befriend("osei", "ana").await;
         let mut doctor = clinic.seat_with("osei", one.options()).await;
         let mut patient = clinic.seat_with("ana", other.options()).await;
+        for seat in [&mut doctor, &mut patient] {
+            raw_sound(seat).await;
+        }
         let phases = [&doctor, &patient].map(|seat| Phases::follow(seat.engine.snapshots()));
         doctor.ask(Command::Call { user_id: doctor.person("ana"), call_type: CallType::Video });
         patient.until_call("it rings", |call| call.phase == CallPhase::Ringing).await;
@@ -79,7 +85,8 @@ impl Visit {
         }
         for seat in self.seats() {
             let seen = seat.eye.until("new pictures", |seen| seen.counters.len() > 20).await;
-            assert!(seen.counters.is_sorted_by(|a, b| a < b), "pictures came out of order");
+            let pictures = &seen.counters;
+            assert!(pictures.is_sorted_by(|a, b| a < b), "pictures came out of order: {pictures:?}");
         }
     }
 
@@ -130,6 +137,18 @@ impl Visit {
         self.clinic.close().await;
         phases
     }
+}
+
+/// Both microphones hear the same tone: echo cancellation would take each for the other's echo.
+async fn raw_sound(seat: &mut Seat) {
+    let settings = Settings {
+        echo_cancellation: false,
+        noise_suppression: false,
+        auto_gain: false,
+        ..Settings::default()
+    };
+    seat.ask(Command::SetSettings { settings: settings.clone() });
+    seat.until("the settings are taken", |snapshot| snapshot.settings == settings).await;
 }
 
 /// Writes down every phase that a side is told.

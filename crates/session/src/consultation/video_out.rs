@@ -88,7 +88,7 @@ struct Worker {
     packetizer: Packetizer,
     encoder: Option<Encoder>,
     config: Option<EncoderConfig>,
-    next_due: Option<Instant>,
+    cadence: Cadence,
 }
 
 impl Worker {
@@ -99,7 +99,7 @@ impl Worker {
             packetizer: Packetizer::new(),
             encoder: None,
             config: None,
-            next_due: None,
+            cadence: Cadence::default(),
         }
     }
 
@@ -123,13 +123,13 @@ impl Worker {
                 self.frame(&frame, plan);
             } else if plan.paused {
                 self.encoder = None;
-                self.next_due = None;
+                self.cadence.next_due = None;
             }
         }
     }
 
     fn frame(&mut self, frame: &VideoFrame, plan: Plan) {
-        if !self.is_due(frame.captured_at, plan.fps) || self.is_congested() {
+        if !self.cadence.is_due(frame.captured_at, plan.fps) || self.is_congested() {
             return;
         }
         let image = self.scaler.scale_shared(&frame.image, plan.width, plan.height);
@@ -201,24 +201,54 @@ impl Worker {
         encoder.encode(image, u64::try_from(at).unwrap_or(u64::MAX), keyframe)
     }
 
-    /// Whether the frame rate wants this frame; a frame may come up to half an interval early.
-    fn is_due(&mut self, captured_at: Instant, fps: u32) -> bool {
-        let interval = Duration::from_secs(1) / fps.max(1);
-        match self.next_due {
-            Some(due) if captured_at + interval / 2 < due => false,
-            Some(due) if captured_at < due + interval => {
-                self.next_due = Some(due + interval);
-                true
-            }
-            Some(_) | None => {
-                self.next_due = Some(captured_at + interval);
-                true
-            }
-        }
-    }
-
     /// Whether so much waits for its turn that this frame would only add to the delay: then it is left out.
     fn is_congested(&self) -> bool {
         self.out.shared.queue_ms.load(Relaxed) > MOST_QUEUED_MS
+    }
+}
+
+/// Which of the camera's pictures are sent.
+#[derive(Default)]
+struct Cadence {
+    next_due: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Cadence {
+    /// Whether the frame rate wants this frame; a frame may come up to half an interval early, and none comes twice.
+    fn is_due(&mut self, captured_at: Instant, fps: u32) -> bool {
+        if self.last.is_some_and(|last| captured_at <= last) {
+            return false;
+        }
+        let interval = Duration::from_secs(1) / fps.max(1);
+        self.next_due = match self.next_due {
+            Some(due) if captured_at + interval / 2 < due => return false,
+            Some(due) if captured_at < due + interval => Some(due + interval),
+            Some(_) | None => Some(captured_at + interval),
+        };
+        self.last = Some(captured_at);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_not_sent_again_when_the_rate_falls() {
+        let (mut cadence, start) = (Cadence::default(), Instant::now());
+        assert!(cadence.is_due(start, 30));
+        assert!(!cadence.is_due(start, 10), "two pictures with one time stamp");
+        assert!(cadence.is_due(start + Duration::from_millis(33), 30));
+    }
+
+    #[test]
+    fn every_third_picture_makes_ten_of_thirty() {
+        let (mut cadence, start) = (Cadence::default(), Instant::now());
+        let sent =
+            (0..300).filter(|at| cadence.is_due(start + Duration::from_secs(1) * *at / 30, 10)).count();
+        // The second may come early.
+        assert!(sent == 100 || sent == 101, "{sent}");
     }
 }
