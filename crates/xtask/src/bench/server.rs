@@ -13,19 +13,23 @@ use serde_json::{Value, json};
 use super::{machine, publish};
 use crate::{
     clinic::{Clinic, Person},
+    demo,
     processes::cost::Cost,
     setup::{self, Purpose},
-    shell,
     workspace::Profile,
 };
 
 /// Devices that are connected and say nothing.
 const DEVICES: usize = 1000;
 
+/// How long the server's limits may hold one device up, and between two tries.
+const PATIENCE: Duration = Duration::from_secs(120);
+const RETRY: Duration = Duration::from_millis(200);
+
 /// Measures and publishes.
 pub(crate) fn run() -> Result<()> {
-    setup::ready(Purpose::Build)?;
-    shell::run(shell::cargo().args(["build", "--locked", "--release", "--package", "bedside-server"]))?;
+    setup::ready(Purpose::Bench)?;
+    demo::build(Profile::Release)?;
     let clinic = Clinic::open(Profile::Release)?;
     let host = clinic
         .url
@@ -38,7 +42,7 @@ pub(crate) fn run() -> Result<()> {
     let tokens = (0..DEVICES).map(|_| sign_in(host, &clinic.doctor)).collect::<Result<Vec<_>>>()?;
     let mut sockets = Vec::with_capacity(DEVICES);
     for (number, token) in tokens.iter().enumerate() {
-        sockets.push(connect(host, token).with_context(|| format!("device {number} could not connect"))?);
+        sockets.push(connected(host, token).with_context(|| format!("device {number} could not connect"))?);
         if number % 200 == 199 {
             // A device that says nothing at all for a minute is dead to the server.
             for socket in &mut sockets {
@@ -71,13 +75,13 @@ fn sign_in(host: &str, person: &Person) -> Result<String> {
         "device": { "name": "bench", "device_type": "desktop" },
     })
     .to_string();
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + PATIENCE;
     let answer = loop {
         let answer = post(host, "/api/auth/sign-in", &body)?;
         if !answer.starts_with("HTTP/1.1 429") || Instant::now() > deadline {
             break answer;
         }
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(RETRY);
     };
     let (head, body) = answer.split_once("\r\n\r\n").context("the server's answer has no body")?;
     ensure!(head.starts_with("HTTP/1.1 200"), "signing in failed: {answer}");
@@ -98,8 +102,20 @@ fn post(host: &str, path: &str, body: &str) -> Result<String> {
     Ok(answer)
 }
 
-/// Opens a socket (RFC 6455), says hello and waits for the welcome.
-fn connect(host: &str, token: &str) -> Result<TcpStream> {
+/// Opens a socket as soon as the server's limits allow it.
+fn connected(host: &str, token: &str) -> Result<TcpStream> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match connect(host, token)? {
+            Some(stream) => return Ok(stream),
+            None => ensure!(Instant::now() < deadline, "the server's limits did not allow it"),
+        }
+        thread::sleep(RETRY);
+    }
+}
+
+/// Opens a socket (RFC 6455), says hello and waits for the welcome; `None` when the server wants us to wait.
+fn connect(host: &str, token: &str) -> Result<Option<TcpStream>> {
     let mut stream = TcpStream::connect(host)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     write!(
@@ -110,6 +126,9 @@ fn connect(host: &str, token: &str) -> Result<TcpStream> {
     let mut answer = BufReader::new(stream.try_clone()?);
     let mut status = String::new();
     answer.read_line(&mut status)?;
+    if status.starts_with("HTTP/1.1 429") {
+        return Ok(None);
+    }
     ensure!(status.starts_with("HTTP/1.1 101"), "the server answered {}", status.trim());
     let mut line = String::new();
     while answer.read_line(&mut line)? > 2 {
@@ -119,7 +138,7 @@ fn connect(host: &str, token: &str) -> Result<TcpStream> {
     let mut first = [0];
     answer.read_exact(&mut first)?;
     ensure!(first[0] == 0x81, "the welcome is not a text frame");
-    Ok(stream)
+    Ok(Some(stream))
 }
 
 /// A masked text frame of less than 126 bytes (RFC 6455 §5.2); a mask of zeros leaves the text as it is.
