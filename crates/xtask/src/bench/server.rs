@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use super::{machine, publish};
 use crate::{
     clinic::{Clinic, Person},
-    demo,
     processes::cost::Cost,
     setup::{self, Purpose},
+    shell,
     workspace::Profile,
 };
 
@@ -28,8 +28,8 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// Measures and publishes.
 pub(crate) fn run() -> Result<()> {
-    setup::ready(Purpose::Bench)?;
-    demo::build(Profile::Release)?;
+    setup::ready(Purpose::Build)?;
+    shell::run(shell::cargo().args(["build", "--locked", "--release", "--package", "bedside-server"]))?;
     let clinic = Clinic::open(Profile::Release)?;
     let host = clinic
         .url
