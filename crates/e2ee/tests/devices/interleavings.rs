@@ -3,14 +3,10 @@
 //! Three devices, of which two belong to one user, do what proptest says: write, change keys, send some of it, read some
 //! of the log, die before or after any write, restart. The server is a model that orders one commit per epoch.
 
-#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
-
-mod common;
-
 use std::collections::BTreeSet;
 
+use crate::common::{Answer, Log, Person, gather, group};
 use bedside_e2ee::mls::{Change, Event, MlsError};
-use common::{Answer, Log, Person, gather, group};
 use proptest::prelude::*;
 
 /// One step of one device.

@@ -1,12 +1,8 @@
 //! Bytes from a peer or the server, of any kind, never make the crate panic, and never change a group.
 
-#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
-
-mod common;
-
+use crate::common::{Person, group, together};
 use bedside_e2ee::mls::{Change, Event, MlsError};
 use bedside_protocol::Sealed;
-use common::{Person, group, together};
 use proptest::prelude::*;
 
 /// What a device is given, and what it must answer: an error, or a refusal that is noted.
@@ -91,7 +87,7 @@ fn genuine_bytes_with_one_changed_bit_are_refused() {
         let event = chi.device.receive(&group(), position, entry).unwrap().unwrap();
         assert!(!matches!(event, Event::Refused(_)), "{event:?}");
     }
-    assert_eq!(log.offer(&commit), common::Answer::Taken);
+    assert_eq!(log.offer(&commit), crate::common::Answer::Taken);
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! A model of the delivery service and of the people around it, for tests of groups.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
-
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use bedside_e2ee::{
@@ -15,30 +13,30 @@ use zeroize::Zeroizing;
 
 /// The present, in seconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "the library checks key packages by the system's clock")]
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// The name of the group that most tests have.
-pub fn group() -> GroupId {
+pub(crate) fn group() -> GroupId {
     GroupId::new(*b"conversation").unwrap()
 }
 
 /// A store that can be killed: at the given write from now, before or after it took effect.
 #[derive(Clone, Default)]
-pub struct Mortal {
-    pub inner: MemoryStore,
+pub(crate) struct Mortal {
+    pub(crate) inner: MemoryStore,
     kill: Rc<RefCell<Option<(u32, bool)>>>,
 }
 
 impl Mortal {
     /// Dies at write number `after` from now (0 is the next); with `written`, just after it took effect.
-    pub fn die(&self, after: u32, written: bool) {
+    pub(crate) fn die(&self, after: u32, written: bool) {
         *self.kill.borrow_mut() = Some((after, written));
     }
 
     /// Whether it died; lives again from now on.
-    pub fn revive(&self) -> bool {
+    pub(crate) fn revive(&self) -> bool {
         let died = matches!(*self.kill.borrow(), Some((u32::MAX, _)));
         *self.kill.borrow_mut() = None;
         died
@@ -75,7 +73,7 @@ impl Store for Mortal {
 
 /// What the server answers to an entry that it is offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     Taken,
     /// The log's epoch is another one.
     Stale,
@@ -85,18 +83,18 @@ pub enum Answer {
 
 /// One group on the server: the log, its epoch, welcomes that wait, and group information.
 #[derive(Default)]
-pub struct Log {
-    pub entries: Vec<Vec<u8>>,
-    pub epoch: u64,
+pub(crate) struct Log {
+    pub(crate) entries: Vec<Vec<u8>>,
+    pub(crate) epoch: u64,
     /// Welcomes with the position after their commit.
-    pub welcomes: Vec<(Vec<u8>, u64)>,
+    pub(crate) welcomes: Vec<(Vec<u8>, u64)>,
     /// Group information with the position after its commit.
-    pub info: Option<(Vec<u8>, u64)>,
+    pub(crate) info: Option<(Vec<u8>, u64)>,
 }
 
 impl Log {
     /// Takes an entry if it is of the log's epoch.
-    pub fn offer(&mut self, outgoing: &Outgoing) -> Answer {
+    pub(crate) fn offer(&mut self, outgoing: &Outgoing) -> Answer {
         if self.entries.contains(&outgoing.entry.0) {
             return Answer::Known;
         }
@@ -115,46 +113,46 @@ impl Log {
 }
 
 /// A device with a store that can be killed, and what its window has shown.
-pub struct Person {
-    pub identity: PublicIdentity,
+pub(crate) struct Person {
+    pub(crate) identity: PublicIdentity,
     exported: Zeroizing<Vec<u8>>,
-    pub store: Mortal,
-    pub device: Device<Mortal>,
+    pub(crate) store: Mortal,
+    pub(crate) device: Device<Mortal>,
     /// Events of the group, by position: what a window keeps.
-    pub shown: BTreeMap<u64, Event>,
+    pub(crate) shown: BTreeMap<u64, Event>,
 }
 
 impl Person {
-    pub fn of(user: UserId) -> Self {
+    pub(crate) fn of(user: UserId) -> Self {
         let identity = DeviceIdentity::generate(user, DeviceId::random()).unwrap();
         let (public, exported, store) = (identity.public(), identity.export(), Mortal::default());
         let device = Device::open(identity, store.clone(), Box::new(MembersDecide));
         Self { identity: public, exported, store, device, shown: BTreeMap::new() }
     }
 
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of(UserId::random())
     }
 
     /// The process ends and starts again; only what is in the store remains, and what the window kept.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.store.revive();
         let identity = DeviceIdentity::import(&self.exported).unwrap();
         self.device = Device::open(identity, self.store.clone(), Box::new(MembersDecide));
     }
 
     /// The profile is deleted, but for the identity in the keyring.
-    pub fn lose_state(&mut self) {
+    pub(crate) fn lose_state(&mut self) {
         self.store = Mortal::default();
         self.restart();
     }
 
-    pub fn key_package(&mut self) -> Sealed {
+    pub(crate) fn key_package(&mut self) -> Sealed {
         self.device.key_packages(1, false, now()).unwrap().remove(0)
     }
 
     /// Reads all that the log has; what was read before a crash is taken from the device.
-    pub fn catch_up(&mut self, log: &Log) -> Result<(), MlsError> {
+    pub(crate) fn catch_up(&mut self, log: &Log) -> Result<(), MlsError> {
         for (position, event) in self.device.events(&group())? {
             self.shown.insert(position, event);
             self.device.acknowledge(&group(), position)?;
@@ -171,7 +169,7 @@ impl Person {
     }
 
     /// Offers the server everything that waits, reading the log when an epoch is over, until nothing is stale.
-    pub fn flush(&mut self, log: &mut Log) -> Result<(), MlsError> {
+    pub(crate) fn flush(&mut self, log: &mut Log) -> Result<(), MlsError> {
         loop {
             self.catch_up(log)?;
             let unsent = self.device.unsent(&group())?;
@@ -181,14 +179,14 @@ impl Person {
         }
     }
 
-    pub fn say(&mut self, text: &str) -> MessageId {
+    pub(crate) fn say(&mut self, text: &str) -> MessageId {
         let id = MessageId(Uuid::new_v4());
         self.device.send(&group(), id, text.as_bytes()).unwrap();
         id
     }
 
     /// What was said, in order: sender, id, text.
-    pub fn heard(&self) -> Vec<(DeviceId, MessageId, String)> {
+    pub(crate) fn heard(&self) -> Vec<(DeviceId, MessageId, String)> {
         let message = |event: &Event| match event {
             Event::Message { sender, id, body, .. } => {
                 Some((sender.device, *id, String::from_utf8(body.0.clone()).unwrap()))
@@ -198,11 +196,11 @@ impl Person {
         self.shown.values().filter_map(message).collect()
     }
 
-    pub fn last(&self) -> &Event {
+    pub(crate) fn last(&self) -> &Event {
         self.shown.values().next_back().unwrap()
     }
 
-    pub fn devices(&mut self) -> Vec<DeviceId> {
+    pub(crate) fn devices(&mut self) -> Vec<DeviceId> {
         let mut devices: Vec<_> =
             self.device.members(&group()).unwrap().iter().map(|member| member.identity.device).collect();
         devices.sort_unstable();
@@ -211,14 +209,14 @@ impl Person {
 }
 
 /// People in one group, everybody having read everything.
-pub fn together<const N: usize>() -> (Log, [Person; N]) {
+pub(crate) fn together<const N: usize>() -> (Log, [Person; N]) {
     let mut people = std::array::from_fn(|_| Person::new());
     let log = gather(&mut people);
     (log, people)
 }
 
 /// Makes these devices a group.
-pub fn gather(people: &mut [Person]) -> Log {
+pub(crate) fn gather(people: &mut [Person]) -> Log {
     let (first, others) = people.split_first_mut().unwrap();
     let info = first.device.create(&group(), now()).unwrap();
     let mut log = Log { info: Some((info.0, 0)), ..Log::default() };

@@ -3,12 +3,8 @@
 //! One long story with every operation is told again and again, killed each time at another write, until a telling ends
 //! without having been killed.
 
-#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
-
-mod common;
-
+use crate::common::{Log, Person, group, now};
 use bedside_e2ee::mls::{Change, Event, GroupId, MessageId, MlsError};
-use common::{Log, Person, group, now};
 use uuid::Uuid;
 
 /// The hero's part, in calls that are repeated after a crash as the app would repeat them.

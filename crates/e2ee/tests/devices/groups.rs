@@ -1,12 +1,8 @@
 //! What a group of devices does, and what it refuses, with a server that keeps to its task.
 
-#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
-
-mod common;
-
+use crate::common::{Answer, Log, Person, gather, group, now, together};
 use bedside_e2ee::mls::{Change, Event, GroupId, MlsError, Refusal, key_packages_wanted};
 use bedside_protocol::Sealed;
-use common::{Answer, Log, Person, gather, group, now, together};
 
 /// What a device shows after reading `entry` as the next of the log.
 fn after(person: &mut Person, entry: &[u8]) -> Event {
