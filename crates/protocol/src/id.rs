@@ -48,4 +48,10 @@ ids! {
     AppointmentId,
     /// A resumable socket session: survives the TCP connection that carries it.
     SessionId,
+    /// A conversation; its bytes name its MLS group.
+    ConversationId,
+    /// One entry of a conversation's log, chosen by the device that made it.
+    EntryId,
+    /// A file on the server, chosen by the device that uploads it.
+    AttachmentId,
 }

@@ -4,7 +4,9 @@
 //! performs I/O, never reads a clock and never draws a random number; ids are made by whoever owns the thing.
 //! `docs/protocol.md` tells the same story in prose.
 
+pub mod attachment;
 pub mod call;
+pub mod conversation;
 pub mod id;
 pub mod problem;
 pub mod quality;
@@ -15,7 +17,10 @@ pub mod time;
 pub mod user;
 
 pub use call::{CallPhase, CallType, EndReason};
-pub use id::{AppointmentId, CallId, DeviceId, RoomId, SessionId, UserId};
+pub use conversation::ConversationKind;
+pub use id::{
+    AppointmentId, AttachmentId, CallId, ConversationId, DeviceId, EntryId, RoomId, SessionId, UserId,
+};
 pub use problem::{ErrorCode, Problem};
 pub use secret::{Pii, Sealed, Secret};
 pub use time::Timestamp;

@@ -77,6 +77,20 @@ codes! {
     AlreadyInCall = "already_in_call", 409, "You are already in a call";
     /// The idempotency key was used for another request.
     IdempotencyConflict = "idempotency_conflict", 409, "This request was already made with other content";
+    /// The log is in another epoch: read what is new first.
+    StaleEpoch = "stale_epoch", 409, "Somebody else changed the group first";
+    /// The conversation's group was founded already.
+    GroupExists = "group_exists", 409, "The group of this conversation exists already";
+    /// The conversation's group has not been founded yet.
+    NoGroup = "no_group", 409, "The group of this conversation does not exist yet";
+    /// What was asked for is no longer kept.
+    Expired = "expired", 410, "This is no longer kept";
+    /// A part does not begin where the ones before it end.
+    WrongOffset = "wrong_offset", 409, "This part does not follow the ones before it";
+    /// The bytes are not the ones that were announced.
+    WrongDigest = "wrong_digest", 422, "The file did not arrive as it was sent";
+    /// No room for it.
+    StorageFull = "storage_full", 507, "The clinic's storage is full";
     /// Too many requests; see `retry_after_s`.
     RateLimited = "rate_limited", 429, "Too many requests";
     /// The session can't be resumed; fetch anew.

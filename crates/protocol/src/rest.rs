@@ -20,6 +20,10 @@ pub struct ClinicInfo {
     pub server_version: String,
     /// Socket protocol versions it speaks.
     pub protocol_versions: Vec<u16>,
+    /// The account that holds the clinic's archive key, where the clinic must keep records. Its devices are members of
+    /// every conversation, and every window says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<UserProfile>,
 }
 
 /// `POST /api/auth/sign-in`.

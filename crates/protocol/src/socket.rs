@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    CallId, CallType, DeviceId, EndReason, Problem, Sealed, SessionId, Timestamp, UserId,
+    CallId, CallType, ConversationId, DeviceId, EndReason, Problem, SessionId, Timestamp, UserId,
     call::{CallRecord, Side},
+    conversation::{Acknowledge, Append, EntryKind, KeyPackagesLeft, LogEntry, Typing, WaitingWelcome},
     rest::{AcceptCall, DeclineCall, HangupCall, InitiateCall, UpdatePresence},
     user::{Presence, UserProfile},
 };
@@ -88,15 +89,31 @@ pub enum Request {
         /// What it becomes.
         call_type: CallType,
     },
-    /// An SDP offer for the other participant's device.
+    /// A sealed SDP offer, into the log of the conversation of the call's two people. Answer:
+    /// [`crate::conversation::Appended`], as for every entry of a log.
     #[serde(rename = "webrtc:offer")]
-    Offer(Signal),
-    /// An SDP answer.
+    Offer(Append),
+    /// A sealed SDP answer.
     #[serde(rename = "webrtc:answer")]
-    Answer(Signal),
-    /// ICE candidates.
+    Answer(Append),
+    /// Sealed ICE candidates.
     #[serde(rename = "webrtc:ice")]
-    Ice(Signal),
+    Ice(Append),
+    /// A sealed message, edit, deletion or file.
+    #[serde(rename = "chat:message")]
+    ChatMessage(Append),
+    /// A sealed receipt: up to where this device has received.
+    #[serde(rename = "chat:delivered")]
+    ChatDelivered(Append),
+    /// A sealed receipt: up to where its user has read.
+    #[serde(rename = "chat:read")]
+    ChatRead(Append),
+    /// Somebody writes. Not kept.
+    #[serde(rename = "chat:typing")]
+    ChatTyping(Typing),
+    /// What this device has on its disk.
+    #[serde(rename = "chat:ack")]
+    ChatAck(Acknowledge),
     /// This device's presence.
     #[serde(rename = "presence:update")]
     UpdatePresence(UpdatePresence),
@@ -149,18 +166,6 @@ pub struct Pong {
     pub server_time: Timestamp,
 }
 
-/// A payload between the participants of a call that the server relays and can't read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signal {
-    /// Which call.
-    pub call_id: CallId,
-    /// To the server: ignored. From the server: the device it came from, as the server knows it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from_device: Option<DeviceId>,
-    /// The sealed payload.
-    pub payload: Sealed,
-}
-
 /// A frame from the server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -203,6 +208,37 @@ pub struct EventFrame {
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
+}
+
+impl Event {
+    /// The entry of a log that this event brings.
+    #[must_use]
+    pub const fn log_entry(&self) -> Option<&LogEntry> {
+        match self {
+            Event::Offer(entry)
+            | Event::Answer(entry)
+            | Event::Ice(entry)
+            | Event::ChatMessage(entry)
+            | Event::ChatDelivered(entry)
+            | Event::ChatRead(entry)
+            | Event::GroupCommit(entry) => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// The event that brings an entry of a log.
+    #[must_use]
+    pub const fn of_entry(entry: LogEntry) -> Self {
+        match entry.kind {
+            EntryKind::Message => Event::ChatMessage(entry),
+            EntryKind::Delivered => Event::ChatDelivered(entry),
+            EntryKind::Read => Event::ChatRead(entry),
+            EntryKind::Offer => Event::Offer(entry),
+            EntryKind::Answer => Event::Answer(entry),
+            EntryKind::Ice => Event::Ice(entry),
+            EntryKind::Commit => Event::GroupCommit(entry),
+        }
+    }
 }
 
 /// What the server tells a device.
@@ -295,15 +331,45 @@ pub enum Event {
         /// What.
         problem: Box<Problem>,
     },
-    /// An SDP offer from the other participant's device.
+    /// An entry of a log: a sealed SDP offer.
     #[serde(rename = "webrtc:offer")]
-    Offer(Signal),
-    /// An SDP answer.
+    Offer(LogEntry),
+    /// An entry of a log: a sealed SDP answer.
     #[serde(rename = "webrtc:answer")]
-    Answer(Signal),
-    /// ICE candidates.
+    Answer(LogEntry),
+    /// An entry of a log: sealed ICE candidates.
     #[serde(rename = "webrtc:ice")]
-    Ice(Signal),
+    Ice(LogEntry),
+    /// An entry of a log: a sealed message, edit, deletion or file.
+    #[serde(rename = "chat:message")]
+    ChatMessage(LogEntry),
+    /// An entry of a log: a sealed receipt.
+    #[serde(rename = "chat:delivered")]
+    ChatDelivered(LogEntry),
+    /// An entry of a log: a sealed receipt.
+    #[serde(rename = "chat:read")]
+    ChatRead(LogEntry),
+    /// An entry of a log: a change of the group.
+    #[serde(rename = "group:commit")]
+    GroupCommit(LogEntry),
+    /// Somebody writes.
+    #[serde(rename = "chat:typing")]
+    ChatTyping(Typing),
+    /// This device can join a group.
+    #[serde(rename = "group:welcome")]
+    GroupWelcome(WaitingWelcome),
+    /// A conversation is new, or its participants changed, or its group was founded: fetch it anew.
+    #[serde(rename = "conversation:changed")]
+    ConversationChanged {
+        /// Which.
+        conversation_id: ConversationId,
+    },
+    /// One's own devices changed: fetch them anew.
+    #[serde(rename = "devices:changed")]
+    DevicesChanged,
+    /// This device's key packages run out.
+    #[serde(rename = "key_packages:low")]
+    KeyPackagesLow(KeyPackagesLeft),
     /// A contact's presence changed in some way.
     #[serde(rename = "presence:update")]
     PresenceUpdate(Presence),
@@ -374,6 +440,11 @@ pub const KNOWN_REQUESTS: &[&str] = &[
     "webrtc:offer",
     "webrtc:answer",
     "webrtc:ice",
+    "chat:message",
+    "chat:delivered",
+    "chat:read",
+    "chat:typing",
+    "chat:ack",
     "presence:update",
 ];
 

@@ -4,7 +4,7 @@
 
 use std::{fmt::Write as _, fs, path::PathBuf, process::ExitCode};
 
-use bedside_ui_contract::{Command, Update};
+use bedside_ui_contract::{Command, MessagePage, SearchHit, Update};
 use ts_rs::{Config, TS};
 
 fn main() -> ExitCode {
@@ -27,6 +27,8 @@ fn write(folder: &PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::new().with_large_int("number").with_out_dir(folder);
     Command::export_all(&config)?;
     Update::export_all(&config)?;
+    MessagePage::export_all(&config)?;
+    SearchHit::export_all(&config)?;
 
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {

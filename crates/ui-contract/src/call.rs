@@ -53,18 +53,25 @@ pub struct CallView {
     pub quality: Option<QualityClass>,
     /// Picture is paused to keep the sound clear.
     pub video_paused: bool,
-    /// Who is told what about the protection of this call.
+    /// How this call is protected.
     pub protection: Protection,
+    /// The conversation of the two, once it is known: its members, its code, its messages.
+    pub conversation_id: Option<String>,
 }
 
-/// How the call is protected. Only what is true is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+/// How a call or a conversation is protected. Only what is true is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Protection {
-    /// Not connected yet.
+    /// Nothing has been agreed on yet: not connected, or no keys.
+    #[default]
     Pending,
-    /// Encrypted on the way (DTLS-SRTP); who is at the other end rests on the server's word.
-    Transport,
+    /// Encrypted end to end, and every key in it was compared.
+    Verified,
+    /// Encrypted end to end; who is at the other end rests on the server's word until the code is compared.
+    Encrypted,
+    /// Not protected from the server.
+    Unprotected,
 }
 
 /// One second of a call, for the details panel and its plots.

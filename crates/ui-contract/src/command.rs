@@ -87,6 +87,127 @@ pub enum Command {
         /// Which.
         id: u32,
     },
+    /// Open the conversation with somebody, or found one; it appears in the snapshot.
+    StartConversation {
+        /// One person, or several for a group.
+        user_ids: Vec<String>,
+        /// A group's name.
+        title: Option<String>,
+    },
+    /// Which conversation is on the screen, if any: no notices for it.
+    ViewConversation {
+        /// Which.
+        conversation_id: Option<String>,
+    },
+    /// Write a message.
+    SendMessage {
+        /// Where.
+        conversation_id: String,
+        /// What, at most 8,000 characters.
+        text: String,
+        /// What it answers.
+        reply_to: Option<String>,
+    },
+    /// Change one's own message.
+    EditMessage {
+        /// Where.
+        conversation_id: String,
+        /// Which.
+        message_id: String,
+        /// To what.
+        text: String,
+    },
+    /// Delete one's own message everywhere.
+    DeleteMessage {
+        /// Where.
+        conversation_id: String,
+        /// Which.
+        message_id: String,
+    },
+    /// All messages up to this one were seen.
+    MarkRead {
+        /// Where.
+        conversation_id: String,
+        /// Up to which place in the list.
+        index: u32,
+    },
+    /// Somebody writes, or stopped writing.
+    SetTyping {
+        /// Where.
+        conversation_id: String,
+        /// Writes.
+        typing: bool,
+    },
+    /// Compute the code to compare; it appears in the conversation.
+    ShowCheckCode {
+        /// Where.
+        conversation_id: String,
+    },
+    /// The code was compared and is the same.
+    ConfirmCheckCode {
+        /// Where.
+        conversation_id: String,
+    },
+    /// The code is not the same, or the checked keys should no longer count.
+    ResetCheck {
+        /// Where.
+        conversation_id: String,
+    },
+    /// Go on although a checked key changed; the conversation is not verified any more.
+    AcknowledgeKeyChange {
+        /// Where.
+        conversation_id: String,
+    },
+    /// Send files from this computer: straight to the other person during a call with them, else by the server.
+    SendFiles {
+        /// Where.
+        conversation_id: String,
+        /// Full paths.
+        paths: Vec<String>,
+    },
+    /// Fetch the file of a message.
+    SaveFile {
+        /// Where.
+        conversation_id: String,
+        /// Which message.
+        message_id: String,
+        /// Into which folder; the downloads folder when absent.
+        folder: Option<String>,
+    },
+    /// Stop a transfer for a while.
+    PauseTransfer {
+        /// Which.
+        id: String,
+    },
+    /// Go on with a transfer, also with one that failed.
+    ResumeTransfer {
+        /// Which.
+        id: String,
+    },
+    /// Stop a transfer for good, or forget one that is over.
+    CancelTransfer {
+        /// Which.
+        id: String,
+    },
+    /// Fetch the list of one's installations.
+    LoadInstallations,
+    /// Name an installation.
+    RenameInstallation {
+        /// Which.
+        device_id: String,
+        /// 1 to 60 characters.
+        name: String,
+    },
+    /// Remove an installation from the account and from every conversation.
+    RevokeInstallation {
+        /// Which.
+        device_id: String,
+    },
+    /// Open the local store with its passphrase; where there is no keyring and no store yet, keep one under it.
+    UnlockVault {
+        /// The passphrase, at least 12 characters for a new one.
+        passphrase: String,
+    },
 }
 
 impl std::fmt::Debug for Command {

@@ -6,11 +6,13 @@
 //! situations ([`Notice`], [`Failure`]), the message catalogue says them.
 
 pub mod call;
+pub mod chat;
 pub mod command;
 pub mod device;
 pub mod snapshot;
 
 pub use call::{CallView, StatsSample};
+pub use chat::{ChatView, MessagePage, SearchHit};
 pub use command::Command;
 pub use device::{DeviceKind, DeviceView, DevicesView, Levels};
 pub use snapshot::{Failure, Notice, Snapshot, Update};

@@ -6,6 +6,7 @@ use ts_rs::TS;
 
 use crate::{
     call::{CallView, Direction, StatsSample},
+    chat::{ChatView, TransferFailure},
     device::{DeviceKind, DeviceTrouble, DevicesView, Levels},
 };
 
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub devices: DevicesView,
     /// Past calls.
     pub history: HistoryView,
+    /// Messages, files, devices.
+    pub chat: ChatView,
     /// Quiet lines for the person to read, oldest first.
     pub notices: Vec<NoticeView>,
     /// What the person has set.
@@ -204,6 +207,38 @@ pub enum Notice {
     },
     /// The keyring can't be used: the sign-in lasts until the app is closed.
     NotRemembered,
+    /// The call was ended: who answered could not prove to be the person called (the certificate of the connection is
+    /// not the one that person's device named).
+    NotAuthentic {
+        /// Whom the call was with.
+        name: String,
+    },
+    /// A checked key changed; the conversation is blocked until that is looked at.
+    KeyChanged {
+        /// Whose.
+        name: String,
+        /// Where.
+        conversation_id: String,
+    },
+    /// A message came while its conversation was not open.
+    Message {
+        /// From whom.
+        name: String,
+        /// Where.
+        conversation_id: String,
+    },
+    /// A file did not arrive or was not sent.
+    Transfer {
+        /// Its name.
+        file: String,
+        /// Why.
+        reason: TransferFailure,
+    },
+    /// A device of one's own was added to the account.
+    DeviceAdded {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// Why something failed: the window has a sentence and a next step for each.
@@ -232,6 +267,12 @@ pub enum Failure {
     CallGone,
     /// The server had a problem.
     ServerTrouble,
+    /// The conversation is blocked: a checked key changed.
+    KeyChanged,
+    /// The keys for the conversation could not be agreed on: the other person's devices have none there.
+    NoKeys,
+    /// The text is too long.
+    TooLong,
 }
 
 /// What the person has set; survives a restart.
@@ -254,6 +295,11 @@ pub struct Settings {
     pub ring_sound: bool,
     /// Short sounds when the other person joins and leaves.
     pub call_sounds: bool,
+    /// Tell others that one has read their messages.
+    pub read_receipts: bool,
+    /// Seal each frame of sound and picture once more (RFC 9605), for media that passes through more than a relay.
+    /// Both sides need it.
+    pub seal_frames: bool,
 }
 
 impl Default for Settings {
@@ -267,6 +313,8 @@ impl Default for Settings {
             sounds: true,
             ring_sound: true,
             call_sounds: true,
+            read_receipts: true,
+            seal_frames: false,
         }
     }
 }
