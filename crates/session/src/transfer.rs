@@ -315,7 +315,7 @@ impl Inner {
         let state = match (record.failed, record.paused) {
             (Some(reason), _) => TransferState::Failed { reason },
             (None, true) => TransferState::Paused,
-            (None, false) => TransferState::Waiting,
+            (None, false) => TransferState::Running,
         };
         let (wish, wishes) = watch::channel(if record.paused { Wish::Pause } else { Wish::Run });
         self.entries().push(Entry { record, state, done: 0, wish });
