@@ -58,7 +58,7 @@ function conversation(
   members: MemberView[],
   more: Partial<ConversationView>,
 ): ConversationView {
-  const store: Store = { members, total, pace, changed: new Map() };
+  const store: Store = { members, total, pace, changed: new Map(), unread: more.unread ?? 0 };
   stores.set(id, store);
   const other = members.find((candidate) => !candidate.own);
   return {
@@ -100,13 +100,13 @@ export function previewOf(store: Store): ConversationView["preview"] {
 
 export function conversations(stores: Stores): ConversationView[] {
   return [
-    conversation(stores, "c1", 64, 34, [me(), member("u1")], { unread: 2, typing: [people[0]!.name] }),
-    conversation(stores, "c3", 48, 190, [me(), member("u1"), member("u3"), archive], {
+    conversation(stores, "c1", 64, 7, [me(), member("u1")], { unread: 2, typing: [people[0]!.name] }),
+    conversation(stores, "c3", 48, 16, [me(), member("u1"), member("u3"), archive], {
       title: "Care team",
       kind: "group",
       peer_id: null,
     }),
-    conversation(stores, "c2", 50_000, 9, [me(), member("u2", true)], { protection: "verified" }),
+    conversation(stores, "c2", 50_000, 23, [me(), member("u2", true)], { protection: "verified" }),
     conversation(stores, "c4", 31, 400, [me(), member("u3", true)], {
       state: "blocked",
       changed: [{ name: people[2]!.name, own: false, at: NOW - 2 * HOUR }],

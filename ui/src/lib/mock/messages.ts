@@ -45,6 +45,8 @@ export interface Store {
   changed: Map<number, MessageView>;
   /** Minutes between messages. */
   pace: number;
+  /** So many of the newest are somebody else's. */
+  unread?: number;
 }
 
 const SPECIAL: Record<number, (store: Store, at: number) => Partial<MessageView>> = {
@@ -86,8 +88,9 @@ export function made(store: Store, index: number): MessageView {
   if (known) return known;
   const people = store.members.filter((member) => !member.archive);
   // Two or three in a row, then the other one.
-  const sender = people[Math.floor(index / 2.4) % people.length] ?? store.members[0]!;
   const back = store.total - index;
+  const turn = back <= (store.unread ?? 0) ? 1 : Math.floor(index / 2.4);
+  const sender = people[turn % people.length] ?? store.members[0]!;
   const state: MessageState = !sender.own ? "received" : back < 3 ? "delivered" : "read";
   const plain: MessageView = {
     id: `m${index}`,
