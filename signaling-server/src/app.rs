@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    auth::AuthService, calls::CallService, config::Config, db::Database, directory::Directory, hub::Hub,
-    ice::IceServers, limits::RestLimits, presence::PresenceService,
+    auth::AuthService, calls::CallService, config::Config, conversations::ConversationService, db::Database,
+    devices::Devices, directory::Directory, hub::Hub, ice::IceServers, key_packages::KeyPackages,
+    limits::RestLimits, presence::PresenceService,
 };
 
 /// The server's services. Cheap to clone; axum's state.
@@ -30,6 +31,12 @@ pub struct App {
     pub ice: IceServers,
     /// Calls.
     pub calls: CallService,
+    /// Conversations.
+    pub conversations: ConversationService,
+    /// What devices publish for being added to groups.
+    pub key_packages: KeyPackages,
+    /// Everybody's own devices.
+    pub devices: Devices,
     /// The tasks that own a socket.
     pub sockets: TaskTracker,
     /// Cancelled when the server is told to stop.

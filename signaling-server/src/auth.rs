@@ -12,6 +12,7 @@ use std::{
 use bedside_protocol::{
     DeviceId, ErrorCode, Problem, Secret, SessionId, UserId,
     rest::{RefreshRequest, SignInRequest, SignInSession, SignedIn},
+    socket::Event,
     user::DeviceInfo,
 };
 use tokio::time::Instant;
@@ -94,6 +95,9 @@ impl AuthService {
         let begun = self.0.store.begin(account.id, &request.device).await?;
         for ended in begun.replaced {
             self.0.hub.end_sign_in(ended);
+        }
+        if begun.is_new {
+            self.0.hub.send_to_others(account.id, begun.device, &Event::DevicesChanged);
         }
         tracing::info!(user = %account.id, device = %begun.device, "signed in");
         Ok(begun.tokens.signed_in(user, begun.device))

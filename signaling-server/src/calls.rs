@@ -1,8 +1,8 @@
 //! Calls: one service behind the REST routes and the socket messages.
 //!
 //! Checks who may ask, hands the act to the [`Exchange`](bedside_call::Exchange) that `driver` runs, and answers
-//! with the call as it then stands. Calls that are over are answered from `history`. Signaling payloads pass
-//! through unread; they are never stored or logged.
+//! with the call as it then stands. Calls that are over are answered from `history`. Signaling is sealed and goes through
+//! the log of a conversation; this service only says whether a device may signal in a call.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use bedside_protocol::{
     CallId, CallPhase, CallType, DeviceId, EndReason, ErrorCode, PresenceStatus, Problem, RoomId, UserId,
     call::{CallRecord, Party},
     rest::{AcceptCall, CallClosed, CallTicket, DeclineCall, HangupCall, InitiateCall},
-    socket::{Event, Request, Signal},
+    socket::Request,
     user::UserProfile,
 };
 use serde_json::{Value, json};
@@ -54,7 +54,6 @@ pub struct CallService(Arc<Shared>);
 
 struct Shared {
     directory: Directory,
-    hub: Hub,
     presence: PresenceService,
     driver: Driver,
     history: History,
@@ -74,11 +73,9 @@ impl CallService {
             tracing::info!(calls = live.len(), "calls of the last run are taken up");
         }
         let tickets = Tickets::new(deps.db.clone(), deps.ice, deps.limits.max_duration);
-        let driver =
-            Driver::start(deps.limits, live, history.clone(), deps.hub.clone(), deps.presence.clone());
+        let driver = Driver::start(deps.limits, live, history.clone(), deps.hub, deps.presence.clone());
         Ok(Self(Arc::new(Shared {
             directory: deps.directory,
-            hub: deps.hub,
             presence: deps.presence,
             driver,
             quality: Quality::new(deps.db),
@@ -103,12 +100,17 @@ impl CallService {
             Request::SwitchType { call_id, call_type } => {
                 self.act(who, call_id, Act::SwitchType { call_type }).await.map(|_| json!({}))
             }
-            Request::Offer(signal) => self.relay(who, signal, SignalKind::Offer).await,
-            Request::Answer(signal) => self.relay(who, signal, SignalKind::Answer).await,
-            Request::Ice(signal) => self.relay(who, signal, SignalKind::Ice).await,
-            Request::Hello(_) | Request::Ping { .. } | Request::UpdatePresence(_) => {
-                Err(ErrorCode::UnknownType.into())
-            }
+            Request::Hello(_)
+            | Request::Ping { .. }
+            | Request::UpdatePresence(_)
+            | Request::Offer(_)
+            | Request::Answer(_)
+            | Request::Ice(_)
+            | Request::ChatMessage(_)
+            | Request::ChatDelivered(_)
+            | Request::ChatRead(_)
+            | Request::ChatTyping(_)
+            | Request::ChatAck(_) => Err(ErrorCode::UnknownType.into()),
         }
     }
 
@@ -234,6 +236,24 @@ impl CallService {
         }
     }
 
+    /// Whether the asker's device may signal in a live call; gives the other person in it.
+    ///
+    /// # Errors
+    /// `call_not_found`, `answered_elsewhere`, `illegal_transition` before the call is answered and after it is over.
+    pub async fn signal(&self, who: &Identity, call_id: CallId, kind: SignalKind) -> Result<UserId, Fault> {
+        let from = actor(who);
+        let routed =
+            self.0.driver.run(move |exchange, now| exchange.route_signal(now, call_id, from, kind)).await?;
+        match routed {
+            Ok(to) => Ok(to.user),
+            Err(ExchangeError::NotFound) => {
+                let from = self.past(who.user, call_id).await?.phase;
+                Err(refusal(IllegalTransition { from, to: CallPhase::Connecting }.into()))
+            }
+            Err(error) => Err(refusal(error)),
+        }
+    }
+
     /// Past calls and statistics.
     #[must_use]
     pub fn history(&self) -> &History {
@@ -277,28 +297,6 @@ impl CallService {
     async fn past(&self, user: UserId, call_id: CallId) -> Result<CallRecord, Fault> {
         let found = self.0.history.find(call_id).await?;
         found.filter(|record| is_participant(record, user)).ok_or_else(|| ErrorCode::CallNotFound.into())
-    }
-
-    async fn relay(&self, who: &Identity, signal: Signal, kind: SignalKind) -> Result<Value, Fault> {
-        let (from, call_id) = (actor(who), signal.call_id);
-        let routed =
-            self.0.driver.run(move |exchange, now| exchange.route_signal(now, call_id, from, kind)).await?;
-        let to = match routed {
-            Ok(to) => to,
-            Err(ExchangeError::NotFound) => {
-                let from = self.past(who.user, call_id).await?.phase;
-                return Err(refusal(IllegalTransition { from, to: CallPhase::Connecting }.into()));
-            }
-            Err(error) => return Err(refusal(error)),
-        };
-        let signal = Signal { from_device: Some(who.device), ..signal };
-        let event = match kind {
-            SignalKind::Offer => Event::Offer(signal),
-            SignalKind::Answer => Event::Answer(signal),
-            SignalKind::Ice => Event::Ice(signal),
-        };
-        self.0.hub.send_to_device(to.user, to.device, &event);
-        Ok(json!({}))
     }
 }
 

@@ -25,6 +25,10 @@ pub struct Config {
     pub allow_plain_http: bool,
     /// Shown on the sign-in screen.
     pub clinic_name: String,
+    /// Login of the account that holds the clinic's archive key: it takes part in every conversation.
+    pub archive_user: Option<String>,
+    /// How long sealed entries and welcomes are kept for devices that don't come for them.
+    pub message_retention: Duration,
     /// STUN and TURN.
     pub turn: TurnConfig,
     /// Ring time-out, longest call and the like.
@@ -110,6 +114,10 @@ pub struct RateLimits {
     pub sign_in_attempts: u32,
     /// Failed sign-ins per address before the delay begins to grow; a clinic's patients may share one.
     pub sign_in_attempts_per_address: u32,
+    /// Claims of one person's key packages by another at once.
+    pub claim_burst: u32,
+    /// After these, one claim in this time.
+    pub claim_every: Duration,
 }
 
 /// Heartbeat and retention of sockets.
@@ -149,6 +157,8 @@ impl Config {
             tls: None,
             allow_plain_http: false,
             clinic_name: "Bedside clinic".to_owned(),
+            archive_user: None,
+            message_retention: Duration::from_secs(30 * 24 * 3600),
             turn: TurnConfig {
                 embedded: true,
                 listen: SocketAddr::new(loopback, 3478),
@@ -177,6 +187,8 @@ impl Config {
                 rest_burst: 100,
                 sign_in_attempts: 5,
                 sign_in_attempts_per_address: 30,
+                claim_burst: 60,
+                claim_every: Duration::from_secs(10),
             },
             socket: SocketTiming {
                 heartbeat: Duration::from_secs(25),

@@ -1,5 +1,7 @@
 //! People and who may talk to whom. Reads only; accounts are made on the command line (`accounts`).
 
+use std::sync::Arc;
+
 use bedside_protocol::{DeviceType, ErrorCode, Pii, Role, Timestamp, UserId, user::UserProfile};
 use sqlx::{Row, sqlite::SqliteRow};
 
@@ -9,6 +11,7 @@ use crate::{db::Database, fault::Fault};
 #[derive(Clone, Debug)]
 pub struct Directory {
     db: Database,
+    archive: Option<Arc<str>>,
 }
 
 /// When somebody was last heard from, kept across restarts.
@@ -35,10 +38,26 @@ const CONTACT_FILTER: &str = "u.disabled_at IS NULL AND u.id <> ?1 AND (
         OR (u.role = 'clinician' AND EXISTS (SELECT 1 FROM users me WHERE me.id = ?1 AND me.role = 'clinician')))";
 
 impl Directory {
-    /// A directory over `db`.
+    /// A directory over `db`; `archive` is the login of the account that holds the clinic's archive key.
     #[must_use]
-    pub const fn new(db: Database) -> Self {
-        Self { db }
+    pub fn new(db: Database, archive: Option<&str>) -> Self {
+        Self { db, archive: archive.map(Arc::from) }
+    }
+
+    /// The account that holds the clinic's archive key, where one is configured.
+    ///
+    /// # Errors
+    /// It is configured and does not exist, or the database failed.
+    pub async fn archive(&self) -> Result<Option<UserProfile>, Fault> {
+        let Some(login) = &self.archive else { return Ok(None) };
+        let row = sqlx::query(
+            "SELECT id, name, role, specialty FROM users WHERE login = ?1 AND disabled_at IS NULL",
+        )
+        .bind(login.as_ref())
+        .fetch_optional(&self.db.read)
+        .await?
+        .ok_or(Fault::Internal("the account that archive_user names does not exist"))?;
+        profile_of(&row).map(Some)
     }
 
     /// One person's public face.

@@ -151,17 +151,27 @@ impl Hub {
 
     /// Sends an event to every session of `user`, connected or waiting to be resumed.
     pub fn send_to_user(&self, user: UserId, event: &Event) {
-        self.send_where(user, event, |_| true);
+        self.send_each(&[user], event, |_| true);
     }
 
     /// Sends an event to one device of `user`.
     pub fn send_to_device(&self, user: UserId, device: DeviceId, event: &Event) {
-        self.send_where(user, event, |owner| owner.device == device);
+        self.send_each(&[user], event, |session| session.owner.device == device);
     }
 
     /// Sends an event to all devices of `user` but one.
     pub fn send_to_others(&self, user: UserId, except: DeviceId, event: &Event) {
-        self.send_where(user, event, |owner| owner.device != except);
+        self.send_each(&[user], event, |session| session.owner.device != except);
+    }
+
+    /// Sends an event to every session of each of `users`.
+    pub fn send_to_users(&self, users: &[UserId], event: &Event) {
+        self.send_each(users, event, |_| true);
+    }
+
+    /// Sends an event to the devices of `users` that have an open socket, but for one: for what is of no use later.
+    pub fn send_to_connected(&self, users: &[UserId], except: DeviceId, event: &Event) {
+        self.send_each(users, event, |session| session.is_open() && session.owner.device != except);
     }
 
     /// Sends an event to every session of every user.
@@ -172,12 +182,12 @@ impl Hub {
         }
     }
 
-    fn send_where(&self, user: UserId, event: &Event, wanted: impl Fn(&Identity) -> bool) {
+    fn send_each(&self, users: &[UserId], event: &Event, wanted: impl Fn(&Session) -> bool) {
         let mut state = self.lock();
         let State { sessions, by_user, .. } = &mut *state;
         let mut body = None;
-        for id in by_user.get(&user).into_iter().flatten() {
-            let Some(session) = sessions.get_mut(id).filter(|session| wanted(&session.owner)) else {
+        for id in users.iter().filter_map(|user| by_user.get(user)).flatten() {
+            let Some(session) = sessions.get_mut(id).filter(|session| wanted(session)) else {
                 continue;
             };
             if body.is_none() {

@@ -4,7 +4,7 @@
 //! ```text
 //! routes, socket        HTTP and WebSocket: read, check who asks, answer       (no rule lives here)
 //!    │
-//! auth, presence, calls, directory, accounts, ice                              one service per concern
+//! auth, devices, presence, calls, conversations, key packages, directory, …     one service per concern
 //!    │
 //! hub                   sessions and events on their way to devices            in memory
 //! db                    SQLite                                                 on disk
@@ -19,14 +19,17 @@ pub mod calls;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod conversations;
 pub mod db;
 pub mod demo;
+pub mod devices;
 pub mod directory;
 pub mod fault;
 pub mod hub;
 pub mod ice;
 pub mod idempotency;
 pub mod identity;
+pub mod key_packages;
 pub mod limits;
 pub mod openapi;
 pub mod presence;

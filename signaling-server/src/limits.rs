@@ -24,6 +24,7 @@ pub struct RestLimits(Arc<Mutex<Buckets>>);
 struct Buckets {
     accounts: KeyedBuckets<UserId>,
     addresses: KeyedBuckets<IpAddr>,
+    claims: KeyedBuckets<(UserId, UserId)>,
 }
 
 impl RestLimits {
@@ -33,6 +34,7 @@ impl RestLimits {
         Self(Arc::new(Mutex::new(Buckets {
             accounts: KeyedBuckets::new(limits.rest_per_second, limits.rest_burst),
             addresses: KeyedBuckets::new(limits.rest_per_second, limits.rest_burst),
+            claims: KeyedBuckets::slow(limits.claim_every, limits.claim_burst),
         })))
     }
 
@@ -52,11 +54,20 @@ impl RestLimits {
         self.lock().addresses.take(network_of(address), Instant::now()).map_err(|wait| limited(wait).into())
     }
 
+    /// Counts a claim of somebody's key packages: each takes one away from every device of theirs.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the time to wait.
+    pub fn check_claim(&self, claimer: UserId, of: UserId) -> Result<(), Fault> {
+        self.lock().claims.take((claimer, of), Instant::now()).map_err(|wait| limited(wait).into())
+    }
+
     /// Forgets whoever has been quiet.
     pub fn sweep(&self) {
         let (mut buckets, now) = (self.lock(), Instant::now());
         buckets.accounts.sweep(now);
         buckets.addresses.sweep(now);
+        buckets.claims.sweep(now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Buckets> {

@@ -21,6 +21,14 @@ impl TokenBucket {
         Self { per_second: f64::from(per_second.max(1)), burst, tokens: burst, filled_at: now }
     }
 
+    /// A full bucket of `burst` that refills with one in `every`.
+    #[must_use]
+    pub fn slow(every: Duration, burst: u32, now: Instant) -> Self {
+        let per_second = every.max(Duration::from_millis(1)).as_secs_f64().recip();
+        let burst = f64::from(burst.max(1));
+        Self { per_second, burst, tokens: burst, filled_at: now }
+    }
+
     /// Takes one token.
     ///
     /// # Errors
@@ -50,7 +58,7 @@ impl TokenBucket {
 /// A bucket per key.
 #[derive(Debug)]
 pub struct KeyedBuckets<K> {
-    per_second: u32,
+    every: Duration,
     burst: u32,
     buckets: HashMap<K, TokenBucket>,
 }
@@ -59,7 +67,13 @@ impl<K: Hash + Eq> KeyedBuckets<K> {
     /// Buckets of `burst` that refill with `per_second` each.
     #[must_use]
     pub fn new(per_second: u32, burst: u32) -> Self {
-        Self { per_second, burst, buckets: HashMap::new() }
+        Self::slow(Duration::from_secs(1) / per_second.max(1), burst)
+    }
+
+    /// Buckets of `burst` that refill with one in `every` each.
+    #[must_use]
+    pub fn slow(every: Duration, burst: u32) -> Self {
+        Self { every, burst, buckets: HashMap::new() }
     }
 
     /// Takes one token from the bucket of `key`.
@@ -67,8 +81,8 @@ impl<K: Hash + Eq> KeyedBuckets<K> {
     /// # Errors
     /// How long until there is one.
     pub fn take(&mut self, key: K, now: Instant) -> Result<(), Duration> {
-        let (per_second, burst) = (self.per_second, self.burst);
-        self.buckets.entry(key).or_insert_with(|| TokenBucket::new(per_second, burst, now)).take(now)
+        let (every, burst) = (self.every, self.burst);
+        self.buckets.entry(key).or_insert_with(|| TokenBucket::slow(every, burst, now)).take(now)
     }
 
     /// Forgets buckets that are full: they are as good as new ones.

@@ -15,7 +15,10 @@ pub mod auth;
 pub mod calls;
 pub mod clinic;
 pub mod contacts;
+pub mod conversations;
+pub mod devices;
 pub mod health;
+pub mod key_packages;
 pub mod presence;
 pub mod users;
 
@@ -31,7 +34,10 @@ pub(crate) fn api() -> OpenApiRouter<App> {
             .merge(contacts::router())
             .merge(presence::router())
             .merge(clinic::router())
-            .merge(calls::router()),
+            .merge(calls::router())
+            .merge(conversations::router())
+            .merge(key_packages::router())
+            .merge(devices::router()),
     )
 }
 

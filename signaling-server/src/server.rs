@@ -19,12 +19,15 @@ use crate::{
     auth::{AuthService, password::Passwords, token},
     calls::{CallDeps, CallService},
     config::{Config, TlsFiles},
+    conversations::{ConversationDeps, ConversationService},
     db::{Database, DatabaseError},
+    devices::Devices,
     directory::Directory,
     fault::Fault,
     hub::Hub,
     ice::IceServers,
     idempotency,
+    key_packages::KeyPackages,
     limits::RestLimits,
     presence::PresenceService,
     routes,
@@ -199,7 +202,7 @@ async fn assemble(
     let mut urls = turn.map(TurnService::urls).unwrap_or_default();
     urls.extend(config.turn.urls.iter().cloned());
     let ice = IceServers::new(&urls, secret, config.turn.account.clone(), config.turn.credential_lifetime);
-    let (hub, directory) = (Hub::default(), Directory::new(db.clone()));
+    let (hub, directory) = (Hub::default(), Directory::new(db.clone(), config.archive_user.as_deref()));
     let grace = config.socket.presence_grace;
     let presence = PresenceService::start(directory.clone(), hub.clone(), grace, background.clone());
     let calls = CallService::start(CallDeps {
@@ -211,10 +214,28 @@ async fn assemble(
         limits: config.calls,
     })
     .await?;
+    let conversations = ConversationService::new(ConversationDeps {
+        db: db.clone(),
+        directory: directory.clone(),
+        hub: hub.clone(),
+        calls: calls.clone(),
+        retention: config.message_retention,
+    });
+    let limits = RestLimits::new(&config.limits);
+    let key_packages = KeyPackages::new(
+        db.clone(),
+        directory.clone(),
+        hub.clone(),
+        limits.clone(),
+        config.message_retention,
+    );
     let config = Arc::new(config);
     Ok(App {
         auth: AuthService::new(&config, db.clone(), directory.clone(), hub.clone()),
-        limits: RestLimits::new(&config.limits),
+        devices: Devices::new(db.clone(), hub.clone()),
+        limits,
+        key_packages,
+        conversations,
         config,
         db,
         directory,
@@ -255,7 +276,13 @@ async fn sweep_until(app: App, stop: CancellationToken) {
                 app.limits.sweep();
             }
             _ = database.tick() => {
-                for swept in [app.auth.sweep().await, idempotency::sweep(&app.db).await] {
+                let swept = [
+                    app.auth.sweep().await,
+                    idempotency::sweep(&app.db).await,
+                    app.conversations.sweep().await,
+                    app.key_packages.sweep().await,
+                ];
+                for swept in swept {
                     if let Err(fault) = swept {
                         let _ = fault.into_problem();
                     }

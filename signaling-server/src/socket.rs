@@ -90,10 +90,15 @@ impl Backend for App {
             | Request::DeclineCall { .. }
             | Request::HangupCall { .. }
             | Request::CallMedia { .. }
-            | Request::SwitchType { .. }
-            | Request::Offer(_)
+            | Request::SwitchType { .. } => self.calls.handle(who, request).await,
+            Request::Offer(_)
             | Request::Answer(_)
-            | Request::Ice(_) => self.calls.handle(who, request).await,
+            | Request::Ice(_)
+            | Request::ChatMessage(_)
+            | Request::ChatDelivered(_)
+            | Request::ChatRead(_)
+            | Request::ChatTyping(_)
+            | Request::ChatAck(_) => self.conversations.handle(who, request).await,
         }
     }
 }

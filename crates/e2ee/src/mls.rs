@@ -138,6 +138,8 @@ pub struct Outgoing {
     pub entry: Sealed,
     /// For the devices that a commit adds, and only once the log has the commit.
     pub welcome: Option<Sealed>,
+    /// The devices that a commit adds.
+    pub welcome_for: Vec<DeviceId>,
     /// With a commit: what a device needs to join from outside in the epoch that it begins. Replaces the one before.
     pub group_info: Option<Sealed>,
 }

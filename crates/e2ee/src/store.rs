@@ -89,6 +89,16 @@ impl<S: Store + ?Sized> Store for &S {
     }
 }
 
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn get(&self, key: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        (**self).get(key)
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        (**self).apply(batch)
+    }
+}
+
 /// Records in memory, for tests and for guests who leave nothing behind. Clones share their records.
 #[derive(Clone, Default)]
 pub struct MemoryStore(Arc<Mutex<Records>>);

@@ -17,7 +17,7 @@ pub mod time;
 pub mod user;
 
 pub use call::{CallPhase, CallType, EndReason};
-pub use conversation::ConversationKind;
+pub use conversation::{Conversation, ConversationKind};
 pub use id::{
     AppointmentId, AttachmentId, CallId, ConversationId, DeviceId, EntryId, RoomId, SessionId, UserId,
 };

@@ -3,6 +3,8 @@
 //! Holds the access token in memory only and hands every rotated refresh token to the [`SecretStore`] before
 //! it is used, so that a kill between two rotations does not sign anybody out.
 
+mod delivery;
+
 use std::{
     sync::{
         Arc,
@@ -111,6 +113,13 @@ pub fn failure_of(code: ErrorCode) -> Failure {
         | ErrorCode::UnsupportedMediaType
         | ErrorCode::IdempotencyConflict
         | ErrorCode::SessionLost
+        | ErrorCode::StaleEpoch
+        | ErrorCode::GroupExists
+        | ErrorCode::NoGroup
+        | ErrorCode::Expired
+        | ErrorCode::WrongOffset
+        | ErrorCode::WrongDigest
+        | ErrorCode::StorageFull
         | ErrorCode::ShuttingDown
         | ErrorCode::Internal
         | ErrorCode::Unknown => Failure::ServerTrouble,
@@ -266,17 +275,7 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn contacts(&self) -> Result<Vec<Contact>, ApiError> {
-        let mut all = Vec::new();
-        let mut page = 1u32;
-        loop {
-            let request = self.authorised(Method::GET, "api/contacts").await?;
-            let answer: Page<Contact> = send(request.query(&[("page", page), ("per_page", 100)])).await?;
-            all.extend(answer.items);
-            if u64::from(page) >= answer.pages {
-                return Ok(all);
-            }
-            page += 1;
-        }
+        self.all("api/contacts").await
     }
 
     /// A page of past calls.
@@ -297,9 +296,7 @@ impl Api {
         batch: &[QualityMetrics],
     ) -> Result<(), ApiError> {
         let path = format!("api/calls/{call}/quality-metrics");
-        let response =
-            self.authorised(Method::POST, &path).await?.json(batch).send().await.map_err(transport)?;
-        if response.status().is_success() { Ok(()) } else { Err(problem_in(response).await) }
+        delivery::done(self.authorised(Method::POST, &path).await?.json(batch)).await
     }
 
     async fn authorised(&self, method: Method, path: &str) -> Result<RequestBuilder, ApiError> {

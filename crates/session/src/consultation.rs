@@ -87,7 +87,10 @@ pub enum Report {
         metrics: Box<QualityMetrics>,
     },
     /// No connection could be established, or it is not with whom it should be.
-    Failed,
+    Failed {
+        /// The other side's certificate is not the one that its description names.
+        forged: bool,
+    },
 }
 
 impl std::fmt::Debug for Report {
@@ -99,7 +102,7 @@ impl std::fmt::Debug for Report {
             Report::PeerControls { .. } => "peer controls",
             Report::VideoPaused(_) => "video paused",
             Report::Second { .. } => "second",
-            Report::Failed => "failed",
+            Report::Failed { .. } => "failed",
         })
     }
 }

@@ -15,8 +15,8 @@ use bedside_media::{
     camera::CameraId,
     frame::VideoFrame,
 };
-use bedside_ui_contract::{Command, Levels, Snapshot, StatsSample, Update};
-use tokio::sync::{broadcast, mpsc, watch};
+use bedside_ui_contract::{Command, Levels, MessagePage, SearchHit, Snapshot, StatsSample, Update};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::{peer::NetworkOptions, profile::ProfileError, secrets::SecretStore, tap::MediaTap};
 
@@ -65,10 +65,20 @@ pub enum StreamKind {
 /// The newest picture of a stream, or none.
 pub type Frames = watch::Receiver<Option<VideoFrame>>;
 
+/// What a handle asks of the task.
+enum Ask {
+    /// Do something; the effect shows in a snapshot.
+    Command(Command),
+    /// A stretch of a list.
+    Messages { conversation_id: String, from: u32, count: u32, answer: oneshot::Sender<MessagePage> },
+    /// Messages that hold a text.
+    Search { text: String, conversation_id: Option<String>, answer: oneshot::Sender<Vec<SearchHit>> },
+}
+
 /// A running engine. Dropping the last clone stops it.
 #[derive(Clone)]
 pub struct Engine {
-    commands: mpsc::UnboundedSender<Command>,
+    asks: mpsc::UnboundedSender<Ask>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     levels: watch::Receiver<Levels>,
     stats: broadcast::Sender<StatsSample>,
@@ -82,7 +92,7 @@ impl Engine {
     /// # Errors
     /// When the profile folder can't be used.
     pub fn start(config: EngineConfig) -> Result<Self, ProfileError> {
-        let (commands, inbox) = mpsc::unbounded_channel();
+        let (asks, inbox) = mpsc::unbounded_channel();
         let (snapshot_tx, snapshots) = watch::channel(Arc::new(Snapshot::default()));
         let (levels_tx, levels) = watch::channel(Levels::default());
         let (stats, _) = broadcast::channel(STATS_BACKLOG);
@@ -94,13 +104,27 @@ impl Engine {
             remote: remote_tx,
         };
         let self_view = actor::spawn(config, inbox, outlets)?;
-        Ok(Self { commands, snapshots, levels, stats, remote, self_view })
+        Ok(Self { asks, snapshots, levels, stats, remote, self_view })
     }
 
     /// Asks for something; the effect shows in a later snapshot.
     pub fn dispatch(&self, command: Command) {
         // The actor lives as long as a handle does; a failure means the process is ending.
-        let _ = self.commands.send(command);
+        let _ = self.asks.send(Ask::Command(command));
+    }
+
+    /// A stretch of a conversation's list, by place; empty for a conversation that is not there.
+    pub async fn messages(&self, conversation_id: String, from: u32, count: u32) -> MessagePage {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.asks.send(Ask::Messages { conversation_id, from, count, answer });
+        answered.await.unwrap_or_default()
+    }
+
+    /// Messages that hold a text, newest first, in one conversation or in all.
+    pub async fn search(&self, text: String, conversation_id: Option<String>) -> Vec<SearchHit> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.asks.send(Ask::Search { text, conversation_id, answer });
+        answered.await.unwrap_or_default()
     }
 
     /// The newest snapshot and every later one (older ones may be skipped).

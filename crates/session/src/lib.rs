@@ -5,6 +5,7 @@
 //! threads. Only [`peer`] knows the WebRTC library.
 
 pub mod api;
+pub mod chat;
 pub mod clock;
 pub mod consultation;
 pub mod engine;

@@ -4,11 +4,12 @@
 //! old or the new one. Never holds a secret.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
-use bedside_protocol::{DeviceId, Pii};
+use bedside_protocol::{DeviceId, Pii, UserId};
 use bedside_ui_contract::snapshot::Settings;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,10 @@ pub struct Remembered {
     pub login: Pii<String>,
     /// The id the server gave this installation.
     pub device_id: Option<DeviceId>,
+    /// The ids it gave to others who sign in here, by the name they sign in with.
+    pub devices: BTreeMap<String, DeviceId>,
+    /// The account that holds the clinic's archive key.
+    pub archive: Option<UserId>,
     /// The chosen camera's name.
     pub camera: Option<String>,
     /// The chosen microphone's name.
@@ -74,6 +79,12 @@ impl Profile {
             Err(error) => return Err(error.into()),
         };
         Ok(Self { file, remembered })
+    }
+
+    /// The folder, for what has its own files there.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.file.parent().map(Path::to_path_buf).unwrap_or_default()
     }
 
     /// What is remembered.

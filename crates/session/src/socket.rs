@@ -86,18 +86,24 @@ impl Socket {
         Self { asks, wake, _task: Arc::new(AbortOnDrop(task)) }
     }
 
-    /// Asks and waits for the answer.
+    /// Asks; the answer is awaited. Requests are sent in the order of these calls, however the answers are awaited.
     ///
     /// # Errors
     /// See [`SocketError`].
-    pub async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, SocketError> {
+    pub fn ask<T: DeserializeOwned>(
+        &self,
+        request: Request,
+    ) -> impl Future<Output = Result<T, SocketError>> + Send + use<T> {
         let (answer, answered) = oneshot::channel();
-        self.asks.try_send(Ask { request, answer: Some(answer) }).map_err(|_| SocketError::Offline)?;
-        let value = tokio::time::timeout(ANSWER_TIMEOUT, answered)
-            .await
-            .map_err(|_| SocketError::Offline)?
-            .map_err(|_| SocketError::Offline)??;
-        serde_json::from_value(value).map_err(|_| SocketError::Unreadable)
+        let asked = self.asks.try_send(Ask { request, answer: Some(answer) });
+        async move {
+            asked.map_err(|_| SocketError::Offline)?;
+            let value = tokio::time::timeout(ANSWER_TIMEOUT, answered)
+                .await
+                .map_err(|_| SocketError::Offline)?
+                .map_err(|_| SocketError::Offline)??;
+            serde_json::from_value(value).map_err(|_| SocketError::Unreadable)
+        }
     }
 
     /// Asks without waiting; used for what the server answers with an event anyway.

@@ -273,6 +273,8 @@ pub enum Failure {
     NoKeys,
     /// The text is too long.
     TooLong,
+    /// The passphrase is too short.
+    TooShort,
 }
 
 /// What the person has set; survives a restart.

@@ -30,6 +30,8 @@ pub(super) struct Account {
 /// A sign-in that has just begun.
 pub(super) struct Begun {
     pub(super) device: DeviceId,
+    /// Whether the device was never seen before.
+    pub(super) is_new: bool,
     pub(super) tokens: Tokens,
     /// Earlier sign-ins of the same device, now ended.
     pub(super) replaced: Vec<SessionId>,
@@ -61,7 +63,7 @@ impl SignInStore {
     pub(super) async fn begin(&self, user: UserId, device: &DeviceInfo) -> Result<Begun, Fault> {
         let now = clock::now();
         let mut tx = self.db.write.begin_with("BEGIN IMMEDIATE").await?;
-        let device_id = upsert_device(&mut tx, user, device, now).await?;
+        let (device_id, is_new) = upsert_device(&mut tx, user, device, now).await?;
         let replaced = sqlx::query(
             "UPDATE sign_ins SET revoked_at = ?2, revoked_why = 'replaced'
              WHERE device_id = ?1 AND revoked_at IS NULL RETURNING id",
@@ -90,7 +92,7 @@ impl SignInStore {
         .await?;
         let tokens = self.issue(&mut tx, sign_in, now).await?;
         tx.commit().await?;
-        Ok(Begun { device: device_id, tokens, replaced })
+        Ok(Begun { device: device_id, is_new, tokens, replaced })
     }
 
     pub(super) async fn rotate(&self, refresh_token: &str) -> Result<Rotation, Fault> {
@@ -137,7 +139,7 @@ impl SignInStore {
             "SELECT s.id AS sign_in, s.user_id, s.device_id, d.device_type, u.role
              FROM access_tokens a
              JOIN sign_ins s ON s.id = a.sign_in_id AND s.revoked_at IS NULL
-             JOIN devices d ON d.id = s.device_id
+             JOIN devices d ON d.id = s.device_id AND d.revoked_at IS NULL
              JOIN users u ON u.id = s.user_id AND u.disabled_at IS NULL
              WHERE a.hash = ?1 AND a.expires_at > ?2",
         )
@@ -262,24 +264,27 @@ impl SignInStore {
     }
 }
 
-/// The device if it is this user's own, else a new one: an id from somebody else's sign-in is not taken over.
+/// The device if it is this user's own, else a new one, and whether it is: an id from somebody else's sign-in is not
+/// taken over, and one that was revoked does not come back. A name that its owner gave it stays.
 async fn upsert_device(
     tx: &mut Transaction<'_, Sqlite>,
     user: UserId,
     device: &DeviceInfo,
     now: Timestamp,
-) -> Result<DeviceId, Fault> {
+) -> Result<(DeviceId, bool), Fault> {
     if let Some(id) = device.id {
-        let known =
-            sqlx::query("UPDATE devices SET name = ?3, device_type = ?4 WHERE id = ?1 AND user_id = ?2")
-                .bind(id.0)
-                .bind(user.0)
-                .bind(device.name.reveal())
-                .bind(device_type_name(device.device_type))
-                .execute(&mut **tx)
-                .await?;
+        let known = sqlx::query(
+            "UPDATE devices SET name = CASE WHEN renamed_at IS NULL THEN ?3 ELSE name END, device_type = ?4
+             WHERE id = ?1 AND user_id = ?2 AND revoked_at IS NULL",
+        )
+        .bind(id.0)
+        .bind(user.0)
+        .bind(device.name.reveal())
+        .bind(device_type_name(device.device_type))
+        .execute(&mut **tx)
+        .await?;
         if known.rows_affected() == 1 {
-            return Ok(id);
+            return Ok((id, false));
         }
     }
     let id = DeviceId::random();
@@ -293,7 +298,7 @@ async fn upsert_device(
     .bind(now.0)
     .execute(&mut **tx)
     .await?;
-    Ok(id)
+    Ok((id, true))
 }
 
 async fn mark_revoked(

@@ -66,6 +66,12 @@ pub struct Settings {
     /// Shown on the sign-in screen
     #[arg(long, env = "BEDSIDE_CLINIC_NAME", value_name = "NAME")]
     pub clinic_name: Option<String>,
+    /// Login of the account that holds the clinic's archive key; it takes part in every conversation
+    #[arg(long, env = "BEDSIDE_ARCHIVE_USER", value_name = "LOGIN")]
+    pub archive_user: Option<String>,
+    /// How long sealed messages wait for devices that don't come for them, s [default: 2592000]
+    #[arg(long, env = "BEDSIDE_MESSAGE_RETENTION", value_name = "SECONDS")]
+    pub message_retention: Option<u64>,
 
     /// Whether this process relays media over UDP itself [default: true]
     #[arg(long, env = "BEDSIDE_TURN_EMBEDDED", value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
@@ -156,8 +162,8 @@ impl Settings {
     /// These settings, and `other` where they say nothing.
     #[must_use]
     pub fn or(self, other: Settings) -> Settings {
-        first_of!(self, other: listen, database, tls_cert, tls_key, allow_plain_http, clinic_name, turn_embedded,
-            turn_listen, turn_public_address, turn_relay_ports, turn_url, ice_servers, turn_secret,
+        first_of!(self, other: listen, database, tls_cert, tls_key, allow_plain_http, clinic_name, archive_user,
+            message_retention, turn_embedded, turn_listen, turn_public_address, turn_relay_ports, turn_url, ice_servers, turn_secret,
             turn_secret_file, turn_user, turn_pass, turn_credential_lifetime, call_timeout, max_call_duration,
             access_token_lifetime, refresh_token_lifetime, socket_rate, socket_burst, rest_rate, rest_burst,
             sign_in_attempts, sign_in_attempts_per_address)
@@ -191,6 +197,19 @@ impl Settings {
         if config.clinic_name.trim().is_empty() {
             return Err(invalid("clinic_name", "must not be empty"));
         }
+        config.archive_user = self.archive_user.map(|login| login.trim().to_owned());
+        if config.archive_user.as_deref() == Some("") {
+            return Err(invalid(
+                "archive_user",
+                "must be a login; leave the setting out where there is no archive",
+            ));
+        }
+        seconds(
+            &mut config.message_retention,
+            "message_retention",
+            self.message_retention,
+            86_400..=31_536_000,
+        )?;
 
         let turn = &mut config.turn;
         set(&mut turn.embedded, self.turn_embedded);

@@ -19,9 +19,15 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 #[utoipa::path(get, path = "/clinic", tag = "clinic", operation_id = "clinic", security(()),
     responses((status = 200, body = ClinicInfo)))]
 async fn clinic(State(app): State<App>, _: Visitor) -> Result<Json<ClinicInfo>, Fault> {
+    // The sign-in screen works without; no conversation is created as long as the account is missing.
+    let archive = app.directory.archive().await.unwrap_or_else(|fault| {
+        let _ = fault.into_problem();
+        None
+    });
     Ok(Json(ClinicInfo {
         name: app.config.clinic_name.clone(),
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         protocol_versions: PROTOCOL_VERSIONS.to_vec(),
+        archive,
     }))
 }

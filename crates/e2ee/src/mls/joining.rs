@@ -95,6 +95,7 @@ impl<S: Store> Device<S> {
             commit: true,
             entry: bytes(&commit)?,
             welcome: None,
+            welcome_for: Vec::new(),
             group_info: info.as_ref().map(bytes).transpose()?,
         };
         let joining = Some(OwnCommit { change: Change::Update, outgoing: outgoing.clone() });

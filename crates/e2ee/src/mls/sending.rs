@@ -41,6 +41,14 @@ impl<S: Store> Device<S> {
         })
     }
 
+    /// Whose device a key package would add.
+    ///
+    /// # Errors
+    /// [`MlsError::BadKeyPackage`] when it could not be added at all.
+    pub fn newcomer(&self, package: &Sealed) -> Result<PublicIdentity, MlsError> {
+        key_package(&package.0, &self.provider()).map(|(_, newcomer)| newcomer)
+    }
+
     /// Makes a change to a group. It takes effect when it is seen in the log ([`super::Event::Changed`]); until then no
     /// other can be made.
     ///
@@ -97,6 +105,7 @@ impl<S: Store> Work<'_, S> {
             commit: false,
             entry: bytes(&sealed)?,
             welcome: None,
+            welcome_for: Vec::new(),
             group_info: None,
         };
         self.take(number)?;
@@ -193,6 +202,7 @@ impl<S: Store> Work<'_, S> {
             commit: true,
             entry: bytes(&commit)?,
             welcome: welcome.as_ref().map(bytes).transpose()?,
+            welcome_for: joining.iter().map(|newcomer| newcomer.device).collect(),
             group_info: info.as_ref().map(bytes).transpose()?,
         })
     }

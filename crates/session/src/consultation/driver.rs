@@ -73,7 +73,7 @@ pub(super) fn start(
             Ok(peer) => peer,
             Err(error) => {
                 tracing::error!(%error, "the peer connection could not be set up");
-                return reports.send(Report::Failed);
+                return reports.send(Report::Failed { forged: false });
             }
         };
         match Driver::new(config, peer.clone(), sound, meter, heard, reports, epoch) {
@@ -290,11 +290,12 @@ impl Driver {
             }
             PeerState::Disconnected => self.negotiation.restart(&self.reports).await,
             PeerState::Failed => match self.peer.failure() {
-                Some(
-                    FailureReason::WrongCertificate
-                    | FailureReason::HandshakeTimeout
-                    | FailureReason::TransportEnded,
-                ) => self.reports.send(Report::Failed),
+                Some(FailureReason::WrongCertificate) => {
+                    self.reports.send(Report::Failed { forged: true });
+                }
+                Some(FailureReason::HandshakeTimeout | FailureReason::TransportEnded) => {
+                    self.reports.send(Report::Failed { forged: false });
+                }
                 Some(FailureReason::Unreachable) | None => self.negotiation.restart(&self.reports).await,
             },
             PeerState::Connecting | PeerState::Closed => {}
@@ -383,7 +384,7 @@ impl Driver {
             && self.negotiation.began()
         {
             self.started = now;
-            self.reports.send(Report::Failed);
+            self.reports.send(Report::Failed { forged: false });
         }
         self.make_plan(now);
         self.keep_in_sync(now);

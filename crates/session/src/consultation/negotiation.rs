@@ -193,7 +193,7 @@ impl Negotiation {
 
     fn failed(&self, what: &str, error: &PeerError, reports: &Reports) {
         tracing::error!(%error, "{what}");
-        reports.send(Report::Failed);
+        reports.send(Report::Failed { forged: false });
     }
 }
 

@@ -17,6 +17,8 @@ use bedside_ui_contract::{
 use super::actor::{Account, Actor, Outcome, Person};
 use crate::{
     api::{Api, ApiError},
+    chat::{Chat, ChatConfig, Input},
+    profile::Remembered,
     socket::Socket,
 };
 
@@ -78,7 +80,7 @@ impl Actor {
 
     pub(super) fn clinic_known(&mut self, answer: Result<ClinicInfo, ApiError>) {
         if let Ok(clinic) = answer {
-            self.remember(|remembered| remembered.clinic_name = Some(clinic.name));
+            self.remember(|remembered| remember_clinic(remembered, clinic));
         }
     }
 
@@ -95,11 +97,14 @@ impl Actor {
         self.restoring = false;
         let same_server = self.profile.get().server_url == api.address();
         let device = DeviceInfo {
-            id: self.profile.get().device_id.filter(|_| same_server),
+            id: self.profile.get().devices.get(&login.to_lowercase()).copied().filter(|_| same_server),
             name: Pii::new(sysinfo::System::host_name().unwrap_or_else(|_| "Desktop".to_owned())),
             device_type: DeviceType::Desktop,
         };
         self.remember(|remembered| {
+            if !same_server {
+                remembered.devices.clear();
+            }
             remembered.server_url = api.address();
             remembered.login = Pii::new(login.clone());
         });
@@ -124,14 +129,28 @@ impl Actor {
     pub(super) fn signed_in(&mut self, api: Api, clinic: Option<ClinicInfo>, signed_in: SignedIn) {
         self.remember(|remembered| {
             remembered.device_id = Some(signed_in.device_id);
+            let login = remembered.login.reveal().to_lowercase();
+            remembered.devices.insert(login, signed_in.device_id);
             if let Some(clinic) = clinic {
-                remembered.clinic_name = Some(clinic.name);
+                remember_clinic(remembered, clinic);
             }
         });
         if api.store_failed() {
             self.notify(Notice::NotRemembered);
         }
-        self.socket = Some(Socket::start(api.clone(), self.socket_events.clone(), self.seed));
+        let socket = Socket::start(api.clone(), self.socket_events.clone(), self.seed);
+        let config = ChatConfig {
+            api: api.clone(),
+            socket: socket.clone(),
+            secrets: self.secrets.clone(),
+            folder: self.profile.folder(),
+            me: signed_in.user.clone(),
+            device: signed_in.device_id,
+            archive: self.profile.get().archive,
+            read_receipts: self.profile.get().settings.read_receipts,
+        };
+        self.chat = Some(Chat::start(config, self.chat_events.clone()));
+        self.socket = Some(socket);
         self.api = Some(api);
         self.restoring = false;
         self.account = Account::SignedIn { user: signed_in.user, status: PresenceStatus::Online };
@@ -153,6 +172,7 @@ impl Actor {
 
     fn forget_account(&mut self, failure: Option<Failure>) {
         self.socket = None;
+        self.chat = None;
         self.connection = ConnectionView::Idle;
         self.account = Account::SignedOut { failure };
         self.people.clear();
@@ -190,6 +210,9 @@ impl Actor {
     }
 
     pub(super) fn presence_changed(&mut self, presence: Presence) {
+        if presence.status != PresenceStatus::Offline {
+            self.tell_chat(Input::Reachable(presence.user_id));
+        }
         match self.people.iter_mut().find(|person| person.user.id == presence.user_id) {
             Some(person) => person.presence = presence,
             None => self.fetch_contacts(),
@@ -230,4 +253,9 @@ impl Actor {
             Account::Restoring | Account::SignedOut { .. } | Account::SigningIn => None,
         }
     }
+}
+
+fn remember_clinic(remembered: &mut Remembered, clinic: ClinicInfo) {
+    remembered.clinic_name = Some(clinic.name);
+    remembered.archive = clinic.archive.map(|archive| archive.id);
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bedside_media::frame::VideoFrame;
 use bedside_protocol::{
-    Problem, UserId,
+    CallId, Problem, UserId,
     call::CallRecord,
     rest::{CallTicket, ClinicInfo, Page, SignedIn},
     socket::{Event, Request},
@@ -22,6 +22,7 @@ use tokio::{
 use super::{EngineConfig, calling::LiveCall};
 use crate::{
     api::{Api, ApiError},
+    chat::{Chat, ChatEvent, Input},
     consultation::ConsultationEvent,
     peer::NetworkOptions,
     profile::{Profile, ProfileError, Remembered},
@@ -81,9 +82,11 @@ pub(super) struct Actor {
     pub(super) outcomes: mpsc::UnboundedSender<Outcome>,
     pub(super) socket_events: mpsc::Sender<SocketEvent>,
     pub(super) media_events: mpsc::UnboundedSender<ConsultationEvent>,
+    pub(super) chat_events: mpsc::UnboundedSender<ChatEvent>,
     pub(super) studio: Studio,
     pub(super) api: Option<Api>,
     pub(super) socket: Option<Socket>,
+    pub(super) chat: Option<Chat>,
     pub(super) account: Account,
     /// The sign-in of the last run is being tried, or will be again.
     pub(super) restoring: bool,
@@ -95,18 +98,21 @@ pub(super) struct Actor {
     pub(super) notices: Vec<NoticeView>,
     next_notice: u32,
     revision: u64,
+    /// The call that the messenger was told of last.
+    told_call: Option<(CallId, UserId)>,
 }
 
 /// Starts the actor and returns the self-view.
 pub(super) fn spawn(
     config: EngineConfig,
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: mpsc::UnboundedReceiver<super::Ask>,
     outlets: Outlets,
 ) -> Result<super::Frames, ProfileError> {
     let profile = Profile::open(&config.profile)?;
     let (outcomes, outcomes_in) = mpsc::unbounded_channel();
     let (socket_events, socket_in) = mpsc::channel(256);
     let (media_events, media_in) = mpsc::unbounded_channel();
+    let (chat_events, chat_in) = mpsc::unbounded_channel();
     let (studio_events, studio_in) = mpsc::unbounded_channel();
     let studio = Studio::new(&config.sources, profile.get(), studio_events, config.tap.clone());
     let self_view = studio.self_view();
@@ -120,9 +126,11 @@ pub(super) fn spawn(
         outcomes,
         socket_events,
         media_events,
+        chat_events,
         studio,
         api: None,
         socket: None,
+        chat: None,
         account: Account::Restoring,
         restoring: false,
         connection: ConnectionView::Idle,
@@ -133,18 +141,26 @@ pub(super) fn spawn(
         notices: Vec::new(),
         next_notice: 1,
         revision: 0,
+        told_call: None,
     };
-    let inboxes =
-        Inboxes { commands, outcomes: outcomes_in, socket: socket_in, media: media_in, studio: studio_in };
+    let inboxes = Inboxes {
+        commands,
+        outcomes: outcomes_in,
+        socket: socket_in,
+        media: media_in,
+        chat: chat_in,
+        studio: studio_in,
+    };
     tokio::spawn(actor.run(inboxes));
     Ok(self_view)
 }
 
 struct Inboxes {
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: mpsc::UnboundedReceiver<super::Ask>,
     outcomes: mpsc::UnboundedReceiver<Outcome>,
     socket: mpsc::Receiver<SocketEvent>,
     media: mpsc::UnboundedReceiver<ConsultationEvent>,
+    chat: mpsc::UnboundedReceiver<ChatEvent>,
     studio: mpsc::UnboundedReceiver<StudioEvent>,
 }
 
@@ -158,19 +174,60 @@ impl Actor {
         loop {
             tokio::select! {
                 command = inboxes.commands.recv() => match command {
-                    Some(command) => self.command(command),
+                    Some(ask) => self.asked(ask),
                     None => break,
                 },
                 Some(outcome) = inboxes.outcomes.recv() => self.outcome(outcome),
                 Some(event) = inboxes.socket.recv() => self.socket_event(event),
                 Some(event) = inboxes.media.recv() => self.media_event(event),
+                Some(event) = inboxes.chat.recv() => self.chat_event(event),
                 Some(event) = inboxes.studio.recv() => self.studio_event(event),
                 () = network.changed() => self.network_changed(),
                 _ = tick.tick() => self.tick(),
             }
+            self.tell_chat_of_call();
             self.publish();
         }
         self.leave_call_for_good();
+    }
+
+    fn asked(&mut self, ask: super::Ask) {
+        match ask {
+            super::Ask::Command(command) => self.command(command),
+            super::Ask::Messages { conversation_id, from, count, answer } => {
+                if let Ok(id) = conversation_id.parse() {
+                    self.tell_chat(Input::Messages { id, from, count, answer });
+                }
+            }
+            super::Ask::Search { text, conversation_id, answer } => {
+                let within = conversation_id.and_then(|id| id.parse().ok());
+                self.tell_chat(Input::Search { text, within, answer });
+            }
+        }
+    }
+
+    pub(super) fn tell_chat(&self, input: Input) {
+        if let Some(chat) = &self.chat {
+            chat.tell(input);
+        }
+    }
+
+    /// Messages written in a call belong to it.
+    fn tell_chat_of_call(&mut self) {
+        let call = self.call.as_ref().filter(|call| !call.phase().is_final());
+        let call = call.and_then(|call| call.id().map(|id| (id, call.peer_id)));
+        if std::mem::replace(&mut self.told_call, call) != call {
+            self.tell_chat(Input::InCall(call));
+        }
+    }
+
+    fn chat_event(&mut self, event: ChatEvent) {
+        match event {
+            // The next snapshot has it.
+            ChatEvent::Changed => {}
+            ChatEvent::Signal { call, from, signal } => self.signal_arrived(call, &from, signal),
+            ChatEvent::Notice(notice) => self.notify(notice),
+        }
     }
 
     fn command(&mut self, command: Command) {
@@ -198,6 +255,26 @@ impl Actor {
             Command::LoadHistory { page } => self.load_history(page),
             Command::SetSettings { settings } => self.set_settings(settings),
             Command::DismissNotice { id } => self.notices.retain(|notice| notice.id != id),
+            Command::StartConversation { .. }
+            | Command::ViewConversation { .. }
+            | Command::SendMessage { .. }
+            | Command::EditMessage { .. }
+            | Command::DeleteMessage { .. }
+            | Command::MarkRead { .. }
+            | Command::SetTyping { .. }
+            | Command::ShowCheckCode { .. }
+            | Command::ConfirmCheckCode { .. }
+            | Command::ResetCheck { .. }
+            | Command::AcknowledgeKeyChange { .. }
+            | Command::SendFiles { .. }
+            | Command::SaveFile { .. }
+            | Command::PauseTransfer { .. }
+            | Command::ResumeTransfer { .. }
+            | Command::CancelTransfer { .. }
+            | Command::LoadInstallations
+            | Command::RenameInstallation { .. }
+            | Command::RevokeInstallation { .. }
+            | Command::UnlockVault { .. } => self.tell_chat(Input::Command(command)),
         }
     }
 
@@ -218,6 +295,7 @@ impl Actor {
         match event {
             SocketEvent::Up(welcome) => {
                 tracing::info!(resumed = welcome.resumed, "online");
+                self.tell_chat(Input::Online { resumed: welcome.resumed });
                 self.reconcile_call(&welcome.calls);
                 if !welcome.resumed {
                     self.fetch_contacts();
@@ -227,7 +305,12 @@ impl Actor {
                 }
             }
             SocketEvent::Event(event) => self.server_event(*event),
-            SocketEvent::State(state) => self.connection = state,
+            SocketEvent::State(state) => {
+                if state != ConnectionView::Online {
+                    self.tell_chat(Input::Offline);
+                }
+                self.connection = state;
+            }
             SocketEvent::SignedOut => self.signed_out_elsewhere(),
         }
     }
@@ -249,10 +332,19 @@ impl Actor {
             | Event::CallExpiring { .. }
             | Event::CallEnded { .. }
             | Event::CallMissed { .. }
-            | Event::CallError { .. }
-            | Event::Offer(_)
+            | Event::CallError { .. } => self.call_event(event),
+            Event::Offer(_)
             | Event::Answer(_)
-            | Event::Ice(_) => self.call_event(event),
+            | Event::Ice(_)
+            | Event::ChatMessage(_)
+            | Event::ChatDelivered(_)
+            | Event::ChatRead(_)
+            | Event::GroupCommit(_)
+            | Event::ChatTyping(_)
+            | Event::GroupWelcome(_)
+            | Event::ConversationChanged { .. }
+            | Event::DevicesChanged
+            | Event::KeyPackagesLow(_) => self.tell_chat(Input::Event(Box::new(event))),
         }
     }
 
@@ -292,6 +384,7 @@ impl Actor {
 
     fn set_settings(&mut self, settings: Settings) {
         self.studio.set_processing(&settings);
+        self.tell_chat(Input::ReadReceipts(settings.read_receipts));
         self.remember(|remembered| remembered.settings = settings);
     }
 

@@ -9,6 +9,7 @@ mod events;
 mod media;
 
 use bedside_call::{Call, CallLimits, machine::Input};
+use bedside_e2ee::PublicIdentity;
 use bedside_protocol::{
     CallId, CallPhase, CallType, EndReason, Pii, Timestamp, UserId,
     call::{CallRecord, Side},
@@ -16,10 +17,7 @@ use bedside_protocol::{
 };
 use bedside_ui_contract::call::Direction;
 
-use crate::{
-    consultation::Consultation,
-    signal::{Numbering, SignalBody},
-};
+use crate::{consultation::Consultation, signal::SignalBody};
 
 /// The call this device is in, rings for, or has just left.
 pub(super) struct LiveCall {
@@ -39,7 +37,8 @@ pub(super) struct LiveCall {
     pub(super) video_paused: bool,
     began: Timestamp,
     consultation: Option<Consultation>,
-    numbering: Numbering,
+    /// The other side's device: the first that spoke. Nobody else of theirs takes part.
+    peer_device: Option<PublicIdentity>,
     early: Vec<SignalBody>,
     /// The person hung up before the server had answered.
     hang_up_when_placed: bool,
@@ -68,7 +67,7 @@ impl LiveCall {
             video_paused: false,
             began: crate::clock::now(),
             consultation: None,
-            numbering: Numbering::default(),
+            peer_device: None,
             early: Vec::new(),
             hang_up_when_placed: false,
             answering: false,

@@ -4,6 +4,7 @@ use bedside_protocol::{CallPhase, UserId, call::CallRecord};
 use bedside_ui_contract::{
     CallView, Snapshot,
     call::{Direction, Protection},
+    chat::ConversationView,
     snapshot::{AccountView, ClinicView, HistoryItem, PersonView},
 };
 
@@ -11,6 +12,7 @@ use super::{
     actor::{Account, Actor, Person},
     calling::LiveCall,
 };
+use crate::chat::Chat;
 
 impl Actor {
     pub(super) fn view(&self) -> Snapshot {
@@ -25,9 +27,10 @@ impl Actor {
             connection: self.connection.clone(),
             people: self.people.iter().map(person_view).collect(),
             people_loaded: self.people_loaded,
-            call: self.call.as_ref().map(call_view),
+            call: self.call.as_ref().map(|call| self.call_view(call)),
             devices: self.studio.view(),
             history: self.history.clone(),
+            chat: self.chat.as_ref().map(Chat::view).unwrap_or_default(),
             notices: self.notices.clone(),
             settings: remembered.settings.clone(),
         }
@@ -63,10 +66,22 @@ fn person_view(person: &Person) -> PersonView {
     }
 }
 
-fn call_view(call: &LiveCall) -> CallView {
+impl Actor {
+    fn call_view(&self, call: &LiveCall) -> CallView {
+        let conversation = self.chat.as_ref().and_then(|chat| chat.direct(call.peer_id));
+        call_view(call, conversation.as_ref())
+    }
+}
+
+fn call_view(call: &LiveCall, conversation: Option<&ConversationView>) -> CallView {
     let record = call.record();
     let phase = call.phase();
-    let protected = record.is_some_and(|record| record.connected_at.is_some());
+    let connected = record.is_some_and(|record| record.connected_at.is_some());
+    // What passes in a call is between those whose signals came through the conversation, and nobody else.
+    let protection = match conversation {
+        Some(conversation) if connected => conversation.protection,
+        _ => Protection::Pending,
+    };
     CallView {
         call_id: call.id().map(|id| id.to_string()).unwrap_or_default(),
         direction: call.direction,
@@ -86,7 +101,8 @@ fn call_view(call: &LiveCall) -> CallView {
         expires_at: call.expires_at,
         quality: call.quality,
         video_paused: call.video_paused,
-        protection: if protected { Protection::Transport } else { Protection::Pending },
+        protection,
+        conversation_id: conversation.map(|conversation| conversation.id.clone()),
     }
 }
 

@@ -277,11 +277,17 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::HangupCall { .. }
         | Request::CallMedia { .. }
         | Request::SwitchType { .. }
-        | Request::Offer(_)
-        | Request::Answer(_)
-        | Request::Ice(_)
         | Request::UpdatePresence(_) => true,
         Request::Hello(_) | Request::Ping { .. } | Request::InitiateCall(_) => false,
+        // Whoever sends these looks at the log first, and then sends what it does not have.
+        Request::Offer(_)
+        | Request::Answer(_)
+        | Request::Ice(_)
+        | Request::ChatMessage(_)
+        | Request::ChatDelivered(_)
+        | Request::ChatRead(_)
+        | Request::ChatTyping(_)
+        | Request::ChatAck(_) => false,
     }
 }
 

@@ -9,6 +9,7 @@ use bedside_ui_contract::{Failure, Notice, call::Direction};
 
 use super::LiveCall;
 use crate::{
+    chat::Input,
     engine::actor::{Actor, Outcome},
     socket::SocketError,
 };
@@ -21,7 +22,11 @@ impl Actor {
         let Some(person) = self.people.iter().find(|person| person.user.id == callee) else {
             return self.notify(Notice::Failed { failure: Failure::NotAContact });
         };
+        if self.is_blocked(callee) {
+            return self.notify(Notice::Failed { failure: Failure::KeyChanged });
+        }
         let Some(socket) = self.socket.clone() else { return };
+        self.tell_chat(Input::Prepare(callee));
         let call = LiveCall::new(Direction::Outgoing, callee, person.user.name.clone(), call_type);
         self.studio.set_call(Some(call.camera_on));
         self.call = Some(call);
@@ -29,6 +34,12 @@ impl Actor {
             let request = InitiateCall { callee_id: callee, appointment_id: None, call_type };
             Outcome::Placed(socket.ask(Request::InitiateCall(request)).await)
         });
+    }
+
+    /// Whether a checked key of somebody changed, and nobody has looked at that yet.
+    fn is_blocked(&self, peer: UserId) -> bool {
+        let conversation = self.chat.as_ref().and_then(|chat| chat.direct(peer));
+        conversation.is_some_and(|conversation| !conversation.changed.is_empty())
     }
 
     pub(in crate::engine) fn placed(&mut self, answer: Result<CallTicket, SocketError>) {
@@ -63,6 +74,11 @@ impl Actor {
         if call.direction != Direction::Incoming || call.phase() != CallPhase::Ringing || call.answering {
             return;
         }
+        let peer = call.peer_id;
+        if self.is_blocked(peer) {
+            return self.notify(Notice::Failed { failure: Failure::KeyChanged });
+        }
+        let Some(call) = &mut self.call else { return };
         call.answering = true;
         call.wanted = call_type;
         call.camera_on = call_type == CallType::Video;

@@ -12,7 +12,7 @@ use bedside_protocol::{
 use bedside_ui_contract::{Notice, call::Direction, snapshot::ConnectionView};
 
 use super::LiveCall;
-use crate::{consultation::Consultation, engine::actor::Actor, socket::SocketError};
+use crate::{chat::Input, consultation::Consultation, engine::actor::Actor, socket::SocketError};
 
 /// How long a callee without a line to the server goes on ringing, ms.
 const RING_LIMIT_MS: u64 = 60_000;
@@ -42,14 +42,8 @@ impl Actor {
                 self.over(call);
             }
             Event::CallError { problem, .. } => self.notify_refusal(&SocketError::Refused(problem)),
-            Event::Offer(signal) | Event::Answer(signal) | Event::Ice(signal) => {
-                self.signal_arrived(signal.call_id, &signal.payload);
-            }
-            Event::PresenceUpdate(_)
-            | Event::UserOnline { .. }
-            | Event::UserOffline { .. }
-            | Event::ContactsChanged
-            | Event::GoingAway { .. } => {}
+            // Not of calls.
+            _ => {}
         }
     }
 
@@ -66,7 +60,9 @@ impl Actor {
         let caller = record.caller.clone();
         let mut call = LiveCall::new(Direction::Incoming, caller.user_id, caller.name, record.call_type);
         call.adopt(record);
+        let peer = call.peer_id;
         self.call = Some(call);
+        self.tell_chat(Input::Prepare(peer));
     }
 
     fn accepted(&mut self, record: CallRecord, by_device: DeviceId) {

@@ -1,16 +1,16 @@
 //! The call's media: started with the ticket, fed with the other side's signals, measured, let go.
 
-use bedside_protocol::{
-    CallId, EndReason, Sealed, quality::QualityMetrics, rest::CallTicket, socket::Request,
-};
-use bedside_ui_contract::{StatsSample, call::Direction};
+use bedside_e2ee::PublicIdentity;
+use bedside_protocol::{CallId, EndReason, quality::QualityMetrics, rest::CallTicket, socket::Request};
+use bedside_ui_contract::{Notice, StatsSample, call::Direction};
 
 use crate::{
     api::Api,
+    chat::Input,
     consultation::{Consultation, ConsultationConfig, ConsultationEvent, Report},
     engine::actor::Actor,
     peer::NetworkOptions,
-    signal::{self, Signal, SignalBody},
+    signal::SignalBody,
 };
 
 /// Quality metrics are handed in this many at a time.
@@ -67,18 +67,20 @@ impl Actor {
         self.outlets.remote.send_replace(None);
     }
 
-    pub(super) fn signal_arrived(&mut self, call_id: CallId, payload: &Sealed) {
+    /// The other side says something. That it is a device of theirs is proven; the first that speaks stays the one.
+    pub(in crate::engine) fn signal_arrived(
+        &mut self,
+        call_id: CallId,
+        from: &PublicIdentity,
+        signal: SignalBody,
+    ) {
         let Some(call) = self.call.as_mut().filter(|call| call.is(call_id)) else { return };
-        let signal = match signal::open(payload) {
-            Ok(signal) => signal,
-            Err(error) => return tracing::warn!(%error, "a signal was refused"),
-        };
-        if !call.numbering.accept(&signal) {
-            return;
+        if from.user != call.peer_id || *call.peer_device.get_or_insert(*from) != *from {
+            return tracing::warn!("a signal came from somebody who is not in this call");
         }
         match &call.consultation {
-            Some(consultation) => consultation.signal(signal.body),
-            None if call.early.len() < MOST_EARLY_SIGNALS => call.early.push(signal.body),
+            Some(consultation) => consultation.signal(signal),
+            None if call.early.len() < MOST_EARLY_SIGNALS => call.early.push(signal),
             None => tracing::warn!("too many signals before the call was answered"),
         }
     }
@@ -86,18 +88,9 @@ impl Actor {
     pub(in crate::engine) fn media_event(&mut self, event: ConsultationEvent) {
         let Some(call) = self.call.as_mut().filter(|call| call.is(event.call_id)) else { return };
         match event.report {
-            Report::Signal(body) => {
-                let signal: Signal = call.numbering.next(body);
-                let wire = bedside_protocol::socket::Signal {
-                    call_id: event.call_id,
-                    from_device: None,
-                    payload: signal::seal(&signal),
-                };
-                self.tell(match signal.body {
-                    SignalBody::Offer { .. } => Request::Offer(wire),
-                    SignalBody::Answer { .. } => Request::Answer(wire),
-                    SignalBody::Candidates { .. } | SignalBody::RestartIce => Request::Ice(wire),
-                });
+            Report::Signal(signal) => {
+                let (call, peer) = (event.call_id, call.peer_id);
+                self.tell_chat(Input::Signal { call, peer, signal });
             }
             Report::Flowing(flowing) => {
                 call.flowing = flowing;
@@ -112,7 +105,13 @@ impl Actor {
             }
             Report::VideoPaused(paused) => call.video_paused = paused,
             Report::Second { sample, metrics } => self.second_measured(event.call_id, *sample, *metrics),
-            Report::Failed => self.end_call(EndReason::ConnectionFailed),
+            Report::Failed { forged } => {
+                if forged {
+                    let name = call.peer_name.reveal().clone();
+                    self.notify(Notice::NotAuthentic { name });
+                }
+                self.end_call(EndReason::ConnectionFailed);
+            }
         }
     }
 

@@ -1,0 +1,118 @@
+//! Conversations: who is in them, what is said, and that nobody else can read or change it.
+//!
+//! One task ([`worker`]) owns this device's MLS groups and its messages on disk. It reads each conversation's log from
+//! the server in order, and says what it has to say into it. A call's signals travel the same way, so whoever could
+//! stand between two people would have to stand in their conversation, where it shows.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`vault`] | this installation's identity and the key of everything on disk |
+//! | [`disk`] | records in one file |
+//! | [`journal`] | conversations and their messages, as records |
+//! | [`body`] | what members tell each other |
+//! | [`trust`] | whose keys were compared |
+//! | [`worker`] | what happens when |
+
+pub mod body;
+mod disk;
+mod journal;
+mod trust;
+mod vault;
+mod worker;
+
+use std::{path::PathBuf, sync::Arc};
+
+use bedside_e2ee::PublicIdentity;
+use bedside_protocol::{CallId, ConversationId, DeviceId, UserId, socket::Event, user::UserProfile};
+use bedside_ui_contract::{
+    Command, Notice,
+    chat::{ChatView, ConversationView, MessagePage, SearchHit},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{api::Api, secrets::SecretStore, signal::SignalBody, socket::Socket};
+
+/// What a messenger is started with.
+pub(crate) struct ChatConfig {
+    pub(crate) api: Api,
+    pub(crate) socket: Socket,
+    pub(crate) secrets: Arc<dyn SecretStore>,
+    /// The profile's folder.
+    pub(crate) folder: PathBuf,
+    pub(crate) me: UserProfile,
+    pub(crate) device: DeviceId,
+    /// The account that holds the clinic's archive key.
+    pub(crate) archive: Option<UserId>,
+    /// Tell others what was read.
+    pub(crate) read_receipts: bool,
+}
+
+/// What the engine tells its messenger.
+pub(crate) enum Input {
+    /// The line is up; what was missed comes by itself only when the session was resumed.
+    Online { resumed: bool },
+    /// The line is down.
+    Offline,
+    /// Something happened on the server.
+    Event(Box<Event>),
+    /// The person wants something of a conversation.
+    Command(Command),
+    /// Somebody can be reached: perhaps their devices have keys now.
+    Reachable(UserId),
+    /// A call with somebody begins: their conversation is wanted.
+    Prepare(UserId),
+    /// The call that messages written now belong to.
+    InCall(Option<(CallId, UserId)>),
+    /// For the other side of a call.
+    Signal { call: CallId, peer: UserId, signal: SignalBody },
+    /// Tell others what was read, or not.
+    ReadReceipts(bool),
+    /// A stretch of a list.
+    Messages { id: ConversationId, from: u32, count: u32, answer: oneshot::Sender<MessagePage> },
+    /// Messages that hold a text.
+    Search { text: String, within: Option<ConversationId>, answer: oneshot::Sender<Vec<SearchHit>> },
+}
+
+/// What the messenger tells the engine.
+pub(crate) enum ChatEvent {
+    /// [`Chat::view`] has changed.
+    Changed,
+    /// The other side of a call says something. Who it is, is proven.
+    Signal { call: CallId, from: PublicIdentity, signal: SignalBody },
+    /// The person should know.
+    Notice(Notice),
+}
+
+/// A handle to the messenger's task, which ends with it.
+pub(crate) struct Chat {
+    inputs: mpsc::UnboundedSender<Input>,
+    view: watch::Receiver<ChatView>,
+}
+
+impl Chat {
+    /// Starts the task.
+    pub(crate) fn start(config: ChatConfig, events: mpsc::UnboundedSender<ChatEvent>) -> Self {
+        let (inputs, inbox) = mpsc::unbounded_channel();
+        let (shown, view) = watch::channel(ChatView::default());
+        tokio::spawn(worker::run(config, inbox, events, shown));
+        Self { inputs, view }
+    }
+
+    /// Tells it something.
+    pub(crate) fn tell(&self, input: Input) {
+        // A task that has ended was told to, or panicked and has said so.
+        let _ = self.inputs.send(input);
+    }
+
+    /// What the window shows.
+    pub(crate) fn view(&self) -> ChatView {
+        self.view.borrow().clone()
+    }
+
+    /// The conversation of two, if there is one.
+    pub(crate) fn direct(&self, peer: UserId) -> Option<ConversationView> {
+        let peer = peer.to_string();
+        let view = self.view.borrow();
+        view.conversations.iter().find(|one| one.peer_id.as_deref() == Some(&*peer)).cloned()
+    }
+}

@@ -1,0 +1,443 @@
+//! Conversations on disk: one record for each, and its list of messages in pages.
+//!
+//! A list is addressed by place, from 0, oldest first, and only grows; an edit or a deletion changes an item where it
+//! stands. A page holds [`PAGE`] items, so that opening a conversation reads two records, whatever its length, and a new
+//! message rewrites one. Where a message is, is a record by its id.
+
+use std::collections::BTreeMap;
+
+use bedside_e2ee::store::{Batch, Store, StoreError};
+use bedside_protocol::{CallId, Conversation, ConversationId, DeviceId, Pii, Timestamp, UserId};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{body::Body, vault::Local};
+
+/// Items in a page.
+const PAGE: u32 = 32;
+
+/// One conversation.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Room {
+    /// As the server last told it.
+    pub(crate) server: Conversation,
+    /// A group's name.
+    pub(crate) title: Option<Pii<String>>,
+    /// Items in the list.
+    pub(crate) total: u32,
+    /// Grows with every change of the list.
+    pub(crate) revision: u32,
+    /// Items before this one were seen by this user.
+    pub(crate) seen: u32,
+    /// Messages of others from there on.
+    pub(crate) unread: u32,
+    /// Log entries before this position are in the list.
+    pub(crate) processed: u64,
+    /// After the newest message of another user, in the log.
+    pub(crate) heard: u64,
+    /// What this device told the others last.
+    pub(crate) told: Receipt,
+    /// What other devices told.
+    pub(crate) receipts: BTreeMap<DeviceId, (UserId, Receipt)>,
+    /// The newest message.
+    pub(crate) preview: Option<Preview>,
+    /// Its code was compared, and nothing has changed since that was not acknowledged.
+    pub(crate) verified: bool,
+    /// Keys that changed since.
+    pub(crate) changed: Vec<KeyChange>,
+    /// What waits to be sent, in order.
+    pub(crate) waiting: Vec<Waiting>,
+    /// This device was removed from it.
+    pub(crate) removed: bool,
+}
+
+/// How far a device is. Positions of the log: everything before them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Receipt {
+    /// Has arrived.
+    pub(crate) delivered: u64,
+    /// Was seen.
+    pub(crate) read: u64,
+}
+
+/// The newest message, for the list of conversations.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Preview {
+    pub(crate) id: Uuid,
+    pub(crate) sender: UserId,
+    pub(crate) text: Pii<String>,
+    pub(crate) at: Timestamp,
+    #[serde(default)]
+    pub(crate) file: bool,
+}
+
+/// A checked key that changed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyChange {
+    pub(crate) user: UserId,
+    pub(crate) at: Timestamp,
+}
+
+/// Something of this device's that the log does not have yet.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    pub(crate) id: Uuid,
+    pub(crate) body: Body,
+    /// It has been given to MLS: from here on it must be sent.
+    pub(crate) sealed: bool,
+}
+
+impl Waiting {
+    /// Whether it is shown in the list while it waits.
+    pub(crate) const fn is_shown(&self) -> bool {
+        matches!(self.body, Body::Text { .. })
+    }
+}
+
+/// A line of the list.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Item {
+    pub(crate) id: Uuid,
+    /// Where it stands in the log.
+    pub(crate) position: u64,
+    pub(crate) sender: UserId,
+    pub(crate) device: DeviceId,
+    pub(crate) sent_at: Timestamp,
+    pub(crate) content: Content,
+    #[serde(default)]
+    pub(crate) edited: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reply_to: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) call: Option<CallId>,
+}
+
+/// What a line says.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Content {
+    Text(Pii<String>),
+    Deleted,
+    DeviceJoined { user: UserId, by_itself: bool },
+    DeviceLeft { user: UserId },
+    Rejoined,
+    Missing { user: UserId, count: u32 },
+    Refused { count: u32 },
+    Verified,
+    KeyChanged { user: UserId },
+    Renamed(Pii<String>),
+}
+
+impl Content {
+    /// Whether somebody wrote it, as against something that happened.
+    pub(crate) const fn is_message(&self) -> bool {
+        matches!(self, Content::Text(_) | Content::Deleted)
+    }
+}
+
+impl Room {
+    /// A conversation that was never seen before.
+    pub(crate) const fn new(server: Conversation) -> Self {
+        Self {
+            server,
+            title: None,
+            total: 0,
+            revision: 0,
+            seen: 0,
+            unread: 0,
+            processed: 0,
+            heard: 0,
+            told: Receipt { delivered: 0, read: 0 },
+            receipts: BTreeMap::new(),
+            preview: None,
+            verified: false,
+            changed: Vec::new(),
+            waiting: Vec::new(),
+            removed: false,
+        }
+    }
+
+    pub(crate) const fn id(&self) -> ConversationId {
+        self.server.id
+    }
+}
+
+/// Reads and writes conversations. Cheap to clone; readers may work on other threads while one writes.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    local: Local,
+}
+
+impl Journal {
+    pub(crate) const fn new(local: Local) -> Self {
+        Self { local }
+    }
+
+    /// All conversations that were written.
+    pub(crate) fn rooms(&self) -> Result<Vec<Room>, StoreError> {
+        let ids: Vec<ConversationId> = get(&self.local, b"rooms")?.unwrap_or_default();
+        let mut rooms = Vec::with_capacity(ids.len());
+        for id in ids {
+            rooms.extend(get::<Room>(&self.local, &room_key(id))?);
+        }
+        Ok(rooms)
+    }
+
+    /// Writes the list of conversations.
+    pub(crate) fn write_index(&self, ids: &[ConversationId]) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        put(&mut batch, b"rooms".to_vec(), &ids)?;
+        self.local.apply(batch)
+    }
+
+    /// Writes what is known of a conversation beside its list.
+    pub(crate) fn write(&self, room: &Room) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        put(&mut batch, room_key(room.id()), room)?;
+        self.local.apply(batch)
+    }
+
+    /// A value by its name, outside of any conversation.
+    pub(crate) fn value<T: DeserializeOwned>(&self, name: &[u8]) -> Result<Option<T>, StoreError> {
+        get(&self.local, name)
+    }
+
+    /// Writes a value by its name.
+    pub(crate) fn write_value<T: Serialize>(&self, name: &[u8], value: &T) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        put(&mut batch, name.to_vec(), value)?;
+        self.local.apply(batch)
+    }
+
+    /// Puts an item at the end of the list, together with the changed `room`.
+    pub(crate) fn append(&self, room: &mut Room, item: Item) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        let number = room.total / PAGE;
+        let mut page: Vec<Item> = get(&self.local, &page_key(room.id(), number))?.unwrap_or_default();
+        // What a crash left beyond the end was never counted.
+        page.truncate((room.total % PAGE) as usize);
+        put(&mut batch, place_key(room.id(), item.id), &room.total)?;
+        page.push(item);
+        put(&mut batch, page_key(room.id(), number), &page)?;
+        room.total += 1;
+        room.revision += 1;
+        put(&mut batch, room_key(room.id()), room)?;
+        self.local.apply(batch)
+    }
+
+    /// Changes the item at a place, together with the changed `room`. False when `change` wants nothing.
+    pub(crate) fn change(
+        &self,
+        room: &mut Room,
+        place: u32,
+        change: impl FnOnce(&mut Item) -> bool,
+    ) -> Result<bool, StoreError> {
+        let key = page_key(room.id(), place / PAGE);
+        let mut page: Vec<Item> = get(&self.local, &key)?.unwrap_or_default();
+        let changed = page.get_mut((place % PAGE) as usize).is_some_and(change);
+        if changed {
+            let mut batch = Batch::default();
+            put(&mut batch, key, &page)?;
+            room.revision += 1;
+            put(&mut batch, room_key(room.id()), room)?;
+            self.local.apply(batch)?;
+        }
+        Ok(changed)
+    }
+
+    /// Where a message stands in a list.
+    pub(crate) fn place(&self, id: ConversationId, message: Uuid) -> Result<Option<u32>, StoreError> {
+        get(&self.local, &place_key(id, message))
+    }
+
+    /// The item at a place.
+    pub(crate) fn item(&self, id: ConversationId, place: u32) -> Result<Option<Item>, StoreError> {
+        let page: Vec<Item> = get(&self.local, &page_key(id, place / PAGE))?.unwrap_or_default();
+        Ok(page.into_iter().nth((place % PAGE) as usize))
+    }
+
+    /// Items from `from` on, at most `count`, of a list of `total`.
+    pub(crate) fn items(
+        &self,
+        id: ConversationId,
+        total: u32,
+        from: u32,
+        count: u32,
+    ) -> Result<Vec<(u32, Item)>, StoreError> {
+        let until = from.saturating_add(count).min(total);
+        let mut items = Vec::new();
+        let mut place = from;
+        while place < until {
+            let page: Vec<Item> = get(&self.local, &page_key(id, place / PAGE))?.unwrap_or_default();
+            let first = place - place % PAGE;
+            let end = until.min(first + PAGE);
+            items.extend((first..).zip(page).filter(|(at, _)| (place..end).contains(at)));
+            place = end;
+        }
+        Ok(items)
+    }
+
+    /// The place after the last item whose log entry stands before `position`.
+    pub(crate) fn place_of(&self, room: &Room, position: u64) -> Result<u32, StoreError> {
+        let (mut low, mut high) = (0, room.total);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let item = self.item(room.id(), middle)?;
+            if item.is_some_and(|item| item.position < position) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// Messages whose text holds `needle` (any case), newest first, at most `most`.
+    pub(crate) fn search(
+        &self,
+        room: &Room,
+        needle: &str,
+        most: usize,
+    ) -> Result<Vec<(u32, Item)>, StoreError> {
+        let needle = needle.to_lowercase();
+        let mut hits = Vec::new();
+        for number in (0..room.total.div_ceil(PAGE)).rev() {
+            let page = self.items(room.id(), room.total, number * PAGE, PAGE)?;
+            for (place, item) in page.into_iter().rev() {
+                let found = match &item.content {
+                    Content::Text(text) => text.reveal().to_lowercase().contains(&needle),
+                    _ => false,
+                };
+                if found {
+                    hits.push((place, item));
+                    if hits.len() >= most {
+                        return Ok(hits);
+                    }
+                }
+            }
+        }
+        Ok(hits)
+    }
+}
+
+fn room_key(id: ConversationId) -> Vec<u8> {
+    key(b"room", id, &[])
+}
+
+fn page_key(id: ConversationId, number: u32) -> Vec<u8> {
+    key(b"page", id, &number.to_be_bytes())
+}
+
+fn place_key(id: ConversationId, message: Uuid) -> Vec<u8> {
+    key(b"place", id, message.as_bytes())
+}
+
+/// No key is another's beginning: kinds have different lengths or letters, ids have 16 bytes.
+fn key(kind: &[u8], id: ConversationId, rest: &[u8]) -> Vec<u8> {
+    [b"chat ", kind, id.0.as_bytes(), rest].concat()
+}
+
+fn get<T: DeserializeOwned>(local: &Local, key: &[u8]) -> Result<Option<T>, StoreError> {
+    let Some(bytes) = local.get(key)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|_| StoreError::Damaged)
+}
+
+fn put<T: Serialize>(batch: &mut Batch, key: Vec<u8>, value: &T) -> Result<(), StoreError> {
+    let bytes = serde_json::to_vec(value).map_err(|_| StoreError::Damaged)?;
+    batch.put(key, Zeroizing::new(bytes));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bedside_e2ee::store::MemoryStore;
+    use bedside_protocol::ConversationKind;
+
+    use super::*;
+
+    fn room() -> Room {
+        Room::new(Conversation {
+            id: ConversationId::random(),
+            kind: ConversationKind::Direct,
+            participants: Vec::new(),
+            created_at: Timestamp(0),
+            founded: true,
+            epoch: 1,
+            first_position: 0,
+            next_position: 0,
+            last_message_at: None,
+        })
+    }
+
+    fn text(position: u64, text: &str) -> Item {
+        Item {
+            id: Uuid::new_v4(),
+            position,
+            sender: UserId::random(),
+            device: DeviceId::random(),
+            sent_at: Timestamp(0),
+            content: Content::Text(text.into()),
+            edited: false,
+            reply_to: None,
+            call: None,
+        }
+    }
+
+    fn texts(items: &[(u32, Item)]) -> Vec<String> {
+        let text = |item: &Item| match &item.content {
+            Content::Text(text) => text.reveal().clone(),
+            _ => String::new(),
+        };
+        items.iter().map(|(_, item)| text(item)).collect()
+    }
+
+    fn full(count: u64) -> (Journal, Room) {
+        let (journal, mut room) = (Journal::new(Arc::new(MemoryStore::default())), room());
+        for number in 0..count {
+            // Log positions have gaps where receipts are.
+            journal.append(&mut room, text(number * 3, &format!("message {number}"))).unwrap();
+        }
+        (journal, room)
+    }
+
+    #[test]
+    fn any_stretch_of_the_list_is_read_by_place() {
+        let (journal, room) = full(100);
+        let items = journal.items(room.id(), room.total, 30, 5).unwrap();
+        let wanted: Vec<_> = (30..35).map(|number| format!("message {number}")).collect();
+        assert_eq!(texts(&items), wanted);
+        assert_eq!(items[0].0, 30);
+        assert_eq!(journal.items(room.id(), room.total, 98, 50).unwrap().len(), 2);
+        assert!(journal.items(room.id(), room.total, 100, 1).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_message_is_found_by_its_id_its_position_and_its_text() {
+        let (journal, room) = full(100);
+        let item = journal.item(room.id(), 70).unwrap().unwrap();
+        assert_eq!(journal.place(room.id(), item.id).unwrap(), Some(70));
+        assert_eq!(journal.place_of(&room, 210).unwrap(), 70);
+        assert_eq!(journal.place_of(&room, 211).unwrap(), 71);
+        assert_eq!(journal.place_of(&room, u64::MAX).unwrap(), 100);
+        let hits = journal.search(&room, "MESSAGE 7", 3).unwrap();
+        assert_eq!(texts(&hits), ["message 79", "message 78", "message 77"]);
+    }
+
+    #[test]
+    fn a_change_stays_where_the_message_stands_and_a_restart_finds_all() {
+        let (journal, mut room) = full(40);
+        let changed = journal.change(&mut room, 33, |item| {
+            item.content = Content::Deleted;
+            true
+        });
+        assert!(changed.unwrap());
+        journal.write_index(&[room.id()]).unwrap();
+        let again = journal.rooms().unwrap().remove(0);
+        assert_eq!((again.total, again.revision), (40, 41));
+        let item = journal.item(room.id(), 33).unwrap().unwrap();
+        assert!(matches!(item.content, Content::Deleted));
+    }
+}

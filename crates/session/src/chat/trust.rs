@@ -1,0 +1,29 @@
+//! Whose keys were compared, on this device. An identity is a person, a device and a key: another of any is another.
+
+use bedside_e2ee::PublicIdentity;
+use serde::{Deserialize, Serialize};
+
+/// The compared identities.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Trust(Vec<PublicIdentity>);
+
+impl Trust {
+    /// The name of its record.
+    pub(crate) const NAME: &[u8] = b"trust";
+
+    pub(crate) fn knows(&self, identity: &PublicIdentity) -> bool {
+        self.0.contains(identity)
+    }
+
+    pub(crate) fn add(&mut self, identities: &[PublicIdentity]) {
+        for identity in identities {
+            if !self.knows(identity) {
+                self.0.push(*identity);
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, identities: &[PublicIdentity]) {
+        self.0.retain(|known| !identities.contains(known));
+    }
+}

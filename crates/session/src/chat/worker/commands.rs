@@ -1,0 +1,336 @@
+//! What the person wants of a conversation, of its code, of their devices.
+
+use bedside_e2ee::{PublicIdentity, check_code::CheckCode};
+use bedside_protocol::{
+    CallId, Conversation, ConversationId, ConversationKind, DeviceId, UserId,
+    conversation::{CreateConversation, OwnDevice},
+};
+use bedside_ui_contract::{
+    Command, Failure, Notice,
+    chat::{CheckCodeView, CheckEmojiView, InstallationView, VaultView},
+};
+use uuid::Uuid;
+
+use super::{Outcome, Worker};
+use crate::{
+    api::ApiError,
+    chat::{
+        body::{Body, MAX_TEXT_CHARS, fits},
+        journal::Content,
+        trust::Trust,
+        vault::VaultError,
+    },
+};
+
+impl Worker {
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::StartConversation { user_ids, title } => self.start_conversation(&user_ids, title),
+            Command::ViewConversation { conversation_id } => {
+                self.viewed = conversation_id.and_then(|id| id.parse().ok());
+                if let Some(live) = self.viewed.and_then(|id| self.rooms.get_mut(&id)) {
+                    live.wanted = true;
+                    let id = live.room.id();
+                    self.step(id);
+                }
+            }
+            Command::SendMessage { conversation_id, text, reply_to } => {
+                let reply_to = reply_to.and_then(|id| id.parse().ok());
+                self.with(&conversation_id, |worker, id| worker.write(id, text, reply_to));
+            }
+            Command::EditMessage { conversation_id, message_id, text } => {
+                self.with_message(&conversation_id, &message_id, |worker, id, message| {
+                    if worker.may_write(id, &text) {
+                        worker.say(id, Body::Edit { message, text });
+                    }
+                });
+            }
+            Command::DeleteMessage { conversation_id, message_id } => {
+                self.with_message(&conversation_id, &message_id, Self::delete);
+            }
+            Command::MarkRead { conversation_id, index } => {
+                self.with(&conversation_id, |worker, id| worker.mark_read(id, index));
+            }
+            Command::SetTyping { conversation_id, typing } => {
+                self.with(&conversation_id, |worker, id| worker.type_in(id, typing));
+            }
+            Command::ShowCheckCode { conversation_id } => self.with(&conversation_id, Self::compute_code),
+            Command::ConfirmCheckCode { conversation_id } => self.with(&conversation_id, Self::confirm_code),
+            Command::ResetCheck { conversation_id } => self.with(&conversation_id, Self::reset_check),
+            Command::AcknowledgeKeyChange { conversation_id } => {
+                self.with(&conversation_id, Self::acknowledge_change);
+            }
+            Command::LoadInstallations => self.fetch_devices(),
+            Command::RenameInstallation { device_id, name } => self.rename_device(&device_id, name),
+            Command::RevokeInstallation { device_id } => self.revoke_device(&device_id),
+            Command::UnlockVault { passphrase } => self.keep_under(passphrase),
+            // Everything else is the engine's.
+            _ => {}
+        }
+    }
+
+    fn with(&mut self, id: &str, act: impl FnOnce(&mut Self, ConversationId)) {
+        if let Ok(id) = id.parse()
+            && self.rooms.contains_key(&id)
+        {
+            act(self, id);
+        }
+    }
+
+    fn with_message(&mut self, id: &str, message: &str, act: impl FnOnce(&mut Self, ConversationId, Uuid)) {
+        if let Ok(message) = message.parse() {
+            self.with(id, |worker, id| act(worker, id, message));
+        }
+    }
+
+    /// The conversation of two.
+    pub(super) fn direct(&self, peer: UserId) -> Option<ConversationId> {
+        let found = self.rooms.values().find(|live| {
+            live.room.server.kind == ConversationKind::Direct
+                && live.room.server.participants.iter().any(|person| person.id == peer)
+        });
+        found.map(|live| live.room.id())
+    }
+
+    fn start_conversation(&mut self, user_ids: &[String], title: Option<String>) {
+        let users: Vec<UserId> = user_ids.iter().filter_map(|id| id.parse().ok()).collect();
+        let kind = match (users.as_slice(), &title) {
+            ([], _) => return,
+            ([one], None) => {
+                let one = *one;
+                return self.prepare(one);
+            }
+            _ => ConversationKind::Group,
+        };
+        if !self.online {
+            return self.notify_failure(Failure::ServerUnreachable);
+        }
+        let api = self.config.api.clone();
+        let body = CreateConversation { kind, participants: users };
+        self.start(async move { Outcome::Created { title, answer: api.create_conversation(&body).await } });
+    }
+
+    pub(super) fn created(&mut self, title: Option<String>, answer: Result<Conversation, ApiError>) {
+        let conversation = match answer {
+            Ok(conversation) => conversation,
+            Err(error) => return self.notify_failure(error.failure()),
+        };
+        let id = conversation.id;
+        self.fetched(id, Ok(conversation));
+        if let Some(live) = self.rooms.get_mut(&id) {
+            live.wanted = true;
+        }
+        let title = title.map(|title| title.trim().chars().take(80).collect::<String>());
+        if let Some(title) = title.filter(|title| !title.is_empty()) {
+            self.say(id, Body::Title { title, sent_at: crate::clock::now() });
+        }
+        self.step(id);
+    }
+
+    /// Whether something may be said here now; if not, the person is told why.
+    fn may_write(&self, id: ConversationId, text: &str) -> bool {
+        let Some(live) = self.rooms.get(&id) else { return false };
+        if !live.room.changed.is_empty() {
+            self.notify_failure(Failure::KeyChanged);
+            return false;
+        }
+        if text.trim().is_empty() || live.room.removed {
+            return false;
+        }
+        if !fits(text, MAX_TEXT_CHARS) {
+            self.notify_failure(Failure::TooLong);
+            return false;
+        }
+        true
+    }
+
+    fn write(&mut self, id: ConversationId, text: String, reply_to: Option<Uuid>) {
+        if !self.may_write(id, &text) {
+            return;
+        }
+        let call = self.call_in(id);
+        self.say(id, Body::Text { text, reply_to, call, sent_at: crate::clock::now() });
+    }
+
+    /// The call that is held with the people of a conversation.
+    fn call_in(&self, id: ConversationId) -> Option<CallId> {
+        let (call, peer) = self.in_call?;
+        (self.direct(peer) == Some(id)).then_some(call)
+    }
+
+    /// What waits and was not sealed yet need not be said at all.
+    fn delete(&mut self, id: ConversationId, message: Uuid) {
+        let Some(live) = self.rooms.get_mut(&id) else { return };
+        let before = live.room.waiting.len();
+        live.room.waiting.retain(|waiting| waiting.id != message || waiting.sealed);
+        if live.room.waiting.len() == before {
+            self.say(id, Body::Delete { message });
+        } else {
+            live.room.revision += 1;
+            self.keep(id);
+        }
+    }
+
+    fn mark_read(&mut self, id: ConversationId, index: u32) {
+        if let Err(error) = self.seen_until(id, index.saturating_add(1)) {
+            return self.store_failed(error);
+        }
+        self.keep(id);
+        self.tell_receipt(id);
+    }
+
+    fn compute_code(&mut self, id: ConversationId) {
+        let Some(live) = self.rooms.get(&id) else { return };
+        if live.check_code.is_some() || live.members.len() < 2 {
+            return;
+        }
+        let members = live.members.clone();
+        self.start(async move {
+            let computed = {
+                let members = members.clone();
+                tokio::task::spawn_blocking(move || CheckCode::of(&members).ok()).await.ok().flatten()
+            };
+            Outcome::CheckCode(id, members, computed.map(|code| code_view(&code)))
+        });
+    }
+
+    pub(super) fn code_computed(
+        &mut self,
+        id: ConversationId,
+        members: &[PublicIdentity],
+        code: Option<CheckCodeView>,
+    ) {
+        let Some(live) = self.rooms.get_mut(&id) else { return };
+        // A code of members who are not the members any more must not be compared.
+        if live.members == members {
+            live.check_code = code;
+        }
+    }
+
+    fn confirm_code(&mut self, id: ConversationId) {
+        let Some(live) = self.rooms.get_mut(&id) else { return };
+        if live.check_code.is_none() {
+            return;
+        }
+        self.trust.add(&live.members);
+        live.room.verified = true;
+        live.room.changed.clear();
+        self.keep_trust();
+        self.happened_here(id, Content::Verified);
+        self.keep(id);
+        self.step(id);
+    }
+
+    fn reset_check(&mut self, id: ConversationId) {
+        let Some(live) = self.rooms.get_mut(&id) else { return };
+        self.trust.remove(&live.members);
+        live.room.verified = false;
+        live.room.changed.clear();
+        self.keep_trust();
+        self.keep(id);
+        self.step(id);
+    }
+
+    fn acknowledge_change(&mut self, id: ConversationId) {
+        let Some(live) = self.rooms.get_mut(&id) else { return };
+        live.room.verified = false;
+        live.room.changed.clear();
+        self.keep(id);
+        self.step(id);
+    }
+
+    fn keep_trust(&mut self) {
+        if let Err(error) = self.journal.write_value(Trust::NAME, &self.trust) {
+            self.store_failed(error);
+        }
+        self.barrier();
+    }
+
+    pub(super) fn fetch_devices(&self) {
+        let api = self.config.api.clone();
+        self.start(async move { Outcome::Devices(api.devices().await) });
+    }
+
+    pub(super) fn devices_fetched(&mut self, answer: Result<Vec<OwnDevice>, ApiError>) {
+        let Ok(mut devices) = answer else { return };
+        devices.sort_by_key(|device| (!device.current, std::cmp::Reverse(device.last_used_at)));
+        let known: Vec<_> = self.installations.iter().map(|one| one.device_id.clone()).collect();
+        let first = known.is_empty();
+        self.installations = devices
+            .into_iter()
+            .map(|device| InstallationView {
+                device_id: device.id.to_string(),
+                name: device.name.into_inner(),
+                device_type: device.device_type,
+                current: device.current,
+                created_at: device.created_at,
+                last_used_at: device.last_used_at,
+                leaving: 0,
+            })
+            .collect();
+        for added in self.installations.iter().filter(|one| !first && !known.contains(&one.device_id)) {
+            self.notify(Notice::DeviceAdded { name: added.name.clone() });
+        }
+    }
+
+    fn rename_device(&self, id: &str, name: String) {
+        let Ok(id) = id.parse::<DeviceId>() else { return };
+        let api = self.config.api.clone();
+        self.start(async move {
+            if let Err(error) = api.rename_device(id, name).await {
+                tracing::warn!(%error, "a device could not be named");
+            }
+            Outcome::Devices(api.devices().await)
+        });
+    }
+
+    fn revoke_device(&mut self, id: &str) {
+        let Ok(id) = id.parse::<DeviceId>() else { return };
+        if id == self.own_device() {
+            return;
+        }
+        let api = self.config.api.clone();
+        self.start(async move { Outcome::Revoked(id, api.revoke_device(id).await) });
+    }
+
+    /// A device that the server shut out leaves every group as well.
+    pub(super) fn device_revoked(&mut self, device: DeviceId, answer: Result<(), ApiError>) {
+        if let Err(error) = answer {
+            return self.notify_failure(error.failure());
+        }
+        self.revoked.insert(device);
+        if let Err(error) = self.journal.write_value(b"revoked", &self.revoked) {
+            self.store_failed(error);
+        }
+        self.fetch_devices();
+        self.step_all();
+    }
+
+    /// Keeps on disk what lived in memory.
+    fn keep_under(&mut self, passphrase: String) {
+        if self.vault.view != VaultView::Temporary {
+            return;
+        }
+        let passphrase = zeroize::Zeroizing::new(passphrase);
+        let kept = self.vault.keep_under(&passphrase).and_then(|()| self.vault.identity());
+        match kept {
+            Ok(identity) => self.reopen(identity),
+            Err(VaultError::ShortPassphrase) => self.notify_failure(Failure::TooShort),
+            Err(error) => {
+                tracing::warn!(%error, "messages could not be kept under a passphrase");
+                self.notify_failure(Failure::ServerTrouble);
+            }
+        }
+    }
+}
+
+fn code_view(code: &CheckCode) -> CheckCodeView {
+    CheckCodeView {
+        emoji: code
+            .emoji
+            .iter()
+            .map(|one| CheckEmojiView { symbol: one.symbol.to_owned(), name: one.name.to_owned() })
+            .collect(),
+        digits: code.digits.iter().map(|group| format!("{group:04}")).collect(),
+    }
+}

@@ -1,0 +1,420 @@
+//! What the logs bring: each entry opened in order, and what it means written into the journal.
+
+use std::time::Duration;
+
+use bedside_e2ee::{
+    PublicIdentity,
+    mls::{Event as GroupEvent, MlsError, Refusal},
+    store::StoreError,
+};
+use bedside_protocol::{ConversationId, Pii, Timestamp, UserId, conversation::LogEntry};
+use bedside_ui_contract::Notice;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Membership, Worker, group};
+use crate::chat::{
+    ChatEvent,
+    body::Body,
+    journal::{Content, Item, KeyChange, Preview, Receipt},
+};
+
+/// Others are told what has arrived after this pause, once for all that came in it.
+const RECEIPT_PAUSE: Duration = Duration::from_millis(300);
+/// So many entries in a row that make no sense mean that this device's own state is at fault.
+const MOST_REFUSED: u32 = 8;
+
+/// Where and when an entry was.
+#[derive(Clone, Copy)]
+struct At {
+    position: u64,
+    /// By the server's clock.
+    at: Timestamp,
+}
+
+impl Worker {
+    /// An entry came by itself.
+    pub(super) fn entry_came(&mut self, entry: &LogEntry) {
+        let id = entry.conversation_id;
+        let Some(live) = self.rooms.get_mut(&id) else { return self.fetch_conversation(id) };
+        live.room.server.next_position = live.room.server.next_position.max(entry.position + 1);
+        live.room.server.founded = true;
+        if live.membership != Membership::Outside {
+            self.read(id, entry);
+        }
+        self.step(id);
+    }
+
+    /// Opens an entry, if it is the next one and here.
+    pub(super) fn read(&mut self, id: ConversationId, entry: &LogEntry) {
+        let Some(body) = &entry.body else { return };
+        match self.device.receive(&group(id), entry.position, &body.0) {
+            Ok(Some(event)) => self.take(id, At { position: entry.position, at: entry.at }, event),
+            Ok(None) | Err(MlsError::Gap { .. } | MlsError::UnknownGroup | MlsError::Removed) => {}
+            Err(error) => self.mls_failed(id, &error),
+        }
+    }
+
+    /// Takes events that were opened before the process ended and not yet written.
+    pub(super) fn catch_up(&mut self, id: ConversationId) {
+        let at = crate::clock::now();
+        for (position, event) in self.device.events(&group(id)).unwrap_or_default() {
+            self.take(id, At { position, at }, event);
+        }
+    }
+
+    /// Writes what an event means, and then lets the group forget it.
+    fn take(&mut self, id: ConversationId, at: At, event: GroupEvent) {
+        let Some(live) = self.rooms.get_mut(&id) else { return };
+        if at.position >= live.room.processed {
+            live.room.processed = at.position + 1;
+            if let Err(error) = self.write_down(id, at, event) {
+                if let Some(live) = self.rooms.get_mut(&id) {
+                    live.room.processed = at.position;
+                }
+                return self.store_failed(error);
+            }
+            self.keep(id);
+        }
+        if let Err(error) = self.device.acknowledge(&group(id), at.position) {
+            self.mls_failed(id, &error);
+        }
+    }
+
+    fn write_down(&mut self, id: ConversationId, at: At, event: GroupEvent) -> Result<(), StoreError> {
+        if !matches!(event, GroupEvent::Refused(_))
+            && let Some(live) = self.rooms.get_mut(&id)
+        {
+            live.refused = 0;
+        }
+        match event {
+            GroupEvent::Message { sender, id: message, body, own, missing } => {
+                if own {
+                    self.said(id, message.0);
+                } else if missing > 0 {
+                    let count = u32::try_from(missing).unwrap_or(u32::MAX);
+                    self.happened(id, at, &sender, Content::Missing { user: sender.user, count })?;
+                }
+                match Body::read(&body.0) {
+                    Some(body) => self.heard(id, at, &sender, message.0, body, own),
+                    None => self.refused(id, at, &sender, Refusal::Malformed),
+                }
+            }
+            GroupEvent::Changed { by, joined, left, external, own, .. } => {
+                self.group_changed(id, at, &by, &joined, &left, external, own)
+            }
+            GroupEvent::Removed { by } => {
+                self.look_at_group(id);
+                if let Some(live) = self.rooms.get_mut(&id) {
+                    live.room.removed = true;
+                }
+                let user = self.me();
+                self.happened(id, at, &by, Content::DeviceLeft { user })
+            }
+            GroupEvent::JoinLost => {
+                if let Some(live) = self.rooms.get_mut(&id) {
+                    live.membership = Membership::Outside;
+                    live.retry_at = None;
+                }
+                Ok(())
+            }
+            GroupEvent::Refused(refusal) => {
+                let nobody = self.device.identity().public();
+                self.refused(id, at, &nobody, refusal)
+            }
+        }
+    }
+
+    fn refused(
+        &mut self,
+        id: ConversationId,
+        at: At,
+        by: &PublicIdentity,
+        refusal: Refusal,
+    ) -> Result<(), StoreError> {
+        let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
+        if live.membership == Membership::Joining {
+            return Ok(());
+        }
+        match refusal {
+            // Sealed for an epoch that ended meanwhile; its sender says it again.
+            Refusal::WrongEpoch { ours, theirs } if theirs < ours => return Ok(()),
+            Refusal::WrongEpoch { .. } => {
+                self.leave_behind(id);
+                return Ok(());
+            }
+            _ => {}
+        }
+        tracing::warn!(conversation = %id, position = at.position, %refusal, "an entry was refused");
+        live.refused += 1;
+        let too_many = live.refused >= MOST_REFUSED;
+        let last = live.room.total.checked_sub(1);
+        let added = match last {
+            Some(place) => self.journal.change(&mut live.room, place, |item| match &mut item.content {
+                Content::Refused { count } => {
+                    *count = count.saturating_add(1);
+                    true
+                }
+                _ => false,
+            })?,
+            None => false,
+        };
+        if !added {
+            self.happened(id, at, by, Content::Refused { count: 1 })?;
+        }
+        if too_many {
+            self.leave_behind(id);
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one event, each of another type")]
+    fn group_changed(
+        &mut self,
+        id: ConversationId,
+        at: At,
+        by: &PublicIdentity,
+        joined: &[PublicIdentity],
+        left: &[PublicIdentity],
+        external: bool,
+        own: bool,
+    ) -> Result<(), StoreError> {
+        let before = self.rooms.get(&id).map(|live| live.members.clone()).unwrap_or_default();
+        self.look_at_group(id);
+        let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
+        live.room.server.epoch += 1;
+        live.sealed.clear();
+        live.kinds.clear();
+        live.in_flight.clear();
+        if own && external {
+            let was_here = live.rejoining || live.room.total > 0;
+            live.rejoining = false;
+            if was_here || at.position > 0 {
+                self.happened(id, at, by, Content::Rejoined)?;
+            }
+        } else {
+            // Whoever founds a group brings in everybody: that is no news.
+            let founding = own && before.len() <= 1 && at.position == 0;
+            for member in joined.iter().filter(|_| !founding) {
+                let content = Content::DeviceJoined { user: member.user, by_itself: external };
+                self.happened(id, at, by, content)?;
+            }
+            for member in left {
+                self.happened(id, at, by, Content::DeviceLeft { user: member.user })?;
+            }
+        }
+        let gone: Vec<_> = left.iter().map(|member| member.device).collect();
+        if let Some(live) = self.rooms.get_mut(&id) {
+            for device in gone {
+                live.room.receipts.remove(&device);
+            }
+        }
+        self.newcomers_in(id, &before);
+        Ok(())
+    }
+
+    /// A checked key changed, or was joined by one that was not checked.
+    pub(super) fn key_changed(&mut self, id: ConversationId, user: UserId) {
+        let now = crate::clock::now();
+        let Some(live) = self.rooms.get_mut(&id) else { return };
+        if live.room.changed.iter().all(|change| change.user != user) {
+            live.room.changed.push(KeyChange { user, at: now });
+        }
+        let at = At { position: live.room.processed.saturating_sub(1), at: now };
+        let by = self.device.identity().public();
+        if let Err(error) = self.happened(id, at, &by, Content::KeyChanged { user }) {
+            self.store_failed(error);
+        }
+        let name = self.name_of(id, user);
+        self.notify(Notice::KeyChanged { name, conversation_id: id.to_string() });
+    }
+
+    /// Puts something that happened into the list.
+    fn happened(
+        &mut self,
+        id: ConversationId,
+        at: At,
+        by: &PublicIdentity,
+        content: Content,
+    ) -> Result<(), StoreError> {
+        let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
+        let item = Item {
+            id: Uuid::now_v7(),
+            position: at.position,
+            sender: by.user,
+            device: by.device,
+            sent_at: at.at,
+            content,
+            edited: false,
+            reply_to: None,
+            call: None,
+        };
+        self.journal.append(&mut live.room, item)
+    }
+
+    /// The same, now and by this person.
+    pub(super) fn happened_here(&mut self, id: ConversationId, content: Content) {
+        let Some(live) = self.rooms.get(&id) else { return };
+        let at = At { position: live.room.processed.saturating_sub(1), at: crate::clock::now() };
+        let by = self.device.identity().public();
+        if let Err(error) = self.happened(id, at, &by, content) {
+            self.store_failed(error);
+        }
+    }
+
+    fn heard(
+        &mut self,
+        id: ConversationId,
+        at: At,
+        sender: &PublicIdentity,
+        message: Uuid,
+        body: Body,
+        own: bool,
+    ) -> Result<(), StoreError> {
+        let mine = sender.user == self.me();
+        match body {
+            Body::Text { text, reply_to, call, sent_at } => {
+                let item = Item {
+                    id: message,
+                    position: at.position,
+                    sender: sender.user,
+                    device: sender.device,
+                    sent_at,
+                    content: Content::Text(Pii::new(text)),
+                    edited: false,
+                    reply_to,
+                    call,
+                };
+                self.written(id, at, item, mine)
+            }
+            Body::Edit { message, text } => self.change_own(id, sender, message, |item| {
+                item.edited = true;
+                item.content = Content::Text(Pii::new(text));
+            }),
+            Body::Delete { message } => {
+                self.change_own(id, sender, message, |item| item.content = Content::Deleted)
+            }
+            Body::Receipt { delivered, read } => self.receipt(id, sender, Receipt { delivered, read }, own),
+            Body::Title { title, .. } => {
+                if let Some(live) = self.rooms.get_mut(&id) {
+                    live.room.title = Some(Pii::new(title.clone()));
+                }
+                self.happened(id, at, sender, Content::Renamed(Pii::new(title)))
+            }
+            Body::Signal { call, signal } => {
+                if !mine {
+                    let _ = self.events.send(ChatEvent::Signal { call, from: *sender, signal });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A message: into the list, onto the front page, to the person's attention.
+    fn written(&mut self, id: ConversationId, at: At, item: Item, mine: bool) -> Result<(), StoreError> {
+        let viewed = self.viewed == Some(id);
+        let name = self.name_of(id, item.sender);
+        let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
+        // A sender that repeats itself after a crash uses the same name again.
+        if self.journal.place(id, item.id)?.is_some() {
+            return Ok(());
+        }
+        live.typing.remove(&item.sender);
+        let text = match &item.content {
+            Content::Text(text) => text.clone(),
+            _ => Pii::default(),
+        };
+        live.room.preview =
+            Some(Preview { id: item.id, sender: item.sender, text, at: item.sent_at, file: false });
+        if !mine {
+            live.room.heard = at.position + 1;
+            live.room.unread += 1;
+            live.receipt_at.get_or_insert_with(|| Instant::now() + RECEIPT_PAUSE);
+        }
+        self.journal.append(&mut live.room, item)?;
+        if !mine && !viewed {
+            self.notify(Notice::Message { name, conversation_id: id.to_string() });
+        }
+        Ok(())
+    }
+
+    /// Somebody changes a message: only who wrote it may, on whatever device.
+    fn change_own(
+        &mut self,
+        id: ConversationId,
+        sender: &PublicIdentity,
+        message: Uuid,
+        change: impl FnOnce(&mut Item),
+    ) -> Result<(), StoreError> {
+        let Some(place) = self.journal.place(id, message)? else { return Ok(()) };
+        let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
+        let mut text = None;
+        self.journal.change(&mut live.room, place, |item| {
+            let may = item.sender == sender.user && matches!(item.content, Content::Text(_));
+            if may {
+                change(item);
+                text = Some(match &item.content {
+                    Content::Text(text) => text.clone(),
+                    _ => Pii::default(),
+                });
+            }
+            may
+        })?;
+        if let (Some(text), Some(preview)) = (text, &mut live.room.preview)
+            && preview.id == message
+        {
+            preview.text = text;
+        }
+        Ok(())
+    }
+
+    /// How far another device is; on one's own other device, also what needs no more attention here.
+    fn receipt(
+        &mut self,
+        id: ConversationId,
+        sender: &PublicIdentity,
+        receipt: Receipt,
+        own: bool,
+    ) -> Result<(), StoreError> {
+        if own {
+            return Ok(());
+        }
+        let mine = sender.user == self.me();
+        let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
+        // Nobody has what is not in the log yet.
+        let until = live.room.processed;
+        let (_, known) = live.room.receipts.entry(sender.device).or_insert((sender.user, Receipt::default()));
+        known.delivered = known.delivered.max(receipt.delivered.min(until));
+        known.read = known.read.max(receipt.read.min(until));
+        live.room.revision += 1;
+        if mine {
+            let read = live.room.receipts.get(&sender.device).map_or(0, |(_, known)| known.read);
+            let seen = self.journal.place_of(&live.room, read)?;
+            self.seen_until(id, seen)?;
+        }
+        Ok(())
+    }
+
+    /// Items before `seen` need no more attention.
+    pub(super) fn seen_until(&mut self, id: ConversationId, seen: u32) -> Result<(), StoreError> {
+        let me = self.me();
+        let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
+        if seen <= live.room.seen {
+            return Ok(());
+        }
+        live.room.seen = seen.min(live.room.total);
+        let rest = self.journal.items(id, live.room.total, live.room.seen, u32::MAX)?;
+        let unread = rest.iter().filter(|(_, item)| item.sender != me && item.content.is_message()).count();
+        live.room.unread = u32::try_from(unread).unwrap_or(u32::MAX);
+        Ok(())
+    }
+
+    /// What somebody in a conversation is called.
+    pub(super) fn name_of(&self, id: ConversationId, user: UserId) -> String {
+        let participants = self.rooms.get(&id).map(|live| &live.room.server.participants);
+        participants
+            .and_then(|people| people.iter().find(|person| person.id == user))
+            .map(|person| person.name.reveal().clone())
+            .unwrap_or_default()
+    }
+}

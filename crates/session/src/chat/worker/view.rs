@@ -1,0 +1,391 @@
+//! Conversations and messages as the window shows them.
+
+use bedside_e2ee::PublicIdentity;
+use bedside_protocol::{ConversationId, ConversationKind, UserId};
+use bedside_ui_contract::{
+    call::Protection,
+    chat::{
+        ChatEvent as Happening, ChatView, ConversationState, ConversationView, KeyChangeView,
+        MemberDeviceView, MemberView, MessageContent, MessagePage, MessageState, MessageView, PreviewView,
+        ReceiptView, ReplyView, SearchHit,
+    },
+};
+use tokio::sync::oneshot;
+
+use super::{Live, Membership, Worker};
+use crate::chat::{
+    ChatEvent,
+    body::Body,
+    journal::{Content, Item, Journal, Receipt, Room, Waiting},
+};
+
+/// The longest stretch of a list that is read at once, items.
+const LONGEST_PAGE: u32 = 500;
+/// The most messages that a search finds.
+const MOST_HITS: usize = 100;
+/// What of a message is shown where it is answered or listed, characters.
+const EXCERPT_CHARS: usize = 120;
+
+impl Worker {
+    /// Shows what has changed, if anything has.
+    pub(super) fn publish(&self) {
+        let view = self.view();
+        let changed = self.shown.send_if_modified(|shown| {
+            let changed = *shown != view;
+            if changed {
+                *shown = view;
+            }
+            changed
+        });
+        if changed {
+            let _ = self.events.send(ChatEvent::Changed);
+        }
+    }
+
+    fn view(&self) -> ChatView {
+        let mut rooms: Vec<_> = self.rooms.values().collect();
+        rooms.sort_by_key(|live| std::cmp::Reverse(last_activity(&live.room)));
+        let mut installations = self.installations.clone();
+        for installation in &mut installations {
+            let leaving = rooms.iter().filter(|live| {
+                live.members.iter().any(|member| {
+                    self.revoked.contains(&member.device)
+                        && member.device.to_string() == installation.device_id
+                })
+            });
+            installation.leaving = count(leaving.count());
+        }
+        ChatView {
+            vault: self.vault.view,
+            conversations: rooms.into_iter().map(|live| self.conversation_view(live)).collect(),
+            loaded: self.loaded || !self.rooms.is_empty(),
+            installations,
+            transfers: Vec::new(),
+        }
+    }
+
+    fn conversation_view(&self, live: &Live) -> ConversationView {
+        let room = &live.room;
+        let people = People { room, me: self.me() };
+        let peer = (room.server.kind == ConversationKind::Direct)
+            .then(|| live.others(self.me()).find(|user| Some(*user) != self.config.archive))
+            .flatten();
+        let state = self.state(live);
+        ConversationView {
+            id: room.id().to_string(),
+            kind: room.server.kind,
+            title: people.title(self.config.archive),
+            peer_id: peer.map(|user| user.to_string()),
+            members: self.members(live),
+            preview: room.preview.as_ref().map(|preview| PreviewView {
+                own: preview.sender == self.me(),
+                sender_name: people.name(preview.sender),
+                text: excerpt(preview.text.reveal()),
+                file: preview.file,
+                at: preview.at,
+            }),
+            unread: room.unread,
+            total: room.total + count(room.waiting.iter().filter(|waiting| waiting.is_shown()).count()),
+            revision: room.revision,
+            waiting: count(room.waiting.iter().filter(|waiting| waiting.is_shown()).count()),
+            typing: live.typing.keys().map(|user| people.name(*user)).collect(),
+            state,
+            protection: match state {
+                ConversationState::Ready if room.verified && self.all_checked(live) => Protection::Verified,
+                ConversationState::Ready | ConversationState::Blocked => Protection::Encrypted,
+                ConversationState::Preparing | ConversationState::Removed | ConversationState::Rejoining => {
+                    Protection::Pending
+                }
+            },
+            check_code: live.check_code.clone(),
+            changed: room
+                .changed
+                .iter()
+                .map(|change| KeyChangeView {
+                    name: people.name(change.user),
+                    own: change.user == self.me(),
+                    at: change.at,
+                })
+                .collect(),
+        }
+    }
+
+    fn state(&self, live: &Live) -> ConversationState {
+        if live.room.removed {
+            ConversationState::Removed
+        } else if !live.room.changed.is_empty() {
+            ConversationState::Blocked
+        } else if live.rejoining || live.membership == Membership::Joining {
+            ConversationState::Rejoining
+        } else if live.is_ready(self.me()) {
+            ConversationState::Ready
+        } else {
+            ConversationState::Preparing
+        }
+    }
+
+    fn checked(&self, identity: &PublicIdentity) -> bool {
+        identity.device == self.own_device() || self.trust.knows(identity)
+    }
+
+    fn all_checked(&self, live: &Live) -> bool {
+        live.members.iter().all(|member| self.checked(member))
+    }
+
+    /// Everybody who takes part, by the server's list or by the group's, oneself first.
+    fn members(&self, live: &Live) -> Vec<MemberView> {
+        let people = People { room: &live.room, me: self.me() };
+        let mut users: Vec<UserId> = live.room.server.participants.iter().map(|person| person.id).collect();
+        for member in &live.members {
+            if !users.contains(&member.user) {
+                users.push(member.user);
+            }
+        }
+        users.sort_by_key(|user| *user != self.me());
+        let view = |user: UserId| {
+            let devices: Vec<_> = live.members.iter().filter(|member| member.user == user).collect();
+            MemberView {
+                user_id: user.to_string(),
+                name: people.name(user),
+                own: user == self.me(),
+                archive: Some(user) == self.config.archive,
+                verified: !devices.is_empty() && devices.iter().all(|device| self.checked(device)),
+                devices: devices
+                    .into_iter()
+                    .map(|device| MemberDeviceView {
+                        device_id: device.device.to_string(),
+                        fingerprint: fingerprint(device),
+                        verified: self.checked(device),
+                    })
+                    .collect(),
+            }
+        };
+        users.into_iter().map(view).collect()
+    }
+
+    pub(super) fn page(&self, id: ConversationId, from: u32, count: u32) -> MessagePage {
+        let Some(live) = self.rooms.get(&id) else { return MessagePage::default() };
+        let reader = Reader { journal: &self.journal, room: &live.room, me: self.me() };
+        reader.page(from, count.min(LONGEST_PAGE))
+    }
+
+    /// Looks through what was said, on another thread.
+    pub(super) fn search(
+        &self,
+        text: String,
+        within: Option<ConversationId>,
+        answer: oneshot::Sender<Vec<SearchHit>>,
+    ) {
+        let rooms: Vec<_> = self
+            .rooms
+            .values()
+            .filter(|live| within.is_none_or(|id| id == live.room.id()))
+            .map(|live| live.room.clone())
+            .collect();
+        let (journal, me, archive) = (self.journal.clone(), self.me(), self.config.archive);
+        tokio::task::spawn_blocking(move || {
+            let mut hits = Vec::new();
+            for room in rooms.iter().filter(|_| !text.trim().is_empty()) {
+                let reader = Reader { journal: &journal, room, me };
+                let found = journal.search(room, text.trim(), MOST_HITS).unwrap_or_default();
+                hits.extend(found.into_iter().map(|(place, item)| SearchHit {
+                    conversation_id: room.id().to_string(),
+                    title: reader.people().title(archive),
+                    message: reader.message(place, item),
+                }));
+            }
+            hits.sort_by_key(|hit| std::cmp::Reverse(hit.message.sent_at));
+            hits.truncate(MOST_HITS);
+            let _ = answer.send(hits);
+        });
+    }
+}
+
+/// Who is called what.
+struct People<'a> {
+    room: &'a Room,
+    me: UserId,
+}
+
+impl People<'_> {
+    /// Somebody's name; whoever the server does not name is shown by the beginning of their id.
+    fn name(&self, user: UserId) -> String {
+        let known = self.room.server.participants.iter().find(|person| person.id == user);
+        known
+            .map_or_else(|| user.to_string().chars().take(8).collect(), |person| person.name.reveal().clone())
+    }
+
+    fn title(&self, archive: Option<UserId>) -> String {
+        if let Some(title) = &self.room.title {
+            return title.reveal().clone();
+        }
+        let others = self.room.server.participants.iter().map(|person| person.id);
+        let names: Vec<_> = others
+            .filter(|user| *user != self.me && Some(*user) != archive)
+            .map(|user| self.name(user))
+            .collect();
+        names.join(", ")
+    }
+}
+
+/// One conversation's list, being read.
+struct Reader<'a> {
+    journal: &'a Journal,
+    room: &'a Room,
+    me: UserId,
+}
+
+impl Reader<'_> {
+    const fn people(&self) -> People<'_> {
+        People { room: self.room, me: self.me }
+    }
+
+    fn page(&self, from: u32, wanted: u32) -> MessagePage {
+        let room = self.room;
+        let shown: Vec<_> = room.waiting.iter().filter(|waiting| waiting.is_shown()).collect();
+        let items = self.journal.items(room.id(), room.total, from, wanted).unwrap_or_default();
+        let mut items: Vec<_> = items.into_iter().map(|(place, item)| self.message(place, item)).collect();
+        for (place, waiting) in (room.total..).zip(&shown) {
+            if place >= from && count(items.len()) < wanted {
+                items.extend(self.waiting(place, waiting));
+            }
+        }
+        MessagePage { from, total: room.total + count(shown.len()), revision: room.revision, items }
+    }
+
+    fn message(&self, place: u32, item: Item) -> MessageView {
+        let own = item.sender == self.me;
+        let receipts =
+            if own && item.content.is_message() { self.receipts(item.position) } else { Vec::new() };
+        MessageView {
+            id: item.id.to_string(),
+            index: place,
+            sender_id: item.sender.to_string(),
+            sender_name: self.people().name(item.sender),
+            own,
+            sent_at: item.sent_at,
+            edited: item.edited,
+            reply_to: item.reply_to.map(|id| self.reply(id)),
+            in_call: item.call.is_some(),
+            state: if own { self.progress(item.position) } else { MessageState::Received },
+            receipts,
+            content: self.content(item.content),
+        }
+    }
+
+    fn content(&self, content: Content) -> MessageContent {
+        let name = |user| self.people().name(user);
+        let event = match content {
+            Content::Text(text) => return MessageContent::Text { text: text.into_inner() },
+            Content::Deleted => return MessageContent::Deleted,
+            Content::DeviceJoined { user, by_itself } => {
+                Happening::DeviceJoined { name: name(user), by_itself }
+            }
+            Content::DeviceLeft { user } => Happening::DeviceLeft { name: name(user) },
+            Content::Rejoined => Happening::Rejoined,
+            Content::Missing { user, count } => Happening::Missing { name: name(user), count },
+            Content::Refused { count } => Happening::Refused { count },
+            Content::Verified => Happening::Verified,
+            Content::KeyChanged { user } => Happening::KeyChanged { name: name(user) },
+            Content::Renamed(title) => Happening::Renamed { title: title.into_inner() },
+        };
+        MessageContent::Event { event }
+    }
+
+    /// A message that is not in the log yet.
+    fn waiting(&self, place: u32, waiting: &Waiting) -> Option<MessageView> {
+        let Body::Text { text, reply_to, call, sent_at } = &waiting.body else { return None };
+        Some(MessageView {
+            id: waiting.id.to_string(),
+            index: place,
+            sender_id: self.me.to_string(),
+            sender_name: self.people().name(self.me),
+            own: true,
+            sent_at: *sent_at,
+            content: MessageContent::Text { text: text.clone() },
+            edited: false,
+            reply_to: reply_to.map(|id| self.reply(id)),
+            in_call: call.is_some(),
+            state: MessageState::Queued,
+            receipts: Vec::new(),
+        })
+    }
+
+    fn reply(&self, id: uuid::Uuid) -> ReplyView {
+        let place = self.journal.place(self.room.id(), id).ok().flatten();
+        let item = place.and_then(|place| self.journal.item(self.room.id(), place).ok().flatten());
+        let text = item.as_ref().map(|item| match &item.content {
+            Content::Text(text) => excerpt(text.reveal()),
+            _ => String::new(),
+        });
+        ReplyView {
+            id: id.to_string(),
+            index: place,
+            sender_name: item.map(|item| self.people().name(item.sender)).unwrap_or_default(),
+            excerpt: text.unwrap_or_default(),
+        }
+    }
+
+    /// Which devices of others have the entry at a position.
+    fn receipts(&self, position: u64) -> Vec<ReceiptView> {
+        let has = |receipt: &Receipt| receipt.delivered > position || receipt.read > position;
+        let others =
+            self.room.receipts.iter().filter(|(_, (user, receipt))| *user != self.me && has(receipt));
+        others
+            .map(|(device, (user, receipt))| ReceiptView {
+                name: self.people().name(*user),
+                device_id: device.to_string(),
+                read: receipt.read > position,
+            })
+            .collect()
+    }
+
+    /// How far one's own message came: as far as with the person who is the furthest behind.
+    fn progress(&self, position: u64) -> MessageState {
+        let by = |user: UserId| {
+            let theirs =
+                self.room.receipts.values().filter(|(of, _)| *of == user).map(|(_, receipt)| receipt);
+            theirs.fold(MessageState::Sent, |state, receipt| {
+                if receipt.read > position {
+                    MessageState::Read
+                } else if receipt.delivered > position {
+                    state.max(MessageState::Delivered)
+                } else {
+                    state
+                }
+            })
+        };
+        let others = self.room.server.participants.iter().map(|person| person.id);
+        others.filter(|user| *user != self.me).map(by).min().unwrap_or(MessageState::Sent)
+    }
+}
+
+/// When something last happened in a conversation, for the order of the list.
+fn last_activity(room: &Room) -> bedside_protocol::Timestamp {
+    room.preview.as_ref().map_or(room.server.created_at, |preview| preview.at)
+}
+
+/// The beginning of a key's fingerprint, for comparing by experts.
+fn fingerprint(identity: &PublicIdentity) -> String {
+    let digits: Vec<String> = identity
+        .fingerprint()
+        .chunks(2)
+        .take(8)
+        .map(|pair| format!("{:02x}{:02x}", pair[0], pair[1]))
+        .collect();
+    digits.join(" ")
+}
+
+fn excerpt(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= EXCERPT_CHARS {
+        return line;
+    }
+    let mut short: String = line.chars().take(EXCERPT_CHARS - 1).collect();
+    short.push('…');
+    short
+}
+
+fn count(items: usize) -> u32 {
+    u32::try_from(items).unwrap_or(u32::MAX)
+}

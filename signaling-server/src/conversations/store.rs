@@ -1,0 +1,232 @@
+//! Conversations, their participants and their groups in the database.
+
+use bedside_protocol::{
+    ConversationId, ErrorCode, Sealed, Timestamp, UserId,
+    conversation::{Conversation, ConversationKind, GroupInfo},
+};
+use sha2::{Digest, Sha256};
+use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
+
+use crate::{clock, db::Database, directory::profile_of, fault::Fault};
+
+const COLUMNS: &str = "c.id, c.kind, c.created_at, c.founded_at, c.epoch, c.first_position, c.next_position,
+    c.last_message_at";
+/// The conversations in which user `?1` takes part.
+const OWN: &str =
+    "EXISTS (SELECT 1 FROM conversation_participants p WHERE p.conversation_id = c.id AND p.user_id = ?1)";
+
+/// SHA-256, by which equal bytes are known.
+pub(super) fn digest(bytes: &[u8]) -> Vec<u8> {
+    Sha256::digest(bytes).to_vec()
+}
+
+/// The direct conversation of a pair if there is one, else a new conversation; and whether it is new.
+pub(super) async fn create(
+    db: &Database,
+    creator: UserId,
+    pair: Option<(UserId, UserId)>,
+    participants: &[UserId],
+) -> Result<(ConversationId, bool), Fault> {
+    // As SQLite compares blobs: by their bytes.
+    let pair = pair.map(|(a, b)| if a.0.as_bytes() < b.0.as_bytes() { (a, b) } else { (b, a) });
+    let mut tx = db.write.begin_with("BEGIN IMMEDIATE").await?;
+    if let Some((low, high)) = pair {
+        let row =
+            sqlx::query("SELECT id FROM conversations WHERE kind = 'direct' AND low = ?1 AND high = ?2")
+                .bind(low.0)
+                .bind(high.0)
+                .fetch_optional(&mut *tx)
+                .await?;
+        if let Some(row) = row {
+            return Ok((ConversationId(row.try_get(0)?), false));
+        }
+    }
+    let id = ConversationId::random();
+    sqlx::query(
+        "INSERT INTO conversations (id, kind, low, high, created_by, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )
+    .bind(id.0)
+    .bind(if pair.is_some() { "direct" } else { "group" })
+    .bind(pair.map(|(low, _)| low.0))
+    .bind(pair.map(|(_, high)| high.0))
+    .bind(creator.0)
+    .bind(clock::now().0)
+    .execute(&mut *tx)
+    .await?;
+    for user in participants {
+        sqlx::query("INSERT INTO conversation_participants (conversation_id, user_id) VALUES (?1, ?2)")
+            .bind(id.0)
+            .bind(user.0)
+            .execute(&mut *tx)
+            .await?;
+    }
+    tx.commit().await?;
+    Ok((id, true))
+}
+
+/// A page of the conversations in which `user` takes part, and how many there are.
+pub(super) async fn list(
+    db: &Database,
+    user: UserId,
+    offset: u64,
+    limit: u32,
+) -> Result<(Vec<Conversation>, u64), Fault> {
+    let mut tx = db.read.begin().await?;
+    let total: i64 = sqlx::query("SELECT COUNT(*) FROM conversation_participants WHERE user_id = ?1")
+        .bind(user.0)
+        .fetch_one(&mut *tx)
+        .await?
+        .try_get(0)?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM conversations c WHERE {OWN}
+         ORDER BY COALESCE(c.last_message_at, c.created_at) DESC, c.id LIMIT ?2 OFFSET ?3"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(user.0)
+        .bind(limit)
+        .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+        .fetch_all(&mut *tx)
+        .await?;
+    let mut conversations = Vec::with_capacity(rows.len());
+    for row in &rows {
+        conversations.push(conversation_of(&mut tx, row).await?);
+    }
+    Ok((conversations, u64::try_from(total).unwrap_or(0)))
+}
+
+/// One conversation of `user`.
+pub(super) async fn find(db: &Database, user: UserId, id: ConversationId) -> Result<Conversation, Fault> {
+    let mut tx = db.read.begin().await?;
+    let sql = format!("SELECT {COLUMNS} FROM conversations c WHERE c.id = ?2 AND {OWN}");
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(user.0)
+        .bind(id.0)
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(ErrorCode::NotFound)?;
+    conversation_of(&mut tx, &row).await
+}
+
+/// Whether `user` takes part.
+pub(super) async fn takes_part(db: &Database, user: UserId, id: ConversationId) -> Result<bool, Fault> {
+    let row =
+        sqlx::query("SELECT 1 FROM conversation_participants WHERE conversation_id = ?1 AND user_id = ?2")
+            .bind(id.0)
+            .bind(user.0)
+            .fetch_optional(&db.read)
+            .await?;
+    Ok(row.is_some())
+}
+
+/// Everybody in a conversation of `user`.
+pub(super) async fn participants(
+    db: &Database,
+    user: UserId,
+    id: ConversationId,
+) -> Result<Vec<UserId>, Fault> {
+    let mut tx = db.read.begin().await?;
+    let participants = participants_in(&mut tx, id).await?;
+    if !participants.contains(&user) {
+        return Err(ErrorCode::NotFound.into());
+    }
+    Ok(participants)
+}
+
+pub(super) async fn participants_in(
+    tx: &mut Transaction<'_, Sqlite>,
+    id: ConversationId,
+) -> Result<Vec<UserId>, Fault> {
+    let rows = sqlx::query("SELECT user_id FROM conversation_participants WHERE conversation_id = ?1")
+        .bind(id.0)
+        .fetch_all(&mut **tx)
+        .await?;
+    rows.iter().map(|row| Ok(UserId(row.try_get(0)?))).collect()
+}
+
+/// Founds the group. Gives who is to be told; nobody when this very request was served before.
+pub(super) async fn found(
+    db: &Database,
+    user: UserId,
+    id: ConversationId,
+    group_info: &Sealed,
+) -> Result<Option<Vec<UserId>>, Fault> {
+    let founded_with = digest(&group_info.0);
+    let mut tx = db.write.begin_with("BEGIN IMMEDIATE").await?;
+    let participants = participants_in(&mut tx, id).await?;
+    if !participants.contains(&user) {
+        return Err(ErrorCode::NotFound.into());
+    }
+    let row = sqlx::query("SELECT founded_with FROM conversations WHERE id = ?1")
+        .bind(id.0)
+        .fetch_one(&mut *tx)
+        .await?;
+    match row.try_get::<Option<Vec<u8>>, _>(0)? {
+        Some(before) if before == founded_with => return Ok(None),
+        Some(_) => return Err(ErrorCode::GroupExists.into()),
+        None => {}
+    }
+    sqlx::query("UPDATE conversations SET founded_at = ?2, founded_with = ?3, group_info = ?4 WHERE id = ?1")
+        .bind(id.0)
+        .bind(clock::now().0)
+        .bind(founded_with)
+        .bind(&group_info.0)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(Some(participants))
+}
+
+/// The newest group information of a conversation of `user`.
+pub(super) async fn group_info(db: &Database, user: UserId, id: ConversationId) -> Result<GroupInfo, Fault> {
+    let sql = format!(
+        "SELECT c.epoch, c.group_info_position, c.group_info FROM conversations c WHERE c.id = ?2 AND {OWN}"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(user.0)
+        .bind(id.0)
+        .fetch_optional(&db.read)
+        .await?
+        .ok_or(ErrorCode::NotFound)?;
+    let group_info: Option<Vec<u8>> = row.try_get("group_info")?;
+    Ok(GroupInfo {
+        epoch: number(&row, "epoch")?,
+        position: number(&row, "group_info_position")?,
+        group_info: Sealed(group_info.ok_or(ErrorCode::NoGroup)?),
+    })
+}
+
+async fn conversation_of(tx: &mut Transaction<'_, Sqlite>, row: &SqliteRow) -> Result<Conversation, Fault> {
+    let id = ConversationId(row.try_get("id")?);
+    let people = sqlx::query(
+        "SELECT u.id, u.name, u.role, u.specialty FROM conversation_participants p JOIN users u ON u.id = p.user_id
+         WHERE p.conversation_id = ?1 ORDER BY u.name COLLATE NOCASE, u.id",
+    )
+    .bind(id.0)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(Conversation {
+        id,
+        kind: match row.try_get("kind")? {
+            "direct" => ConversationKind::Direct,
+            _ => ConversationKind::Group,
+        },
+        participants: people.iter().map(profile_of).collect::<Result<_, _>>()?,
+        created_at: Timestamp(row.try_get("created_at")?),
+        founded: row.try_get::<Option<i64>, _>("founded_at")?.is_some(),
+        epoch: number(row, "epoch")?,
+        first_position: number(row, "first_position")?,
+        next_position: number(row, "next_position")?,
+        last_message_at: row.try_get::<Option<i64>, _>("last_message_at")?.map(Timestamp),
+    })
+}
+
+/// A counter: SQLite has no unsigned integers.
+pub(super) fn number(row: &SqliteRow, column: &str) -> Result<u64, Fault> {
+    u64::try_from(row.try_get::<i64, _>(column)?)
+        .map_err(|_| Fault::Internal("a counter in the database is negative"))
+}
+
+/// A counter for the database. One that no log can reach is refused before it gets here or matches nothing.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
