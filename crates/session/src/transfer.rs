@@ -259,7 +259,7 @@ impl Transfers {
             .entries()
             .iter()
             .filter(|entry| match &entry.record.job {
-                Job::Send(send) => send.call == Some(call_id) && entry.verdict.is_none(),
+                Job::Send(send) => send.call == Some(call_id) && entry.state != TransferState::Done,
                 Job::Fetch(_) => false,
             })
             .map(|entry| entry.record.id)
@@ -504,6 +504,11 @@ impl Inner {
 
     fn record(&self, id: TransferId) -> Option<Record> {
         self.entries().iter().find(|entry| entry.record.id == id).map(|entry| entry.record.clone())
+    }
+
+    /// Whether the person paused it; `None` when there is no such transfer any more.
+    fn paused(&self, id: TransferId) -> Option<bool> {
+        self.entries().iter().find(|entry| entry.record.id == id).map(|entry| entry.record.paused)
     }
 
     /// Changes a record, on disk before it counts.

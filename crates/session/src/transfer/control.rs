@@ -104,6 +104,8 @@ impl Control {
 
     async fn attempt(&mut self, work: &mut Work) -> Result<Done, Stop> {
         let inner = Arc::clone(&self.inner);
+        // Whatever happens from now on ends a pause; what happened before is looked at now.
+        self.wake.mark_unchanged();
         let record = inner.record(self.id).ok_or(Stop::Interrupted)?;
         if let (Work::Send(_), false) = (&work, record.by_server()) {
             inner.set_state(self.id, TransferState::Running);
@@ -202,7 +204,6 @@ impl Control {
         self.attempts += 1;
         let doubled = FIRST_PAUSE.saturating_mul(1 << (self.attempts - 1).min(6));
         let pause = after.unwrap_or(doubled.min(LONGEST_PAUSE));
-        self.wake.mark_unchanged();
         self.inner.set_state(self.id, TransferState::Waiting);
         let mut wake = self.wake.clone();
         let woken = async move {

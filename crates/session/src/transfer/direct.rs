@@ -157,7 +157,7 @@ impl Serving {
     /// Brings a stream to the front that may go on, and forgets those that nobody sends any more.
     fn choose(&mut self) {
         let inner = &self.inner;
-        self.streams.retain(|stream| inner.record(stream.transfer).is_some());
+        self.streams.retain(|stream| inner.paused(stream.transfer).is_some());
         if self.front_may_go() {
             return;
         }
@@ -302,7 +302,7 @@ impl Serving {
 }
 
 fn is_paused(inner: &Inner, transfer: TransferId) -> bool {
-    inner.record(transfer).is_none_or(|record| record.paused)
+    inner.paused(transfer).unwrap_or(true)
 }
 
 #[cfg(test)]
