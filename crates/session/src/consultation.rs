@@ -197,3 +197,12 @@ impl LastHeard {
         Some(Instant::now().saturating_duration_since(last))
     }
 }
+
+/// What the fuzz targets reach of this module. Not part of any ordinary build.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    /// A message of the other engine on the data channel.
+    pub fn control(message: &[u8]) {
+        let _ = super::controls::Control::read(message);
+    }
+}

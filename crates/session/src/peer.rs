@@ -495,3 +495,28 @@ impl Drop for Inner {
         }
     }
 }
+
+/// What the fuzz targets reach of this module. Not part of any ordinary build.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use super::{candidate, sdp};
+
+    /// All that is done with a description before the stack sees it, and with a certificate beside it.
+    pub fn description(text: &str, certificate: &[u8]) {
+        if sdp::check(text).is_err() {
+            return;
+        }
+        let left = sdp::without_unusable_candidates(text);
+        assert!(left.len() <= text.len(), "leaving out candidates made it longer");
+        let _ = sdp::names(text, certificate);
+        let _ = sdp::first_mid(text);
+        if let Some(role) = sdp::role(text) {
+            let _ = sdp::with_role(text, role.other());
+        }
+    }
+
+    /// What decides whether a candidate is tried.
+    pub fn candidate(text: &str) {
+        let _ = candidate::judge(text);
+    }
+}

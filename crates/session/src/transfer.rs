@@ -578,3 +578,19 @@ fn remove(path: &Path) {
         tracing::warn!(kind = ?error.kind(), "what was received of a file could not be removed");
     }
 }
+
+/// What the fuzz targets reach of this module. Not part of any ordinary build.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use super::direct::message::Message;
+
+    /// A message on the data channel for files.
+    pub fn message(bytes: &[u8]) {
+        let bytes = bytes::Bytes::copy_from_slice(bytes);
+        if let Some(message) = Message::read(bytes.clone())
+            && !matches!(message, Message::Gone { .. })
+        {
+            assert_eq!(message.to_bytes(), bytes);
+        }
+    }
+}

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use super::{
     Inner, TransferEvent, TransferId, blocking,
-    failure::Stop,
     direct::message::{Message, Why},
+    failure::Stop,
     fetch::Fetching,
     offer,
     record::{self, Job, Record},
@@ -114,9 +114,7 @@ impl Control {
             }
         }
         let _turn = match inner.record(self.id) {
-            Some(record) if record.by_server() => {
-                Some(self.unless_interrupted(inner.turns.acquire()).await?)
-            }
+            Some(record) if record.by_server() => Some(self.unless_interrupted(inner.turns.acquire()).await?),
             Some(_) | None => None,
         };
         self.inner.set_state(self.id, TransferState::Running);
@@ -222,10 +220,8 @@ impl Control {
             Done::Uploaded(file) => self.uploaded(&record, *file),
             Done::Delivered => {
                 self.over(&record);
-                self.inner.tell(TransferEvent::Delivered {
-                    transfer: self.id,
-                    message_id: record.message_id,
-                });
+                self.inner
+                    .tell(TransferEvent::Delivered { transfer: self.id, message_id: record.message_id });
             }
             Done::Saved(path) => {
                 self.over(&record);

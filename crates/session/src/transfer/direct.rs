@@ -25,7 +25,12 @@ use self::{
     message::{Message, Why},
     pace::Pace,
 };
-use super::{Inner, TransferId, Verdict, blocking, failure::Stop, record::{Job, Outgoing}, source::Source};
+use super::{
+    Inner, TransferId, Verdict, blocking,
+    failure::Stop,
+    record::{Job, Outgoing},
+    source::Source,
+};
 
 /// Pieces that may wait for the disk. More than a sender that keeps to its window can have on their way.
 pub(super) const PIECES: usize = 1024;

@@ -56,8 +56,7 @@ impl Fetching {
         match (sink, outcome) {
             (Some(sink), Ok(())) => {
                 let source = fetch.file.source;
-                let path =
-                    blocking(move || sink.finish(Path::new(&fetch.folder), &fetch.file.name)).await?;
+                let path = blocking(move || sink.finish(Path::new(&fetch.folder), &fetch.file.name)).await?;
                 if let FileSource::Direct { transfer } = source
                     && let Some(session) = control.inner.session().as_ref()
                 {

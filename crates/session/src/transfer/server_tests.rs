@@ -134,7 +134,10 @@ pub(super) struct Client {
 
 impl Client {
     /// The next event that `wanted` maps to something; whoever waits for the network is told that it is back.
-    pub(super) async fn wait<T>(&mut self, mut wanted: impl FnMut(&TransferEvent, &Transfers) -> Option<T>) -> T {
+    pub(super) async fn wait<T>(
+        &mut self,
+        mut wanted: impl FnMut(&TransferEvent, &Transfers) -> Option<T>,
+    ) -> T {
         let search = async {
             loop {
                 let event = self.events.recv().await.expect("the events go on");
@@ -176,14 +179,9 @@ impl Client {
         .await
     }
 
-<<<<<<< HEAD
-    async fn state(&mut self, wanted: TransferState) {
+    pub(super) async fn state(&mut self, wanted: TransferState) {
         self.wait(|_, transfers| transfers.views().iter().any(|view| view.state == wanted).then_some(()))
             .await;
-=======
-    pub(super) async fn state(&mut self, wanted: TransferState) {
-        self.wait(|_, transfers| transfers.views().iter().any(|view| view.state == wanted).then_some(())).await;
->>>>>>> ae1d7fe (session: The channel for files on real connections; tests)
     }
 
     pub(super) fn send(&self, path: &std::path::Path) -> TransferId {

@@ -158,12 +158,8 @@ mod tests {
     fn a_file_takes_the_path_and_hardly_fills_its_queue() {
         for (rate, delay) in [(30_000.0, 100), (125_000.0, 40), (1_000_000.0, 40), (10_000_000.0, 10)] {
             let now = Instant::now();
-            let mut path = Path {
-                rate,
-                delay: Duration::from_millis(delay),
-                free: now,
-                acks: VecDeque::new(),
-            };
+            let mut path =
+                Path { rate, delay: Duration::from_millis(delay), free: now, acks: VecDeque::new() };
             let (carried, queue) = path.run(&mut Pace::new(), now, Duration::from_secs(20));
             let share = carried as f64 / (rate * 20.0);
             println!("{rate} bytes/s: {:.0} %, queue {queue:?}", share * 100.0);
@@ -175,8 +171,7 @@ mod tests {
     #[test]
     fn it_makes_way_when_somebody_else_fills_the_queue() {
         let (now, mut pace) = (Instant::now(), Pace::new());
-        let mut path =
-            Path { rate: 1e6, delay: Duration::from_millis(20), free: now, acks: VecDeque::new() };
+        let mut path = Path { rate: 1e6, delay: Duration::from_millis(20), free: now, acks: VecDeque::new() };
         path.run(&mut pace, now, Duration::from_secs(5));
         let before = pace.window;
         // Every round trip is 150 ms longer now.

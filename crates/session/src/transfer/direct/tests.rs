@@ -261,7 +261,9 @@ async fn only_what_was_offered_in_this_call_is_given_away() {
     hostile.says(Message::Want { transfer: offered, round: 1, from_chunk: 1 }).await;
     assert_eq!(hostile.hears().await, Message::Gone { transfer: offered, why: Why::Stopped });
     hostile.says(Message::Want { transfer: offered, round: 2, from_chunk: 0 }).await;
-    assert!(matches!(hostile.hears().await, Message::Piece { transfer, round: 2, offset: 0, .. } if transfer == offered));
+    assert!(
+        matches!(hostile.hears().await, Message::Piece { transfer, round: 2, offset: 0, .. } if transfer == offered)
+    );
 }
 
 #[tokio::test]
