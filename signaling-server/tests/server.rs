@@ -8,6 +8,12 @@ mod fixture;
 mod auth;
 #[path = "server/calls.rs"]
 mod calls;
+#[path = "server/conversations.rs"]
+mod conversations;
+#[path = "server/devices.rs"]
+mod devices;
+#[path = "server/key_packages.rs"]
+mod key_packages;
 #[path = "server/presence.rs"]
 mod presence;
 #[path = "server/process.rs"]

@@ -1,0 +1,193 @@
+//! Somebody at their desk with one conversation open.
+
+use std::sync::Arc;
+
+use bedside_testkit::clinic::{Clinic, Computer, Seat};
+use bedside_ui_contract::{
+    Command, Snapshot,
+    chat::{ConversationState, ConversationView, MessageContent, MessageView},
+    snapshot::AccountView,
+};
+
+/// A person, their computer, and the conversation that is looked at.
+pub(crate) struct Desk {
+    pub(crate) seat: Seat,
+    computer: Computer,
+    /// The conversation's id.
+    pub(crate) conversation: String,
+}
+
+impl Desk {
+    /// Somebody who has just signed in on a new computer.
+    pub(crate) async fn new(clinic: &Clinic, login: &str) -> Self {
+        let computer = clinic.computer(login);
+        let mut seat = computer.clone().start();
+        seat.sign_in(&clinic.url(), login, bedside_testkit::clinic::PASSWORD).await;
+        Self { seat, computer, conversation: String::new() }
+    }
+
+    /// Opens the conversation with somebody and waits until it can be used.
+    pub(crate) async fn open(&mut self, login: &str) {
+        let peer = self.seat.person(login);
+        self.seat.ask(Command::StartConversation { user_ids: vec![peer.clone()], title: None });
+        self.find("a conversation that can be used", |one| {
+            one.peer_id.as_deref() == Some(&peer) && one.state == ConversationState::Ready
+        })
+        .await;
+    }
+
+    /// Founds a group.
+    pub(crate) async fn found(&mut self, title: &str, user_ids: Vec<String>) {
+        self.seat.ask(Command::StartConversation { user_ids, title: Some(title.to_owned()) });
+        self.join(title).await;
+    }
+
+    /// Waits for the group of that name.
+    pub(crate) async fn join(&mut self, title: &str) {
+        self.find("the group", |one| one.title == title && one.state == ConversationState::Ready).await;
+    }
+
+    async fn find(&mut self, what: &str, wanted: impl Fn(&ConversationView) -> bool) {
+        let snapshot =
+            self.seat.until(what, |snapshot| snapshot.chat.conversations.iter().any(&wanted)).await;
+        let found = snapshot.chat.conversations.iter().find(|one| wanted(one)).expect("it was there");
+        self.conversation.clone_from(&found.id);
+    }
+
+    /// The app is closed and started again on the same computer.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { seat, computer, conversation } = self;
+        drop(seat);
+        let seat = computer.clone().start();
+        Self { seat, computer, conversation }
+    }
+
+    /// The same, and meanwhile the profile was deleted, all but what is in the keyring.
+    pub(crate) async fn restart_without_messages(self) -> Self {
+        let Self { seat, computer, .. } = self;
+        drop(seat);
+        loop {
+            // The engine's task may still be closing its files.
+            let removed = std::fs::read_dir(&computer.profile).expect("a profile").flatten().all(|entry| {
+                entry.path().extension().is_none_or(|kind| kind != "redb")
+                    || std::fs::remove_file(entry.path()).is_ok()
+            });
+            if removed {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let mut seat = computer.clone().start();
+        seat.until("signed in, with people", |snapshot| snapshot.people_loaded).await;
+        Self { seat, computer, conversation: String::new() }
+    }
+
+    pub(crate) fn id(&self) -> String {
+        match &self.seat.engine.snapshots().borrow().account {
+            AccountView::SignedIn { user_id, .. } => user_id.clone(),
+            _ => panic!("nobody is signed in"),
+        }
+    }
+
+    /// Asks something of the conversation.
+    pub(crate) fn ask(&self, command: impl FnOnce(String) -> Command) {
+        self.seat.ask(command(self.conversation.clone()));
+    }
+
+    pub(crate) fn write(&self, text: &str) {
+        self.ask(|conversation_id| Command::SendMessage {
+            conversation_id,
+            text: text.to_owned(),
+            reply_to: None,
+        });
+    }
+
+    pub(crate) fn answer(&self, text: &str, to: &str) {
+        self.ask(|conversation_id| Command::SendMessage {
+            conversation_id,
+            text: text.to_owned(),
+            reply_to: Some(to.to_owned()),
+        });
+    }
+
+    pub(crate) fn edit(&self, id: &str, text: &str) {
+        self.ask(|conversation_id| Command::EditMessage {
+            conversation_id,
+            message_id: id.to_owned(),
+            text: text.to_owned(),
+        });
+    }
+
+    pub(crate) fn delete(&self, id: &str) {
+        self.ask(|conversation_id| Command::DeleteMessage { conversation_id, message_id: id.to_owned() });
+    }
+
+    /// Everything that is there has been seen.
+    pub(crate) async fn read_all(&mut self) {
+        let total = self.until("something to read", |one| one.total > 0).await.total;
+        self.ask(|conversation_id| Command::MarkRead { conversation_id, index: total - 1 });
+    }
+
+    /// The conversation in a snapshot.
+    fn of<'a>(conversation: &str, snapshot: &'a Snapshot) -> Option<&'a ConversationView> {
+        snapshot.chat.conversations.iter().find(|one| one.id == conversation)
+    }
+
+    /// Waits until the conversation is as wanted.
+    pub(crate) async fn until(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&ConversationView) -> bool,
+    ) -> ConversationView {
+        let id = self.conversation.clone();
+        let snapshot: Arc<Snapshot> =
+            self.seat.until(what, |snapshot| Self::of(&id, snapshot).is_some_and(&wanted)).await;
+        Self::of(&id, &snapshot).expect("it was there").clone()
+    }
+
+    /// All lines of the list.
+    pub(crate) async fn items(&self) -> Vec<MessageView> {
+        self.seat.engine.messages(self.conversation.clone(), 0, 500).await.items
+    }
+
+    /// All texts of the list.
+    pub(crate) async fn texts(&self) -> Vec<String> {
+        let text = |item: MessageView| match item.content {
+            MessageContent::Text { text } => Some(text),
+            _ => None,
+        };
+        self.items().await.into_iter().filter_map(text).collect()
+    }
+
+    /// Waits until the list is as wanted: looks again whenever it changes.
+    pub(crate) async fn until_items(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&[MessageView]) -> bool,
+    ) -> Vec<MessageView> {
+        loop {
+            let revision = self.until(what, |_| true).await.revision;
+            let items = self.items().await;
+            if wanted(&items) {
+                return items;
+            }
+            self.until(what, |one| one.revision != revision).await;
+        }
+    }
+
+    /// The same for its texts.
+    pub(crate) async fn until_texts(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&[String]) -> bool,
+    ) -> Vec<String> {
+        loop {
+            let revision = self.until(what, |_| true).await.revision;
+            let texts = self.texts().await;
+            if wanted(&texts) {
+                return texts;
+            }
+            self.until(what, |one| one.revision != revision).await;
+        }
+    }
+}
