@@ -49,10 +49,9 @@ impl From<FileError> for Stop {
             FileError::Io(error) => error.into(),
             FileError::TooLong => Self::Failed(TransferFailure::TooLarge),
             FileError::Entropy(_) => Self::Failed(TransferFailure::NoAccess),
-            FileError::Damaged { .. }
-            | FileError::Truncated
-            | FileError::WrongDigest
-            | FileError::BadKey => Self::Failed(TransferFailure::Damaged),
+            FileError::Damaged { .. } | FileError::Truncated | FileError::WrongDigest | FileError::BadKey => {
+                Self::Failed(TransferFailure::Damaged)
+            }
         }
     }
 }
@@ -83,9 +82,9 @@ impl From<ApiError> for Stop {
             _ if problem.status == StatusCode::RANGE_NOT_SATISFIABLE.as_u16() => {
                 Self::Failed(TransferFailure::Damaged)
             }
-            ErrorCode::RateLimited | ErrorCode::ShuttingDown => {
-                Self::Away { after: problem.retry_after_s.map(|s| Duration::from_secs(s.min(MOST_PATIENCE_S))) }
-            }
+            ErrorCode::RateLimited | ErrorCode::ShuttingDown => Self::Away {
+                after: problem.retry_after_s.map(|s| Duration::from_secs(s.min(MOST_PATIENCE_S))),
+            },
             ErrorCode::NotSignedIn | ErrorCode::TokenExpired | ErrorCode::TokenReused => {
                 Self::Away { after: None }
             }

@@ -132,9 +132,7 @@ fn check(response: &Response, from: u64, total: u64) -> Result<(), Stop> {
             range.is_some_and(|range| range == format!("bytes {from}-{}/{total}", total - 1))
         }
         // The whole, from a server that knows no ranges.
-        StatusCode::OK => {
-            from == 0 && response.content_length().is_none_or(|length| length == total)
-        }
+        StatusCode::OK => from == 0 && response.content_length().is_none_or(|length| length == total),
         _ => return Err(Stop::Trouble),
     };
     if right { Ok(()) } else { Err(TransferFailure::Damaged.into()) }

@@ -125,7 +125,9 @@ pub(super) fn load(store: &Keep) -> Result<Vec<Record>, StoreError> {
         match store.get(&key(id)).map(|found| found.map(|bytes| serde_json::from_slice(&bytes))) {
             Ok(Some(Ok(record))) => records.push(record),
             Ok(None) => {}
-            Ok(Some(Err(_))) | Err(StoreError::Damaged) => tracing::warn!("a transfer was lost: its record is damaged"),
+            Ok(Some(Err(_))) | Err(StoreError::Damaged) => {
+                tracing::warn!("a transfer was lost: its record is damaged")
+            }
             Err(error) => return Err(error),
         }
     }

@@ -21,7 +21,8 @@ use bedside_e2ee::{
     store::MemoryStore,
 };
 use bedside_protocol::{
-    AttachmentId, ConversationId, DeviceId, EntryId, ErrorCode, Pii, Problem, Role, Secret, Timestamp, UserId,
+    AttachmentId, ConversationId, DeviceId, EntryId, ErrorCode, Pii, Problem, Role, Secret, Timestamp,
+    UserId,
     attachment::{Attachment, PART_BYTES, UploadPart},
     rest::SignedIn,
     user::{DeviceInfo, DeviceType, UserProfile},
@@ -176,7 +177,8 @@ impl Client {
     }
 
     async fn state(&mut self, wanted: TransferState) {
-        self.wait(|_, transfers| transfers.views().iter().any(|view| view.state == wanted).then_some(())).await;
+        self.wait(|_, transfers| transfers.views().iter().any(|view| view.state == wanted).then_some(()))
+            .await;
     }
 
     fn send(&self, path: &std::path::Path) -> TransferId {
@@ -310,11 +312,7 @@ async fn delete(State(office): State<Shared>, Path(id): Path<AttachmentId>) -> R
     StatusCode::NO_CONTENT.into_response()
 }
 
-async fn content(
-    State(office): State<Shared>,
-    Path(id): Path<AttachmentId>,
-    headers: HeaderMap,
-) -> Response {
+async fn content(State(office): State<Shared>, Path(id): Path<AttachmentId>, headers: HeaderMap) -> Response {
     let (fault, from, whole) = {
         let mut office = office.lock().unwrap();
         let range = headers[header::RANGE].to_str().unwrap().strip_prefix("bytes=").unwrap();
@@ -341,10 +339,9 @@ async fn content(
     }
     let end = bytes.len();
     let pieces: Vec<Result<Bytes, std::io::Error>> = match cut {
-        Some(after) => vec![
-            Ok(bytes[..after.min(end)].to_vec().into()),
-            Err(std::io::ErrorKind::ConnectionReset.into()),
-        ],
+        Some(after) => {
+            vec![Ok(bytes[..after.min(end)].to_vec().into()), Err(std::io::ErrorKind::ConnectionReset.into())]
+        }
         None => bytes.chunks(100_000).map(|piece| Ok(piece.to_vec().into())).collect(),
     };
     let body = Body::from_stream(futures_util::stream::iter(pieces));
@@ -404,7 +401,12 @@ async fn a_download_goes_on_where_it_was_cut() {
     let file = client.uploaded().await;
     server.office().asked.clear();
     let chunk = SEALED_CHUNK_BYTES;
-    server.fail_next([Fault::Cut(0), Fault::Cut(chunk - 1), Fault::Cut(3 * chunk + 1), Fault::Shorter(chunk)]);
+    server.fail_next([
+        Fault::Cut(0),
+        Fault::Cut(chunk - 1),
+        Fault::Cut(3 * chunk + 1),
+        Fault::Shorter(chunk),
+    ]);
     client.fetch(&file, &there);
     client.saved().await;
     assert!(there.read("film.mp4") == here.read("film.mp4"));
@@ -498,7 +500,10 @@ async fn a_restart_goes_on_with_what_was_under_way() {
     client.send(&path);
     server.fail_next([Fault::Cut(usize::MAX), Fault::KeepAndCut]);
     client.state(TransferState::Waiting).await;
-    assert_eq!(server.office().files.values().map(|kept| kept.bytes.len()).sum::<usize>(), 2 * PART_BYTES as usize);
+    assert_eq!(
+        server.office().files.values().map(|kept| kept.bytes.len()).sum::<usize>(),
+        2 * PART_BYTES as usize
+    );
     drop(client);
     server.office().asked.clear();
     let mut client = server.client(&store).await;

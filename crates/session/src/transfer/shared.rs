@@ -151,8 +151,10 @@ pub(super) fn base16(digest: &[u8; 32]) -> String {
 }
 
 fn from_base16(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> =
-        text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect::<Option<_>>()?;
+    let digits: Vec<u8> = text
+        .chars()
+        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect::<Option<_>>()?;
     let mut digest = [0; 32];
     if digits.len() != 2 * digest.len() {
         return None;

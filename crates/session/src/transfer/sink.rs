@@ -158,7 +158,10 @@ impl Sink {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transfer::{source::{Source, Stamp}, testing::{self, Folder}};
+    use crate::transfer::{
+        source::{Source, Stamp},
+        testing::{self, Folder},
+    };
 
     fn sealed(folder: &Folder, bytes: usize) -> (SharedFile, Vec<u8>) {
         let path = folder.file("source", bytes);
@@ -233,9 +236,6 @@ mod tests {
         std::fs::write(&temp, content).unwrap();
         let mut sink = Sink::open(temp, &file).unwrap();
         sink.push(&sealed[SEALED_CHUNK_BYTES..]).unwrap();
-        assert_eq!(
-            sink.finish(folder.path(), "file").err(),
-            Some(Stop::Failed(TransferFailure::Damaged))
-        );
+        assert_eq!(sink.finish(folder.path(), "file").err(), Some(Stop::Failed(TransferFailure::Damaged)));
     }
 }

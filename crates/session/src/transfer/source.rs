@@ -185,8 +185,7 @@ mod tests {
         let folder = Folder::new();
         for bytes in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 7] {
             let (mut source, key, path) = source(&folder, bytes);
-            let mut sealer =
-                bedside_e2ee::file::FileSealer::new(key, File::open(&path).unwrap(), 0);
+            let mut sealer = bedside_e2ee::file::FileSealer::new(key, File::open(&path).unwrap(), 0);
             let (mut whole, mut chunk) = (Vec::new(), Vec::new());
             while sealer.next_chunk(&mut chunk).unwrap() {
                 whole.extend_from_slice(&chunk);
@@ -215,10 +214,7 @@ mod tests {
         let before = source.stamp;
         std::fs::write(&path, [1; 1001]).unwrap();
         assert_eq!(source.part(0, 10).err(), Some(Stop::Failed(TransferFailure::Changed)));
-        assert_eq!(
-            Source::open(&path, before, key).err(),
-            Some(Stop::Failed(TransferFailure::Changed))
-        );
+        assert_eq!(Source::open(&path, before, key).err(), Some(Stop::Failed(TransferFailure::Changed)));
     }
 
     #[test]

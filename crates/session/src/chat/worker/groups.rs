@@ -30,6 +30,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 impl Worker {
     pub(super) fn came_online(&mut self, resumed: bool) {
         self.online = true;
+        self.transfers.network_back();
         for live in self.rooms.values_mut() {
             live.retry_at = None;
             live.in_flight.clear();

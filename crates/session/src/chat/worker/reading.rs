@@ -287,9 +287,26 @@ impl Worker {
                 };
                 self.written(id, at, item, mine)
             }
+            Body::File { file, call, sent_at } => {
+                let item = Item {
+                    id: message,
+                    position: at.position,
+                    sender: sender.user,
+                    device: sender.device,
+                    sent_at,
+                    content: Content::File { file, saved: None },
+                    edited: false,
+                    reply_to: None,
+                    call,
+                };
+                self.written(id, at, item, mine)
+            }
             Body::Edit { message, text } => self.change_own(id, sender, message, |item| {
-                item.edited = true;
-                item.content = Content::Text(Pii::new(text));
+                // Text becomes other text; a file stays what it is.
+                if matches!(item.content, Content::Text(_)) {
+                    item.edited = true;
+                    item.content = Content::Text(Pii::new(text));
+                }
             }),
             Body::Delete { message } => {
                 self.change_own(id, sender, message, |item| item.content = Content::Deleted)
@@ -320,12 +337,8 @@ impl Worker {
             return Ok(());
         }
         live.typing.remove(&item.sender);
-        let text = match &item.content {
-            Content::Text(text) => text.clone(),
-            _ => Pii::default(),
-        };
-        live.room.preview =
-            Some(Preview { id: item.id, sender: item.sender, text, at: item.sent_at, file: false });
+        let (text, file) = item.content.line();
+        live.room.preview = Some(Preview { id: item.id, sender: item.sender, text, at: item.sent_at, file });
         if !mine {
             live.room.heard = at.position + 1;
             live.room.unread += 1;
@@ -350,20 +363,17 @@ impl Worker {
         let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
         let mut text = None;
         self.journal.change(&mut live.room, place, |item| {
-            let may = item.sender == sender.user && matches!(item.content, Content::Text(_));
+            let may = item.sender == sender.user && item.content.is_message();
             if may {
                 change(item);
-                text = Some(match &item.content {
-                    Content::Text(text) => text.clone(),
-                    _ => Pii::default(),
-                });
+                text = Some(item.content.line());
             }
             may
         })?;
-        if let (Some(text), Some(preview)) = (text, &mut live.room.preview)
+        if let (Some(line), Some(preview)) = (text, &mut live.room.preview)
             && preview.id == message
         {
-            preview.text = text;
+            (preview.text, preview.file) = line;
         }
         Ok(())
     }
