@@ -102,7 +102,7 @@ const chatScreens: Screen[] = [
     go: conversation("Dr Henrik Lind", async (page) => {
       await page.getByRole("button", { name: "Search in this conversation" }).click();
       await page.getByRole("combobox", { name: "Search" }).fill("pressure");
-      await page.getByRole("option").first().waitFor();
+      await page.locator("[role=option]").first().waitFor();
     }),
   },
   {
@@ -139,7 +139,7 @@ const chatScreens: Screen[] = [
       await page.getByRole("log").focus();
       await page.keyboard.press("End");
       for (let step = 0; step < 14; step++) await page.keyboard.press("ArrowUp");
-      await page.getByRole("button", { name: "https://www.example.org" }).first().click();
+      await page.getByRole("log").getByRole("button", { name: "https://www.example.org" }).first().click();
     }),
   },
   {

@@ -31,6 +31,15 @@ const LINK = /\b(?:https?:\/\/|www\.)[^\s<>"]+/gi;
 /** Ends a sentence rather than an address. */
 const TRAILING = /[.,;:!?)\]}'’”]+$/;
 
+/** The place an address leads to; empty where it leads nowhere. */
+export function hostOf(address: string): string {
+  try {
+    return new URL(address).host;
+  } catch {
+    return "";
+  }
+}
+
 /** Text and links in turn. Only http and https lead anywhere; nothing is ever fetched to show a link. */
 export function linked(text: string): TextPart[] {
   const parts: TextPart[] = [];
@@ -38,7 +47,7 @@ export function linked(text: string): TextPart[] {
   for (const match of text.matchAll(LINK)) {
     const found = match[0].replace(TRAILING, "");
     const href = found.startsWith("www.") ? `https://${found}` : found;
-    if (!URL.canParse(href)) continue;
+    if (hostOf(href) === "") continue;
     if (match.index > end) parts.push({ text: text.slice(end, match.index) });
     parts.push({ text: found, href });
     end = match.index + found.length;

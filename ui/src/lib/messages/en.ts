@@ -465,6 +465,7 @@ export const en = {
   "chat.deleteText": "It disappears on all devices, yours and theirs. Somebody may have read it already.",
   "chat.deleteYes": "Delete everywhere",
   "chat.replyTo": "Reply to {name}",
+  "chat.replyToOwn": "Reply to your own message",
   "chat.editing": "Change your message",
   "chat.cancelReply": "Cancel the reply",
   "chat.cancelEdit": "Keep it as it was",
@@ -517,7 +518,7 @@ export const en = {
     "This device was removed from the conversation. What was written before stays readable here. Ask somebody in it to write to you again.",
   "chatState.rejoining":
     "This device's keys for this conversation were damaged. It is being let in again, which takes a moment.",
-  "chatState.offline": "No connection. What you write waits for the network.",
+  "chatState.offline": "What you write now goes out by itself once you are connected.",
 
   "keyChange.title": "{name}'s key changed",
   "keyChange.titleOwn": "Another device says that it is yours",
