@@ -91,7 +91,7 @@ async fn a_file_survives_a_connection_that_ends_in_the_middle() {
     assert!(before < BYTES as u64, "it was too fast to be cut");
     a.peer.close().await;
     b.peer.close().await;
-    let (mut c, mut d) = connect(&sender, &receiver, call).await;
+    let (c, mut d) = connect(&sender, &receiver, call).await;
     // What the engines tell each other gets through beside it.
     c.say(b"muted").await;
     assert_eq!(d.message().await, "muted");

@@ -347,6 +347,7 @@ impl Worker {
             Input::Prepare(user) => self.prepare(user),
             Input::InCall(call) => self.in_call(call),
             Input::Signal { call, peer, signal } => self.signal(call, peer, signal),
+            Input::Files { call, link } => self.transfers.attach(call, link),
             Input::ReadReceipts(on) => self.config.read_receipts = on,
             Input::Messages { id, from, count, answer } => {
                 let _ = answer.send(self.page(id, from, count));

@@ -20,8 +20,13 @@ impl Worker {
         if !self.may_speak(id) {
             return;
         }
-        for path in paths {
-            let _ = self.transfers.send_by_server(PathBuf::from(path), id);
+        // In a call with them, straight to the other person.
+        let call = self.call_in(id);
+        for path in paths.into_iter().map(PathBuf::from) {
+            let _ = match call {
+                Some(call) => self.transfers.offer_in_call(path, id, call),
+                None => self.transfers.send_by_server(path, id),
+            };
         }
     }
 
@@ -45,9 +50,13 @@ impl Worker {
             // The next view has it.
             TransferEvent::Changed => {}
             TransferEvent::Uploaded { transfer, conversation_id, message_id, file } => {
-                self.file_uploaded(conversation_id, message_id.0, file);
+                self.announce_file(conversation_id, message_id.0, file);
                 self.transfers.settled(transfer);
             }
+            TransferEvent::Offered { conversation_id, message_id, file, .. } => {
+                self.announce_file(conversation_id, message_id.0, file);
+            }
+            TransferEvent::Delivered { .. } => {}
             TransferEvent::Saved { conversation_id, message_id, path, .. } => {
                 self.file_saved(conversation_id, message_id.0, path);
             }
@@ -57,12 +66,22 @@ impl Worker {
         }
     }
 
-    /// The file is on the server: its message can be said. It is told again after a crash, under the same name.
-    fn file_uploaded(&mut self, id: ConversationId, message: Uuid, file: SharedFile) {
+    /// The file can be had: its message can be said. It is told again after a crash, and where its place changed: what
+    /// was offered in a call that ended is on the server now.
+    fn announce_file(&mut self, id: ConversationId, message: Uuid, file: SharedFile) {
         let call = self.call_in(id);
-        let said = self.journal.place(id, message).ok().flatten().is_some();
+        let said = self.journal.place(id, message).ok().flatten();
+        let said = said.and_then(|place| self.journal.item(id, place).ok().flatten());
+        let known = said.is_some_and(|item| match item.content {
+            Content::File { file: said, .. } => said.source == file.source,
+            _ => true,
+        });
         let Some(live) = self.rooms.get_mut(&id) else { return };
-        if said || live.room.waiting.iter().any(|waiting| waiting.id == message) {
+        let waits = live.room.waiting.iter().any(|waiting| {
+            waiting.id == message
+                && matches!(&waiting.body, Body::File { file: said, .. } if said.source == file.source)
+        });
+        if known || waits {
             return;
         }
         let body = Body::File { file: Box::new(file), call, sent_at: crate::clock::now() };

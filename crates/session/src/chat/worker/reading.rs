@@ -333,7 +333,17 @@ impl Worker {
         let name = self.name_of(id, item.sender);
         let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
         // A sender that repeats itself after a crash uses the same name again.
-        if self.journal.place(id, item.id)?.is_some() {
+        if let Some(place) = self.journal.place(id, item.id)? {
+            self.journal.change(&mut live.room, place, |known| match (&mut known.content, item.content) {
+                // The same file, to be had elsewhere now.
+                (Content::File { file, .. }, Content::File { file: moved, .. })
+                    if known.sender == item.sender && file.sha256 == moved.sha256 =>
+                {
+                    *file = moved;
+                    true
+                }
+                _ => false,
+            })?;
             return Ok(());
         }
         live.typing.remove(&item.sender);
