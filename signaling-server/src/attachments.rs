@@ -126,7 +126,6 @@ impl Attachments {
     }
 
     /// The bytes of `range`, read as they are asked for.
-    #[must_use]
     pub fn read(
         &self,
         id: AttachmentId,
