@@ -126,7 +126,6 @@ impl Attachments {
     }
 
     /// The bytes of `range`, read as they are asked for.
-    #[must_use]
     pub fn read(
         &self,
         id: AttachmentId,
@@ -355,9 +354,11 @@ impl Attachments {
         let digest = hasher.finalize().to_vec();
         if part.sha256.as_deref().and_then(digest_of).as_ref() != Some(&digest) {
             let deps = &self.0.deps;
-            store::forget(&deps.db, part.id).await?;
+            // In this order a kill in between leaves an upload that begins anew, not one that misses parts.
+            store::reset(&deps.db, part.id).await?;
             self.lock().forget_digest(part.id);
             deps.blobs.delete_all(part.id).await?;
+            store::forget(&deps.db, part.id).await?;
             return Err(Problem::new(ErrorCode::WrongDigest)
                 .with_detail("Nothing of it was kept; upload it anew.")
                 .into());

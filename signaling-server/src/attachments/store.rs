@@ -171,6 +171,19 @@ pub(super) async fn forget_parts(db: &Database, id: AttachmentId) -> Result<(), 
     Ok(())
 }
 
+/// As if no part had come.
+pub(super) async fn reset(db: &Database, id: AttachmentId) -> Result<(), Fault> {
+    let mut tx = db.write.begin_with("BEGIN IMMEDIATE").await?;
+    for sql in [
+        "DELETE FROM attachment_parts WHERE attachment_id = ?1",
+        "UPDATE attachments SET received_bytes = 0 WHERE id = ?1",
+    ] {
+        sqlx::query(sql).bind(id.0).execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
 /// As if it had never been begun.
 pub(super) async fn forget(db: &Database, id: AttachmentId) -> Result<(), Fault> {
     sqlx::query("DELETE FROM attachments WHERE id = ?1").bind(id.0).execute(&db.write).await?;

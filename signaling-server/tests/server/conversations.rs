@@ -442,6 +442,26 @@ async fn long_entries_are_told_without_their_body_and_too_long_ones_are_refused(
 }
 
 #[tokio::test]
+async fn a_page_of_long_entries_ends_early_and_reading_on_loses_none() {
+    let clinic = Clinic::open().await;
+    let (doctor, patient) = clinic.doctor_and_patient().await;
+    let log = clinic.conversation(&doctor, patient.user.id).await;
+    let path = format!("/api/conversations/{log}/send-message");
+    for n in 0..12 {
+        let body = serde_json::to_value(entry(log, 0, &vec![n; MAX_ENTRY_BYTES])).unwrap();
+        assert_eq!(clinic.post(&doctor, &path, body).await.status(), 200);
+    }
+    let mut positions = Vec::new();
+    while positions.len() < 12 {
+        let page = read(&clinic, &patient, log, &format!("?per_page=100&from={}", positions.len())).await;
+        assert!((1..=8).contains(&page.items.len()));
+        positions.extend(page.items.iter().map(|entry| entry.position));
+    }
+    assert_eq!(positions, (0..12).collect::<Vec<_>>());
+    clinic.close().await;
+}
+
+#[tokio::test]
 async fn malformed_entries_are_answered_and_the_socket_goes_on() {
     let clinic = Clinic::open().await;
     let (doctor, patient) = clinic.doctor_and_patient().await;
