@@ -625,7 +625,7 @@ export const en = {
   "vault.title": "Messages on this computer",
   "vault.keyring": "Encrypted. The key is in this computer's keyring.",
   "vault.passphrase": "Encrypted. The key is under your passphrase.",
-  "vault.temporary": "Messages last until you close the app: this computer has no keyring to keep their key.",
+  "vault.temporary": "Messages are kept only until you close the app.",
   "vault.temporaryHint": "Set a passphrase to keep them.",
   "vault.set": "Set a passphrase",
   "vault.setTitle": "Keep messages under a passphrase",
