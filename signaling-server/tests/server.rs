@@ -4,6 +4,8 @@
 #[path = "common/fixture.rs"]
 mod fixture;
 
+#[path = "server/attachments.rs"]
+mod attachments;
 #[path = "server/auth.rs"]
 mod auth;
 #[path = "server/calls.rs"]

@@ -8,9 +8,11 @@
 //! name for a file is made safe, its picture is made anew. Under its final name a file is whole or not there.
 
 mod control;
+mod direct;
 mod failure;
 mod fetch;
 pub mod names;
+mod offer;
 pub mod preview;
 mod record;
 mod shared;
@@ -25,7 +27,7 @@ mod testing;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
     time::{Duration, Instant},
 };
 
@@ -37,10 +39,14 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-pub use self::shared::{FileSource, SharedFile};
+pub use self::{
+    direct::FileLink,
+    shared::{FileSource, SharedFile},
+};
 
 use self::{
     control::{Control, Wish},
+    direct::{Session, message::Message},
     record::{Incoming, Job, Keep, Outgoing, Record},
 };
 use crate::api::Api;
@@ -99,6 +105,28 @@ pub enum TransferEvent {
         /// What the message says.
         file: SharedFile,
     },
+    /// A file can be had from this computer for as long as the call lasts: send the message. Where the call ends
+    /// before the other side has it or has declined it, [`TransferEvent::Uploaded`] follows with the same message id
+    /// and another source.
+    Offered {
+        /// Which.
+        transfer: TransferId,
+        /// Where it is shared.
+        conversation_id: ConversationId,
+        /// The call.
+        call_id: CallId,
+        /// The message's id.
+        message_id: EntryId,
+        /// What the message says.
+        file: SharedFile,
+    },
+    /// The other side has the whole file that it was offered.
+    Delivered {
+        /// Which.
+        transfer: TransferId,
+        /// The message it belongs to.
+        message_id: EntryId,
+    },
     /// A file is here, whole and checked.
     Saved {
         /// Which.
@@ -139,7 +167,20 @@ struct Inner {
     /// Grows when waiting is no longer needed: the network is back.
     wake: watch::Sender<u64>,
     turns: Semaphore,
+    /// The connection of the present call.
+    session: Mutex<Option<Session>>,
+    /// Numbers what is wanted of the other side.
+    rounds: AtomicU32,
     stop: CancellationToken,
+}
+
+/// How an offer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The other side has it.
+    Saved,
+    /// It is not to be had, or not wanted.
+    Failed(TransferFailure),
 }
 
 struct Entry {
@@ -148,6 +189,7 @@ struct Entry {
     /// Bytes of content that are done.
     done: u64,
     wish: watch::Sender<Wish>,
+    verdict: Option<Verdict>,
 }
 
 impl Transfers {
@@ -160,7 +202,11 @@ impl Transfers {
         store: Keep,
         events: mpsc::UnboundedSender<TransferEvent>,
     ) -> Result<Self, StoreError> {
-        let records = record::load(&store)?;
+        let mut records = record::load(&store)?;
+        // No call outlives the process that held it.
+        for record in &mut records {
+            record.offer_by_server();
+        }
         let stop = CancellationToken::new();
         let inner = Arc::new(Inner {
             api,
@@ -170,6 +216,8 @@ impl Transfers {
             told: Mutex::default(),
             wake: watch::Sender::new(0),
             turns: Semaphore::new(AT_ONCE),
+            session: Mutex::default(),
+            rounds: AtomicU32::new(1),
             stop: stop.clone(),
         });
         for record in records {
@@ -182,6 +230,55 @@ impl Transfers {
     #[must_use = "the id names the transfer"]
     pub fn send_by_server(&self, path: PathBuf, conversation_id: ConversationId) -> TransferId {
         self.send(path, conversation_id, None)
+    }
+
+    /// Offers the file at `path` to the other person in a call; [`TransferEvent::Offered`] follows once it has been
+    /// read. Who is offered it decides whether and when it is fetched.
+    #[must_use = "the id names the transfer"]
+    pub fn offer_in_call(
+        &self,
+        path: PathBuf,
+        conversation_id: ConversationId,
+        call_id: CallId,
+    ) -> TransferId {
+        self.send(path, conversation_id, Some(call_id))
+    }
+
+    /// The connection of a call is up, for the first time or again: what waits for it goes on.
+    pub fn attach(&self, call_id: CallId, link: FileLink) {
+        let session = Session::begin(&self.inner, call_id, link);
+        *self.inner.session() = Some(session);
+        self.network_back();
+    }
+
+    /// A call is over: what was offered in it and neither fetched nor declined goes by the server.
+    pub fn call_ended(&self, call_id: CallId) {
+        self.inner.session().take_if(|session| session.call_id == call_id);
+        let offered: Vec<_> = self
+            .inner
+            .entries()
+            .iter()
+            .filter(|entry| match &entry.record.job {
+                Job::Send(send) => send.call == Some(call_id) && entry.state != TransferState::Done,
+                Job::Fetch(_) => false,
+            })
+            .map(|entry| entry.record.id)
+            .collect();
+        for id in offered {
+            if self.inner.change(id, Record::offer_by_server).is_err() {
+                tracing::warn!("that a file goes by the server could not be kept");
+            }
+        }
+        self.network_back();
+    }
+
+    /// A file that was offered in the call is not wanted.
+    pub fn decline(&self, file: &SharedFile) {
+        if let FileSource::Direct { transfer } = file.source
+            && let Some(session) = self.inner.session().as_ref()
+        {
+            session.say(Message::Decline { transfer });
+        }
     }
 
     fn send(&self, path: PathBuf, conversation_id: ConversationId, call: Option<CallId>) -> TransferId {
@@ -200,7 +297,7 @@ impl Transfers {
     }
 
     /// Fetches the file of a message into `folder`; [`TransferEvent::Saved`] follows. A message's file that is under
-    /// way already goes on as it is.
+    /// way already goes on where it is, from the source that is named now.
     #[must_use = "the id names the transfer"]
     pub fn fetch(
         &self,
@@ -214,6 +311,14 @@ impl Transfers {
             (same && entry.state != TransferState::Done).then_some(entry.record.id)
         });
         if let Some(id) = running {
+            let moved = self.inner.change(id, |record| match &mut record.job {
+                Job::Fetch(fetch) if fetch.file.sha256 == file.sha256 => fetch.file.source = file.source,
+                Job::Fetch(_) | Job::Send(_) => {}
+            });
+            if moved.is_err() {
+                tracing::debug!("that a file is elsewhere could not be kept");
+            }
+            self.network_back();
             self.resume(id);
             return id;
         }
@@ -286,6 +391,22 @@ impl Inner {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn session(&self) -> MutexGuard<'_, Option<Session>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes how an offer ended; its task takes it from there.
+    fn decide(&self, id: TransferId, verdict: Verdict) {
+        if let Some(entry) = self.entries().iter_mut().find(|entry| entry.record.id == id) {
+            entry.verdict.get_or_insert(verdict);
+        }
+        self.wake.send_modify(|times| *times += 1);
+    }
+
+    fn verdict(&self, id: TransferId) -> Option<Verdict> {
+        self.entries().iter().find(|entry| entry.record.id == id)?.verdict
+    }
+
     fn tell(&self, event: TransferEvent) {
         // The engine may have gone; then nobody wants to know.
         let _ = self.events.send(event);
@@ -318,7 +439,7 @@ impl Inner {
             (None, false) => TransferState::Running,
         };
         let (wish, wishes) = watch::channel(if record.paused { Wish::Pause } else { Wish::Run });
-        self.entries().push(Entry { record, state, done: 0, wish });
+        self.entries().push(Entry { record, state, done: 0, wish, verdict: None });
         let control = Control::new(Arc::clone(self), id, wishes);
         let stop = self.stop.clone();
         tokio::spawn(async move { stop.run_until_cancelled(control.run()).await });
@@ -334,8 +455,13 @@ impl Inner {
             }
             entry.record.paused = wish == Wish::Pause;
             let record = entry.record.clone();
+            if wish == Wish::Run {
+                entry.verdict = None;
+            }
             entry.wish.send_replace(wish);
             drop(entries);
+            // A stream in a call looks whether it is paused.
+            self.wake.send_modify(|times| *times += 1);
             if record::save(&self.store, &record).is_err() {
                 tracing::debug!("that a transfer was paused or resumed could not be kept");
             }
@@ -343,6 +469,7 @@ impl Inner {
         }
         entry.wish.send_replace(wish);
         drop(entries);
+        self.wake.send_modify(|times| *times += 1);
         if over {
             // Nobody is there any more to clean up, and nothing to be cleaned.
             self.forget(id);
@@ -377,6 +504,11 @@ impl Inner {
 
     fn record(&self, id: TransferId) -> Option<Record> {
         self.entries().iter().find(|entry| entry.record.id == id).map(|entry| entry.record.clone())
+    }
+
+    /// Whether the person paused it; `None` when there is no such transfer any more.
+    fn paused(&self, id: TransferId) -> Option<bool> {
+        self.entries().iter().find(|entry| entry.record.id == id).map(|entry| entry.record.paused)
     }
 
     /// Changes a record, on disk before it counts.
@@ -444,5 +576,21 @@ fn remove(path: &Path) {
         && error.kind() != std::io::ErrorKind::NotFound
     {
         tracing::warn!(kind = ?error.kind(), "what was received of a file could not be removed");
+    }
+}
+
+/// What the fuzz targets reach of this module. Not part of any ordinary build.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use super::direct::message::Message;
+
+    /// A message on the data channel for files.
+    pub fn message(bytes: &[u8]) {
+        let bytes = bytes::Bytes::copy_from_slice(bytes);
+        if let Some(message) = Message::read(bytes.clone())
+            && !matches!(message, Message::Gone { .. })
+        {
+            assert_eq!(message.to_bytes(), bytes);
+        }
     }
 }

@@ -68,6 +68,11 @@ impl Clinic {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 
+    /// Where the bytes of attachments are.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.folder.join("uploads")
+    }
+
     pub(crate) fn accounts(&self) -> Accounts {
         self.server.accounts()
     }

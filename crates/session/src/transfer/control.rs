@@ -7,11 +7,13 @@ use tokio::sync::watch;
 
 use super::{
     Inner, TransferEvent, TransferId, blocking,
+    direct::message::{Message, Why},
     failure::Stop,
     fetch::Fetching,
+    offer,
     record::{self, Job, Record},
     remove,
-    shared::SharedFile,
+    shared::{FileSource, SharedFile},
     sink,
     upload::Upload,
 };
@@ -34,6 +36,7 @@ pub(super) enum Wish {
 /// How a transfer ended well.
 pub(super) enum Done {
     Uploaded(Box<SharedFile>),
+    Delivered,
     Saved(PathBuf),
 }
 
@@ -64,7 +67,9 @@ impl Control {
         let Some(record) = self.inner.record(self.id) else { return };
         let mut work = match &record.job {
             Job::Send(send) => {
-                if let Some(file) = &send.shared {
+                if let Some(file) = &send.shared
+                    && send.call.is_none()
+                {
                     return self.uploaded(&record, file.clone());
                 }
                 Work::Send(Upload::default())
@@ -99,7 +104,19 @@ impl Control {
 
     async fn attempt(&mut self, work: &mut Work) -> Result<Done, Stop> {
         let inner = Arc::clone(&self.inner);
-        let _turn = self.unless_interrupted(inner.turns.acquire()).await?;
+        // Whatever happens from now on ends a pause; what happened before is looked at now.
+        self.wake.mark_unchanged();
+        let record = inner.record(self.id).ok_or(Stop::Interrupted)?;
+        if let (Work::Send(_), false) = (&work, record.by_server()) {
+            inner.set_state(self.id, TransferState::Running);
+            if offer::attempt(self).await? {
+                return Ok(Done::Delivered);
+            }
+        }
+        let _turn = match inner.record(self.id) {
+            Some(record) if record.by_server() => Some(self.unless_interrupted(inner.turns.acquire()).await?),
+            Some(_) | None => None,
+        };
         self.inner.set_state(self.id, TransferState::Running);
         match work {
             Work::Send(upload) => upload.attempt(self).await.map(|file| Done::Uploaded(Box::new(file))),
@@ -172,12 +189,19 @@ impl Control {
         }
     }
 
+    /// Waits until something happened that a transfer may be waiting for. What happened since the last time counts.
+    pub(super) async fn woken(&mut self) -> Result<(), Stop> {
+        let mut wake = self.wake.clone();
+        let changed = self.unless_interrupted(async move { wake.changed().await.is_ok() }).await?;
+        self.wake.mark_unchanged();
+        if changed { Ok(()) } else { Err(Stop::Interrupted) }
+    }
+
     /// Waits for the next attempt.
     async fn wait(&mut self, after: Option<Duration>) {
         self.attempts += 1;
         let doubled = FIRST_PAUSE.saturating_mul(1 << (self.attempts - 1).min(6));
         let pause = after.unwrap_or(doubled.min(LONGEST_PAUSE));
-        self.wake.mark_unchanged();
         self.inner.set_state(self.id, TransferState::Waiting);
         let mut wake = self.wake.clone();
         let woken = async move {
@@ -194,19 +218,13 @@ impl Control {
         let Some(record) = self.inner.record(self.id) else { return };
         match done {
             Done::Uploaded(file) => self.uploaded(&record, *file),
+            Done::Delivered => {
+                self.over(&record);
+                self.inner
+                    .tell(TransferEvent::Delivered { transfer: self.id, message_id: record.message_id });
+            }
             Done::Saved(path) => {
-                let ids: Vec<_> = self
-                    .inner
-                    .entries()
-                    .iter()
-                    .map(|entry| entry.record.id)
-                    .filter(|id| *id != self.id)
-                    .collect();
-                if record::save_list(&self.inner.store, &ids, None, Some(self.id)).is_err() {
-                    tracing::warn!("that a file was saved could not be kept");
-                }
-                self.inner.progress(self.id, record.bytes());
-                self.inner.set_state(self.id, TransferState::Done);
+                self.over(&record);
                 self.inner.tell(TransferEvent::Saved {
                     transfer: self.id,
                     conversation_id: record.conversation_id,
@@ -215,6 +233,18 @@ impl Control {
                 });
             }
         }
+    }
+
+    /// Nothing is left to be done, now or after a restart.
+    fn over(&self, record: &Record) {
+        let entries = self.inner.entries();
+        let ids: Vec<_> = entries.iter().map(|entry| entry.record.id).filter(|id| *id != self.id).collect();
+        drop(entries);
+        if record::save_list(&self.inner.store, &ids, None, Some(self.id)).is_err() {
+            tracing::warn!("that a transfer is done could not be kept");
+        }
+        self.inner.progress(self.id, record.bytes());
+        self.inner.set_state(self.id, TransferState::Done);
     }
 
     fn uploaded(&self, record: &Record, file: SharedFile) {
@@ -249,10 +279,15 @@ impl Control {
         let Some(record) = self.inner.record(self.id) else { return };
         match record.job {
             Job::Fetch(fetch) => {
+                if let FileSource::Direct { transfer } = fetch.file.source
+                    && let Some(session) = self.inner.session().as_ref()
+                {
+                    session.say(Message::Stop { transfer });
+                }
                 let path = sink::temp_path(fetch.folder.as_ref(), self.id);
                 blocking(move || remove(&path)).await;
             }
-            Job::Send(send) if send.sealed.is_some() => {
+            Job::Send(send) if send.sealed.is_some() && send.call.is_none() => {
                 let api = self.inner.api.clone();
                 tokio::spawn(async move {
                     // What is left there expires.
@@ -261,7 +296,13 @@ impl Control {
                     }
                 });
             }
-            Job::Send(_) => {}
+            Job::Send(send) => {
+                if send.call.is_some()
+                    && let Some(session) = self.inner.session().as_ref()
+                {
+                    session.say(Message::Gone { transfer: self.id, why: Why::Stopped });
+                }
+            }
         }
     }
 }

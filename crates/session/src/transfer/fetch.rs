@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::atomic::Ordering::Relaxed,
     time::Duration,
 };
 
@@ -9,10 +10,15 @@ use bedside_protocol::AttachmentId;
 use bedside_ui_contract::chat::TransferFailure;
 use bytes::{Bytes, BytesMut};
 use reqwest::{Response, StatusCode, header::CONTENT_RANGE};
+use tokio::sync::mpsc;
 
 use super::{
-    blocking,
+    TransferId, blocking,
     control::Control,
+    direct::{
+        Arrival, Ask, PIECES,
+        message::{Message, Why},
+    },
     failure::Stop,
     record::{Incoming, Job},
     shared::FileSource,
@@ -23,6 +29,11 @@ use super::{
 const STALLED: Duration = Duration::from_secs(30);
 /// Bytes that are gathered before they are handed to the disk.
 const BATCH_BYTES: usize = 256 * 1024;
+
+/// Pieces that are taken at once.
+const AT_ONCE: usize = 32;
+/// As long as it takes until there is a call again.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What an attempt leaves to the next one.
 #[derive(Default)]
@@ -40,11 +51,18 @@ impl Fetching {
         };
         let (sink, outcome) = match fetch.file.source {
             FileSource::Attachment { id, .. } => from_server(control, id, sink).await,
-            FileSource::Direct { .. } => (Some(sink), Err(Stop::Away { after: None })),
+            FileSource::Direct { transfer } => from_peer(control, transfer, sink).await,
         };
         match (sink, outcome) {
             (Some(sink), Ok(())) => {
-                blocking(move || sink.finish(Path::new(&fetch.folder), &fetch.file.name)).await
+                let source = fetch.file.source;
+                let path = blocking(move || sink.finish(Path::new(&fetch.folder), &fetch.file.name)).await?;
+                if let FileSource::Direct { transfer } = source
+                    && let Some(session) = control.inner.session().as_ref()
+                {
+                    session.say(Message::Saved { transfer });
+                }
+                Ok(path)
             }
             (sink, outcome) => {
                 self.sink = sink;
@@ -120,6 +138,71 @@ async fn from_server(
         }
         if let Some(stop) = end {
             return (Some(sink), Err(stop));
+        }
+    }
+}
+
+/// Has the rest of a file sent by the other computer of a call.
+async fn from_peer(
+    control: &mut Control,
+    transfer: TransferId,
+    mut sink: Sink,
+) -> (Option<Sink>, Result<(), Stop>) {
+    let Some(session) = control.inner.session().clone() else {
+        return (Some(sink), Err(Stop::Away { after: Some(FOREVER) }));
+    };
+    let round = control.inner.rounds.fetch_add(1, Relaxed);
+    let (sender, mut pieces) = mpsc::channel(PIECES);
+    let want = Ask::Want { transfer, round, from_chunk: sink.next_chunk(), pieces: sender };
+    if !session.ask(want).await {
+        return (Some(sink), Err(Stop::Away { after: Some(FOREVER) }));
+    }
+    let (mut expected, total) = (sink.position(), sink.total());
+    let mut arrivals = Vec::new();
+    loop {
+        let next = tokio::time::timeout(STALLED, pieces.recv_many(&mut arrivals, AT_ONCE));
+        let stop = match control.unless_interrupted(next).await {
+            Ok(Ok(0)) => Some(Stop::Away { after: None }),
+            Ok(Ok(_)) => None,
+            // The connection may be broken and coming back: asked again, it says.
+            Ok(Err(_)) => Some(Stop::Away { after: Some(Duration::ZERO) }),
+            Err(stop) => Some(stop),
+        };
+        if let Some(stop) = stop {
+            session.say(Message::Stop { transfer });
+            return (Some(sink), Err(stop));
+        }
+        let mut batch = BytesMut::new();
+        for arrival in arrivals.drain(..) {
+            match arrival {
+                Arrival::Piece { offset, bytes } => {
+                    let len = bytes.len() as u64;
+                    if offset != expected || len > total - expected {
+                        session.say(Message::Stop { transfer });
+                        return (None, Err(TransferFailure::Damaged.into()));
+                    }
+                    expected += len;
+                    batch.extend_from_slice(&bytes);
+                }
+                Arrival::Gone(why) => {
+                    let reason = match why {
+                        Why::Stopped => TransferFailure::Stopped,
+                        Why::Changed => TransferFailure::Changed,
+                    };
+                    return (Some(sink), Err(reason.into()));
+                }
+            }
+        }
+        let (back, pushed) = push(sink, batch.freeze()).await;
+        let Some(back) = back else {
+            session.say(Message::Stop { transfer });
+            return (None, pushed);
+        };
+        sink = back;
+        control.progress(sink.written());
+        session.say(Message::Ack { transfer, round, offset: sink.received() });
+        if sink.is_complete() {
+            return (Some(sink), Ok(()));
         }
     }
 }

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{
     TransferId,
-    shared::{SharedFile, read_key, write_key},
+    shared::{FileSource, SharedFile, read_key, write_key},
     source::Stamp,
 };
 
@@ -100,6 +100,23 @@ impl Outgoing {
 }
 
 impl Record {
+    /// Makes an offer in a call that is over a file to be sent by the server: the same bytes under the same key.
+    pub(super) fn offer_by_server(&mut self) {
+        if let Job::Send(send) = &mut self.job
+            && send.call.take().is_some()
+        {
+            send.shared = None;
+        }
+    }
+
+    /// Whether it passes by the server, and not straight from one computer to the other.
+    pub(super) fn by_server(&self) -> bool {
+        match &self.job {
+            Job::Send(send) => send.call.is_none(),
+            Job::Fetch(fetch) => matches!(fetch.file.source, FileSource::Attachment { .. }),
+        }
+    }
+
     pub(super) fn name(&self) -> &str {
         match &self.job {
             Job::Send(send) => &send.name,

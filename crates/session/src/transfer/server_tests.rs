@@ -35,13 +35,13 @@ use tokio::sync::mpsc;
 use super::{SharedFile, TransferEvent, TransferId, Transfers, testing::Folder};
 use crate::{api::Api, secrets::MemoryStore as Secrets};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// A file of three parts.
-const LONG: usize = 2 * PART_BYTES as usize + 100_000;
+pub(super) const LONG: usize = 2 * PART_BYTES as usize + 100_000;
 
 /// What goes wrong with the next request.
 #[derive(Clone)]
-enum Fault {
+pub(super) enum Fault {
     /// The connection is cut after so many bytes of the request's or the answer's body.
     Cut(usize),
     /// The part is kept, and the connection cut before the answer.
@@ -63,7 +63,7 @@ enum Fault {
 }
 
 #[derive(Default)]
-struct Kept {
+pub(super) struct Kept {
     bytes: Vec<u8>,
     total: u64,
     complete: bool,
@@ -72,17 +72,17 @@ struct Kept {
 }
 
 #[derive(Default)]
-struct Office {
-    files: HashMap<AttachmentId, Kept>,
+pub(super) struct Office {
+    pub(super) files: HashMap<AttachmentId, Kept>,
     faults: VecDeque<Fault>,
     /// Offsets of parts and ranges, in the order of the requests.
-    asked: Vec<u64>,
+    pub(super) asked: Vec<u64>,
     deleted: Vec<AttachmentId>,
 }
 
-type Shared = Arc<Mutex<Office>>;
+pub(super) type Shared = Arc<Mutex<Office>>;
 
-struct Server {
+pub(super) struct Server {
     office: Shared,
     address: String,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
@@ -95,7 +95,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let office = Shared::default();
         let router = Router::new()
             .route("/api/auth/sign-in", post(sign_in))
@@ -109,15 +109,15 @@ impl Server {
         Self { office, address, task }
     }
 
-    fn office(&self) -> std::sync::MutexGuard<'_, Office> {
+    pub(super) fn office(&self) -> std::sync::MutexGuard<'_, Office> {
         self.office.lock().unwrap()
     }
 
-    fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
+    pub(super) fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
         self.office().faults.extend(faults);
     }
 
-    async fn client(&self, store: &MemoryStore) -> Client {
+    pub(super) async fn client(&self, store: &MemoryStore) -> Client {
         let api = Api::new(&self.address, Arc::new(Secrets::default())).unwrap();
         let device = DeviceInfo { id: None, name: Pii::from("test"), device_type: DeviceType::Desktop };
         api.sign_in(Pii::from("ana"), Secret::new("secret".into()), device).await.unwrap();
@@ -127,14 +127,17 @@ impl Server {
     }
 }
 
-struct Client {
-    transfers: Transfers,
-    events: mpsc::UnboundedReceiver<TransferEvent>,
+pub(super) struct Client {
+    pub(super) transfers: Transfers,
+    pub(super) events: mpsc::UnboundedReceiver<TransferEvent>,
 }
 
 impl Client {
     /// The next event that `wanted` maps to something; whoever waits for the network is told that it is back.
-    async fn wait<T>(&mut self, mut wanted: impl FnMut(&TransferEvent, &Transfers) -> Option<T>) -> T {
+    pub(super) async fn wait<T>(
+        &mut self,
+        mut wanted: impl FnMut(&TransferEvent, &Transfers) -> Option<T>,
+    ) -> T {
         let search = async {
             loop {
                 let event = self.events.recv().await.expect("the events go on");
@@ -149,7 +152,7 @@ impl Client {
         tokio::time::timeout(PATIENCE, search).await.expect("it happens")
     }
 
-    async fn uploaded(&mut self) -> SharedFile {
+    pub(super) async fn uploaded(&mut self) -> SharedFile {
         self.wait(|event, _| match event {
             TransferEvent::Uploaded { file, .. } => Some(file.clone()),
             TransferEvent::Failed { reason, .. } => panic!("failed: {reason:?}"),
@@ -158,7 +161,7 @@ impl Client {
         .await
     }
 
-    async fn saved(&mut self) -> PathBuf {
+    pub(super) async fn saved(&mut self) -> PathBuf {
         self.wait(|event, _| match event {
             TransferEvent::Saved { path, .. } => Some(path.clone()),
             TransferEvent::Failed { reason, .. } => panic!("failed: {reason:?}"),
@@ -167,32 +170,32 @@ impl Client {
         .await
     }
 
-    async fn failed(&mut self) -> TransferFailure {
+    pub(super) async fn failed(&mut self) -> TransferFailure {
         self.wait(|event, _| match event {
             TransferEvent::Failed { reason, .. } => Some(*reason),
             TransferEvent::Uploaded { .. } | TransferEvent::Saved { .. } => panic!("it went well"),
-            TransferEvent::Changed => None,
+            _ => None,
         })
         .await
     }
 
-    async fn state(&mut self, wanted: TransferState) {
+    pub(super) async fn state(&mut self, wanted: TransferState) {
         self.wait(|_, transfers| transfers.views().iter().any(|view| view.state == wanted).then_some(()))
             .await;
     }
 
-    fn send(&self, path: &std::path::Path) -> TransferId {
+    pub(super) fn send(&self, path: &std::path::Path) -> TransferId {
         self.transfers.send_by_server(path.to_owned(), ConversationId::random())
     }
 
-    fn fetch(&self, file: &SharedFile, folder: &Folder) -> TransferId {
+    pub(super) fn fetch(&self, file: &SharedFile, folder: &Folder) -> TransferId {
         let folder = folder.path().to_owned();
         self.transfers.fetch(file.clone(), ConversationId::random(), EntryId::random(), folder)
     }
 }
 
 /// Everything in a folder, by name.
-fn listing(folder: &Folder) -> Vec<String> {
+pub(super) fn listing(folder: &Folder) -> Vec<String> {
     let mut names: Vec<_> = std::fs::read_dir(folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_str().unwrap().to_owned())

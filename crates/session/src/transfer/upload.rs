@@ -138,7 +138,7 @@ impl Upload {
 }
 
 /// Looks at the file once: its length and time, its picture.
-async fn prepare(control: &Control) -> Result<(Record, Outgoing), Stop> {
+pub(super) async fn prepare(control: &Control) -> Result<(Record, Outgoing), Stop> {
     let record = control.inner.record(control.id).ok_or(Stop::Interrupted)?;
     let Job::Send(send) = &record.job else { return Err(Stop::Interrupted) };
     if send.prepared.is_some() {
@@ -158,7 +158,7 @@ async fn prepare(control: &Control) -> Result<(Record, Outgoing), Stop> {
     Ok((record, send))
 }
 
-async fn open(send: &Outgoing, stamp: Stamp) -> Result<Source, Stop> {
+pub(super) async fn open(send: &Outgoing, stamp: Stamp) -> Result<Source, Stop> {
     let (path, key) = (PathBuf::from(send.path.clone()), send.key.clone());
     blocking(move || Source::open(&path, stamp, key)).await
 }
