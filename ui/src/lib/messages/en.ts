@@ -268,6 +268,7 @@ export const en = {
   "check.how":
     "Read the seven names aloud to each other, then the digits: in this call, or face to face. Don't compare in writing: whoever stands between you could change what is written.",
   "check.computing": "Working out the code",
+  "check.changed": "The code has just changed, because a device came or went. Compare it from the beginning.",
   "check.emoji": "Seven pictures",
   "check.digits": "Three numbers",
   "check.match": "They match",
