@@ -290,6 +290,22 @@ describe("checking each other", () => {
     await page.getByRole("button", { name: "Encrypted · not verified" }).waitFor();
   });
 
+  it("stays blocked when the codes differ, and a code that changes while it is compared is pointed out", async () => {
+    await start("Mireille Fontaine");
+    await page.getByRole("button", { name: "Compare the code again" }).press("Enter");
+    await page.getByText("Bicycle").waitFor();
+    await page.evaluate(() => {
+      const { mock } = window as unknown as Mocked;
+      mock.chat.changeCode("c4");
+    });
+    await page.getByRole("alert").getByText("The code has just changed").waitFor();
+    await page.getByRole("button", { name: "They don't match" }).press("Enter");
+    await page.getByText("Somebody may stand between you").waitFor();
+    expect(await count("reset_check")).toBe(0);
+    await page.getByRole("button", { name: "Done" }).press("Enter");
+    expect(await write().count()).toBe(0);
+  });
+
   it("comes before a call to somebody whose key changed", async () => {
     page = await open(browser, "home");
     await page.getByRole("button", { name: "Video call with Mireille Fontaine" }).press("Enter");

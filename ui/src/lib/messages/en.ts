@@ -268,6 +268,7 @@ export const en = {
   "check.how":
     "Read the seven names aloud to each other, then the digits: in this call, or face to face. Don't compare in writing: whoever stands between you could change what is written.",
   "check.computing": "Working out the code",
+  "check.changed": "The code has just changed, because a device came or went. Compare it from the beginning.",
   "check.emoji": "Seven pictures",
   "check.digits": "Three numbers",
   "check.match": "They match",
@@ -625,7 +626,7 @@ export const en = {
   "vault.title": "Messages on this computer",
   "vault.keyring": "Encrypted. The key is in this computer's keyring.",
   "vault.passphrase": "Encrypted. The key is under your passphrase.",
-  "vault.temporary": "Messages last until you close the app: this computer has no keyring to keep their key.",
+  "vault.temporary": "Messages are kept only until you close the app.",
   "vault.temporaryHint": "Set a passphrase to keep them.",
   "vault.set": "Set a passphrase",
   "vault.setTitle": "Keep messages under a passphrase",

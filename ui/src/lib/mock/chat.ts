@@ -76,6 +76,11 @@ export class MockChat {
     this.#set(conversation, { unread: (this.#view(conversation)?.unread ?? 0) + 1, typing: [] });
   }
 
+  /** A device came or went: another code is to be compared. */
+  changeCode(conversation: string): void {
+    this.#set(conversation, { check_code: { ...CODE, digits: ["0417", "2290", "7731"] } });
+  }
+
   /** Takes a command; false when it is none of its own. */
   react(command: Command): boolean {
     const view = this.#host.chat();
