@@ -450,7 +450,8 @@ impl Inner {
         let Some(entry) = entries.iter_mut().find(|entry| entry.record.id == id) else { return };
         let over = entry.state == TransferState::Done;
         if wish != Wish::Cancel {
-            if over {
+            let failed = matches!(entry.state, TransferState::Failed { .. });
+            if over || (failed && wish == Wish::Pause) {
                 return;
             }
             entry.record.paused = wish == Wish::Pause;
@@ -489,12 +490,18 @@ impl Inner {
         self.tell_changed();
     }
 
-    /// Forgets the oldest of those that are over and settled.
+    /// Forgets the oldest of those that are over and settled: all but uploads, which are settled by name.
     fn prune(&self) {
         let over: Vec<_> = self
             .entries()
             .iter()
-            .filter(|entry| entry.state == TransferState::Done && matches!(entry.record.job, Job::Fetch(_)))
+            .filter(|entry| {
+                let settled = match &entry.record.job {
+                    Job::Send(send) => send.call.is_some(),
+                    Job::Fetch(_) => true,
+                };
+                settled && entry.state == TransferState::Done
+            })
             .map(|entry| entry.record.id)
             .collect();
         for id in over.iter().take(over.len().saturating_sub(MOST_DONE)) {

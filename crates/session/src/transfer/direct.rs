@@ -240,7 +240,7 @@ impl Serving {
         let record = self.inner.record(transfer)?;
         match record.job {
             Job::Send(send) if send.call == Some(self.call_id) && send.shared.is_some() => {
-                record.failed.is_none().then_some(*send)
+                (record.failed.is_none() && self.inner.verdict(transfer).is_none()).then_some(*send)
             }
             Job::Send(_) | Job::Fetch(_) => None,
         }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bedside_e2ee::file::{CHUNK_BYTES, SEALED_CHUNK_BYTES};
+use bedside_e2ee::file::{CHUNK_BYTES, SEALED_CHUNK_BYTES, sealed_bytes};
 use bedside_protocol::{
     ErrorCode,
     attachment::{Attachment, AttachmentAccess, PART_BYTES, UploadPart},
@@ -37,10 +37,9 @@ const STALLED: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Upload {
     source: Option<Source>,
-    part: Option<Part>,
 }
 
-/// A sealed part.
+/// A sealed part, the one thing of a file that is held in memory.
 struct Part {
     from: u64,
     to: u64,
@@ -53,47 +52,28 @@ impl Upload {
     pub(super) async fn attempt(&mut self, control: &mut Control) -> Result<SharedFile, Stop> {
         let (record, send) = prepare(control).await?;
         let prepared = send.prepared.as_ref().ok_or(TransferFailure::NoAccess)?;
-        let mut source = match self.source.take() {
-            Some(source) => source,
-            None => open(&send, prepared.stamp).await?,
-        };
-        let mut offset = if send.sealed.is_some() { ask(control, &send, source.total()).await? } else { 0 };
-        if self.part.is_none()
-            && let Some((to, digest)) = send.sealed
-        {
-            // After a restart: what is sealed now must be what was sealed then.
-            let (back, same) = blocking(move || {
-                let same = source.part(offset.min(to), offset.min(to)).and_then(|_| source.digest_to(to));
-                (source, same)
-            })
-            .await;
-            source = back;
-            if same? != digest {
-                return Err(TransferFailure::Changed.into());
-            }
+        let total = sealed_bytes(prepared.stamp.bytes).ok_or(TransferFailure::TooLarge)?;
+        let mut offset = if send.sealed.is_some() { ask(control, &send, total).await? } else { 0 };
+        if self.source.is_none() {
+            let source = open(&send, prepared.stamp).await?;
+            self.source = Some(match send.sealed {
+                Some(sealed) => verified(source, offset, sealed).await?,
+                None => source,
+            });
         }
         loop {
-            if self.part.as_ref().is_none_or(|part| part.from != offset) {
-                let (back, part) = self.seal(control, source, offset).await;
-                source = back;
-                self.part = Some(part?);
-            }
-            let Some(part) = &self.part else { return Err(TransferFailure::ServerTrouble.into()) };
-            let total = source.total();
-            let sent = deliver(control, &record, &send, part, total).await;
-            let attachment = match sent {
-                Ok(attachment) => attachment,
-                Err(stop) => {
-                    self.source = Some(source);
-                    return Err(stop);
-                }
-            };
+            let source = self.source.take().ok_or(Stop::Interrupted)?;
+            let (source, part) = seal(control, source, offset).await;
+            let part = part?;
+            source.check()?;
+            self.source = Some(source);
+            let attachment = deliver(control, &record, &send, &part, total).await?;
             offset = part.to;
             if offset < total {
                 control.progress(content_bytes(offset));
                 continue;
             }
-            source.check()?;
+            self.source.take().ok_or(Stop::Interrupted)?.check()?;
             let file = SharedFile {
                 name: send.name.clone(),
                 bytes: prepared.stamp.bytes,
@@ -112,29 +92,41 @@ impl Upload {
             return Ok(file);
         }
     }
+}
 
-    /// Seals the part that begins at `from`, and notes on disk what may leave this computer before it does.
-    async fn seal(&mut self, control: &Control, source: Source, from: u64) -> (Source, Result<Part, Stop>) {
-        // The last part goes before the next one comes.
-        self.part = None;
-        let (inner, id) = (Arc::clone(&control.inner), control.id);
-        blocking(move || {
-            let mut source = source;
-            let to = (from + PART_BYTES).min(source.total());
-            let part = source.part(from, to).and_then(|(pieces, digest)| {
-                inner.change(id, |record| {
-                    if let Job::Send(send) = &mut record.job
-                        && send.sealed.is_none_or(|(sealed, _)| sealed < to)
-                    {
-                        send.sealed = Some((to, digest));
+/// After a restart: what is sealed now must be what was sealed then, or nothing more is sent under this key.
+async fn verified(source: Source, offset: u64, (to, digest): (u64, [u8; 32])) -> Result<Source, Stop> {
+    blocking(move || {
+        let mut source = source;
+        // Going on at `offset` is what comes next: a mark there saves reading all of it again.
+        source.digest_to(offset.min(to))?;
+        if source.digest_to(to)? == digest { Ok(source) } else { Err(TransferFailure::Changed.into()) }
+    })
+    .await
+}
+
+/// Seals the part that begins at `from`, and notes on disk what may leave this computer before it does.
+async fn seal(control: &Control, source: Source, from: u64) -> (Source, Result<Part, Stop>) {
+    let (inner, id) = (Arc::clone(&control.inner), control.id);
+    blocking(move || {
+        let mut source = source;
+        let to = (from + PART_BYTES).min(source.total());
+        let part = source.part(from, to).and_then(|(pieces, digest)| {
+            let mut changed = false;
+            inner.change(id, |record| {
+                if let Job::Send(send) = &mut record.job {
+                    match send.sealed {
+                        Some((sealed, before)) if sealed == to => changed = before != digest,
+                        Some((sealed, _)) if sealed > to => {}
+                        Some(_) | None => send.sealed = Some((to, digest)),
                     }
-                })?;
-                Ok(Part { from, to, pieces, digest })
-            });
-            (source, part)
-        })
-        .await
-    }
+                }
+            })?;
+            if changed { Err(TransferFailure::Changed.into()) } else { Ok(Part { from, to, pieces, digest }) }
+        });
+        (source, part)
+    })
+    .await
 }
 
 /// Looks at the file once: its length and time, its picture.
