@@ -76,7 +76,7 @@ async fn a_file_survives_a_connection_that_ends_in_the_middle() {
     let content: Vec<u8> = (0..BYTES).map(|place| (place * 7 + place / 255) as u8).collect();
     let path = sender.folder.join("film.mp4");
     std::fs::write(&path, &content).unwrap();
-    let (mut a, mut b) = connect(&sender, &receiver, call).await;
+    let (a, b) = connect(&sender, &receiver, call).await;
     let _ = sender.transfers.offer_in_call(path, ConversationId::random(), call);
     let file: SharedFile = sender
         .wait(|_, event| match event {
@@ -103,7 +103,6 @@ async fn a_file_survives_a_connection_that_ends_in_the_middle() {
         .await;
     assert!(std::fs::read(saved).unwrap() == content);
     sender.wait(|_, event| matches!(event, TransferEvent::Delivered { .. }).then_some(())).await;
-    (a, b) = (c, d);
-    a.peer.close().await;
-    b.peer.close().await;
+    c.peer.close().await;
+    d.peer.close().await;
 }

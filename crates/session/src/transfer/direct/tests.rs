@@ -5,7 +5,7 @@ use std::path::Path;
 use bedside_e2ee::store::MemoryStore;
 use bedside_protocol::{ConversationId, EntryId};
 use bedside_ui_contract::chat::TransferState;
-use tokio::task::JoinHandle;
+use tokio::{sync::Semaphore, task::JoinHandle};
 
 use super::*;
 use crate::transfer::{
@@ -14,14 +14,17 @@ use crate::transfer::{
     testing::Folder,
 };
 
-/// Two ends of a connection. It carries messages until it is cut, by hand or after so many.
-fn join(messages: usize) -> (FileLink, FileLink, JoinHandle<()>) {
+/// Two ends of a connection. It carries messages until it is cut, by hand or after so many, and no faster than `gate`
+/// lets them through.
+fn join(messages: usize, gate: Arc<Semaphore>) -> (FileLink, FileLink, JoinHandle<()>) {
     let (a_out, mut from_a) = mpsc::channel::<Bytes>(16);
     let (to_a, a_in) = mpsc::channel(16);
     let (b_out, mut from_b) = mpsc::channel::<Bytes>(16);
     let (to_b, b_in) = mpsc::channel(16);
     let cable = tokio::spawn(async move {
         for _ in 0..messages {
+            let Ok(permit) = gate.acquire().await else { return };
+            permit.forget();
             let carried = tokio::select! {
                 Some(message) = from_a.recv() => to_b.send(message).await,
                 Some(message) = from_b.recv() => to_a.send(message).await,
@@ -54,7 +57,19 @@ impl Call {
     }
 
     fn connect(&self, messages: usize) -> JoinHandle<()> {
-        let (a, b, cable) = join(messages);
+        self.connect_through(messages, Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)))
+    }
+
+    /// A connection that stands still after so many messages, until it is let go on.
+    fn connect_for(&self, messages: usize) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(messages));
+        // It ends with the test's runtime.
+        drop(self.connect_through(usize::MAX, gate.clone()));
+        gate
+    }
+
+    fn connect_through(&self, messages: usize, gate: Arc<Semaphore>) -> JoinHandle<()> {
+        let (a, b, cable) = join(messages, gate);
         self.sender.transfers.attach(self.id, a);
         self.receiver.transfers.attach(self.id, b);
         cable
@@ -159,18 +174,16 @@ async fn a_file_that_was_declined_goes_nowhere() {
     call.receiver.transfers.decline(&file);
     assert_eq!(call.sender.failed().await, TransferFailure::Stopped);
     call.sender.transfers.call_ended(call.id);
-    let (other, _, _) = {
-        let id = call.sender.transfers.send_by_server(path, ConversationId::random());
-        (id, call.sender.uploaded().await, ())
-    };
-    let _ = other;
+    // Another one, sent after it, is there alone.
+    call.sender.send(&path);
+    call.sender.uploaded().await;
     assert_eq!(call.server.office().files.len(), 1, "only the other one is on the server");
 }
 
 #[tokio::test]
 async fn either_side_can_pause_and_stop() {
     let mut call = Call::begin().await;
-    let _cable = call.connect(usize::MAX);
+    let gate = call.connect_for(300);
     let path = call.here.file("film.mp4", 20_000_000);
     let (id, _, file) = call.offer(&path).await;
     let fetching = call.receiver.fetch(&file, &call.there);
@@ -184,13 +197,16 @@ async fn either_side_can_pause_and_stop() {
     call.receiver.state(TransferState::Paused).await;
     call.sender.transfers.resume(id);
     call.receiver.transfers.resume(fetching);
+    gate.add_permits(1_000_000);
     call.receiver.saved().await;
     call.delivered(id).await;
 
+    let gate = call.connect_for(300);
     let (id, _, file) = call.offer(&path).await;
     call.receiver.fetch(&file, &call.there);
     call.receiver.wait(|_, transfers| (transfers.views()[0].done > 0).then_some(())).await;
     call.sender.transfers.cancel(id);
+    gate.add_permits(1_000_000);
     assert_eq!(call.receiver.failed().await, TransferFailure::Stopped);
     assert_eq!(listing(&call.there), ["film.mp4"]);
 }
