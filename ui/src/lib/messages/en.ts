@@ -48,6 +48,7 @@ export const en = {
   "failure.key_changed": "A checked key changed. Look at it in Messages before you go on.",
   "failure.no_keys":
     "Messages and calls can't be protected yet: the other person hasn't signed in with this version of Bedside. Try again once they have.",
+  "failure.too_short": "This passphrase is too short. Take at least 12 characters.",
   "failure.too_long": "This text is too long. Send it in parts of up to 8,000 characters.",
 
   "nav.people": "People",
