@@ -239,12 +239,11 @@ impl Worker {
 
     fn reset_check(&mut self, id: ConversationId) {
         let Some(live) = self.rooms.get_mut(&id) else { return };
+        // What is blocked stays so: a code that does not match is no reason to go on.
         self.trust.remove(&live.members);
         live.room.verified = false;
-        live.room.changed.clear();
         self.keep_trust();
         self.keep(id);
-        self.step(id);
     }
 
     fn acknowledge_change(&mut self, id: ConversationId) {
