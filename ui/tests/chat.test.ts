@@ -324,11 +324,11 @@ describe("files", () => {
     await page.evaluate(() => (window as unknown as Mocked).mock.drop({ kind: "over" }));
     await page.getByText("Drop files to send them to Dr Henrik Lind").waitFor();
     await page.evaluate(() =>
-      (window as unknown as Mocked).mock.drop({ kind: "drop", paths: ["/home/ana/scan.zip"] }),
+      (window as unknown as Mocked).mock.drop({ kind: "drop", paths: ["/people/ana/scan.zip"] }),
     );
     expect((await sentCommand(page, "send_files")).data).toEqual({
       conversation_id: "c2",
-      paths: ["/home/ana/scan.zip"],
+      paths: ["/people/ana/scan.zip"],
     });
     await page.getByRole("button", { name: "Pause scan.zip" }).press("Enter");
     await page.getByText("Paused").waitFor();
@@ -344,7 +344,7 @@ describe("files", () => {
     await mine.waitFor();
     await mine.getByRole("button", { name: "Show in folder" }).press("Enter");
     expect(await page.evaluate(() => (window as unknown as Mocked).mock.opened)).toEqual([
-      "/home/ana/rash on the arm.png",
+      "/people/ana/rash on the arm.png",
     ]);
   });
 
@@ -353,7 +353,7 @@ describe("files", () => {
     await page.evaluate(() => {
       const { mock } = window as unknown as Mocked;
       mock.drop({ kind: "over" });
-      mock.drop({ kind: "drop", paths: ["/home/ana/scan.zip"] });
+      mock.drop({ kind: "drop", paths: ["/people/ana/scan.zip"] });
     });
     expect(await count("send_files")).toBe(0);
   });
@@ -361,7 +361,7 @@ describe("files", () => {
   it("dropped onto a call go to the other person and open the list of files", async () => {
     page = await open(browser, "call");
     await page.evaluate(() =>
-      (window as unknown as Mocked).mock.drop({ kind: "drop", paths: ["/home/ana/scan.zip"] }),
+      (window as unknown as Mocked).mock.drop({ kind: "drop", paths: ["/people/ana/scan.zip"] }),
     );
     expect((await sentCommand(page, "send_files")).data).toMatchObject({ conversation_id: "c1" });
     await page.getByRole("tab", { name: "Files", selected: true }).waitFor();

@@ -30,7 +30,7 @@ export class MockBridge implements Bridge {
   /** Every command the window sent, for tests. */
   readonly sent: Command[] = [];
   /** What the person chooses when asked for files, and links and folders that were opened, for tests. */
-  picked: string[] = ["/home/ana/Pictures/rash on the arm.png"];
+  picked: string[] = ["/people/ana/Pictures/rash on the arm.png"];
   readonly opened: string[] = [];
   readonly chat: MockChat;
   #drops = new Set<(drop: Drop) => void>();
@@ -74,7 +74,7 @@ export class MockBridge implements Bridge {
   }
 
   pickFolder(): Promise<string | null> {
-    return Promise.resolve("/home/ana/Documents");
+    return Promise.resolve("/people/ana/Documents");
   }
 
   showFolder(path: string): Promise<void> {

@@ -373,14 +373,14 @@ export class MockChat {
     if (transfer.outgoing) {
       const content = {
         kind: "file" as const,
-        file: file(transfer.name, { bytes: transfer.bytes, saved: `/home/ana/${transfer.name}` }),
+        file: file(transfer.name, { bytes: transfer.bytes, saved: `/people/ana/${transfer.name}` }),
       };
       this.#append(transfer.conversation_id, "me", content, { id: transfer.message_id, state: "sent" });
       return;
     }
     const message = this.#find(transfer.conversation_id, transfer.message_id);
     if (message?.content.kind !== "file") return;
-    const saved = { ...message.content.file, saved: `/home/ana/Downloads/${transfer.name}` };
+    const saved = { ...message.content.file, saved: `/people/ana/Downloads/${transfer.name}` };
     this.#rewrite(transfer.conversation_id, transfer.message_id, { content: { kind: "file", file: saved } });
   }
 

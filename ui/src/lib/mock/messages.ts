@@ -60,7 +60,7 @@ const SPECIAL: Record<number, (store: Store, at: number) => Partial<MessageView>
     content: {
       kind: "file",
       file: file("Discharge letter 2026-11-14.pdf", {
-        saved: "/home/ana/Downloads/Discharge letter 2026-11-14.pdf",
+        saved: "/people/ana/Downloads/Discharge letter 2026-11-14.pdf",
       }),
     },
   }),
