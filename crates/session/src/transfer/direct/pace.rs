@@ -24,6 +24,8 @@ const FIRST: f64 = 16.0 * 1024.0;
 const LEAST_PIECE: usize = 1_100;
 /// How long the shortest round trip is remembered, so that a new and longer path is not taken for a queue for ever.
 const MEMORY: Duration = Duration::from_secs(60);
+/// Round trips of which the shortest counts.
+const FILTER: usize = 4;
 
 /// The sender's side of one connection.
 #[derive(Debug)]
@@ -37,6 +39,9 @@ pub(super) struct Pace {
     /// Shortest round trip of this stretch of time and of the one before.
     shortest: [Option<Duration>; 2],
     since: Option<Instant>,
+    recent: [Duration; FILTER],
+    /// What had been sent when the window was made smaller last.
+    reduced_at: u64,
 }
 
 impl Pace {
@@ -49,13 +54,15 @@ impl Pace {
             sent: 0,
             shortest: [None; 2],
             since: None,
+            recent: [Duration::MAX; FILTER],
+            reduced_at: 0,
         }
     }
 
     /// Another stream, or the same from another place. What was learnt of the path stays.
     pub(super) fn begin(&mut self, offset: u64) {
         self.flying.clear();
-        (self.acked, self.sent) = (offset, offset);
+        (self.acked, self.sent, self.reduced_at) = (offset, offset, offset);
     }
 
     /// How many bytes the next piece may have; `None` while enough is on its way.
@@ -87,18 +94,27 @@ impl Pace {
         }
         let Some(left) = newest else { return };
         let round_trip = now.saturating_duration_since(left);
-        let queue = round_trip.saturating_sub(self.shortest(now, round_trip));
-        if self.starting && queue < TARGET / 2 {
-            self.window += bytes;
-        } else {
+        let queue = self.filtered(round_trip).saturating_sub(self.shortest(now, round_trip));
+        if queue < TARGET / 2 {
+            self.window += if self.starting { bytes } else { bytes / 16.0 };
+        } else if queue <= 2 * TARGET {
             self.starting = false;
-            let off = (TARGET.as_secs_f64() - queue.as_secs_f64()) / TARGET.as_secs_f64();
-            self.window += off.max(-1.0) * bytes * LEAST_PIECE as f64 / self.window;
-            if queue > 4 * TARGET {
-                self.window *= 0.9;
-            }
+            let off = 1.0 - queue.as_secs_f64() / TARGET.as_secs_f64();
+            self.window += off * bytes * LEAST_PIECE as f64 / self.window;
+        } else if self.acked >= self.reduced_at {
+            // Once a round trip: only then does the last reduction show.
+            self.starting = false;
+            self.window *= 0.7;
+            self.reduced_at = self.sent;
         }
         self.window = self.window.clamp(LEAST, MOST);
+    }
+
+    /// The shortest of the last few: a late task is no queue (RFC 6817 §3.4.2, CURRENT_FILTER).
+    fn filtered(&mut self, round_trip: Duration) -> Duration {
+        self.recent.rotate_left(1);
+        self.recent[FILTER - 1] = round_trip;
+        self.recent.iter().copied().fold(round_trip, Duration::min)
     }
 
     fn shortest(&mut self, now: Instant, round_trip: Duration) -> Duration {
