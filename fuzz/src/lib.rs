@@ -75,7 +75,7 @@ impl Room {
             (mut carol, carol_key, carol_store),
             (mut dave, ..),
         ] = [device(), device(), device(), device()];
-        let mut package = |device: &mut Device<MemoryStore>| {
+        let package = |device: &mut Device<MemoryStore>| {
             device.key_packages(1, false, now).expect("a key package").remove(0)
         };
         alice.create(&group, now).expect("a group");
