@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
     let key = RecordKey::from_bytes([5; 32]);
     assert!(key.open(b"name", bytes).is_err(), "bytes that nobody sealed were opened");
     // A file may ask for a lot of work, within limits that are tested elsewhere; here that would only take time.
-    let cheap = bytes.len() < 13 || bytes[1..3] == [0, 0] && bytes[5..9] <= [0, 0, 0, 1];
+    let cheap = bytes.len() < 13 || bytes[1..3] == [0, 0] && bytes[5..9] <= [0, 0, 0, 1][..];
     if cheap {
         assert!(open_with_passphrase("a passphrase of words", bytes).is_err());
     }
