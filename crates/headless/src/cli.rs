@@ -46,6 +46,20 @@ pub(crate) enum Command {
         #[command(flatten)]
         media: Media,
     },
+    /// Write messages, wait for others' and save the files that come.
+    Chat {
+        #[command(flatten)]
+        account: Account,
+        #[command(flatten)]
+        chat: Chat,
+    },
+    /// Send files to somebody.
+    SendFile {
+        #[command(flatten)]
+        account: Account,
+        #[command(flatten)]
+        send: SendFile,
+    },
     /// List cameras, microphones and speakers as JSON.
     Devices,
 }
@@ -65,6 +79,74 @@ pub(crate) struct Account {
     /// Where the profile lives; a temporary folder when absent.
     #[arg(long)]
     pub(crate) profile: Option<PathBuf>,
+}
+
+/// What is written and waited for.
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// The other person's name, or a part that only one person's name has; without it, the first conversation there is.
+    #[arg(long)]
+    pub(crate) with: Option<String>,
+    /// A message to send; may be repeated.
+    #[arg(long)]
+    pub(crate) send: Vec<String>,
+    /// Send this many messages that carry their time, for the other side to measure their age.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) count: usize,
+    /// Between two of them, ms.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) interval_ms: u64,
+    /// Wait for this many texts of others.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) expect: usize,
+    /// Save the files that come into this folder.
+    #[arg(long)]
+    pub(crate) save_files: Option<PathBuf>,
+    /// Wait for this many files to be saved.
+    #[arg(long, default_value_t = 0, requires = "save_files")]
+    pub(crate) expect_files: usize,
+    /// Give up after this many seconds.
+    #[arg(long, default_value_t = 90)]
+    pub(crate) patience: u64,
+    /// Write the report here; `-` is standard output.
+    #[arg(long)]
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// What is sent to whom.
+#[derive(Debug, Args)]
+pub(crate) struct SendFile {
+    /// The other person's name, or a part that only one person's name has.
+    #[arg(long)]
+    pub(crate) to: String,
+    /// The files.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Give up after this many seconds.
+    #[arg(long, default_value_t = 900)]
+    pub(crate) patience: u64,
+    /// Write the report here; `-` is standard output.
+    #[arg(long)]
+    pub(crate) report: Option<PathBuf>,
+}
+
+impl Media {
+    /// Nothing seen, nothing heard, nothing said.
+    pub(crate) const fn none() -> Self {
+        Self {
+            video: Video::None,
+            audio: InputId::Silence,
+            speaker: OutputId::Null,
+            stamp: false,
+            save_video: None,
+            save_audio: None,
+            sent_audio: None,
+            reference_audio: None,
+            seconds: 0,
+            patience: 0,
+            report: None,
+        }
+    }
 }
 
 /// Sources, sinks and the report.

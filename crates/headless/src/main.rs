@@ -1,6 +1,7 @@
 //! `bedside-headless`: the client engine without a window, for scripts, kiosks, load and network tests.
 //!
-//! Places or answers one call with chosen sources and sinks and reports it as JSON. `docs/headless.md` tells how.
+//! Places or answers one call with chosen sources and sinks, writes messages or sends files, and reports it as JSON.
+//! `docs/headless.md` tells how.
 
 mod cli;
 mod probe;
@@ -8,6 +9,7 @@ mod recorder;
 mod report;
 mod run;
 mod sound;
+mod talk;
 
 use std::process::ExitCode;
 

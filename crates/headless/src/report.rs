@@ -1,5 +1,8 @@
 //! The report of one side of a call, as JSON.
 
+use std::path::Path;
+
+use anyhow::Context as _;
 use bedside_protocol::EndReason;
 use bedside_ui_contract::StatsSample;
 use serde::Serialize;
@@ -156,4 +159,15 @@ impl Report {
 pub(crate) fn process() -> Process {
     let usage = bedside_session::usage::Usage::of_this_process();
     Process { cpu_s: usage.cpu.as_secs_f64(), peak_rss_bytes: usage.peak_rss_bytes }
+}
+
+/// Writes a report where it was asked for.
+pub(crate) fn write(to: Option<&Path>, report: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(report)?;
+    match to {
+        Some(path) if path.as_os_str() == "-" => println!("{text}"),
+        Some(path) => std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?,
+        None => {}
+    }
+    Ok(())
 }

@@ -24,7 +24,7 @@ use crate::{
     cli::{Account, Cli, Command, Media, Video},
     probe::Probe,
     report::{self, Phase, Report},
-    sound,
+    sound, talk,
 };
 
 /// Signing in takes no longer than this.
@@ -33,6 +33,14 @@ const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Devices => devices(),
+        Command::Chat { account, chat } => {
+            let client = Client::start(&account, Media::none(), false).await?;
+            talk::chat(client, chat).await
+        }
+        Command::SendFile { account, send } => {
+            let client = Client::start(&account, Media::none(), false).await?;
+            talk::send_file(client, send).await
+        }
         Command::Call { to, r#type, account, media } => {
             let mut client = Client::start(&account, media, r#type == CallType::Video).await?;
             let person = client.find(&to).await?;
@@ -66,8 +74,8 @@ fn devices() -> anyhow::Result<ExitCode> {
 }
 
 /// A signed-in engine.
-struct Client {
-    engine: Engine,
+pub(crate) struct Client {
+    pub(crate) engine: Engine,
     probe: Arc<Probe>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     media: Media,
@@ -123,8 +131,13 @@ impl Client {
         Ok(client)
     }
 
+    /// What a window would show.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow().clone()
+    }
+
     /// Waits until a snapshot says what is wanted.
-    async fn until<T>(
+    pub(crate) async fn until<T>(
         &mut self,
         timeout: Duration,
         waiting_for: &str,
@@ -156,7 +169,7 @@ impl Client {
         .await
     }
 
-    async fn find(&mut self, name: &str) -> anyhow::Result<PersonView> {
+    pub(crate) async fn find(&mut self, name: &str) -> anyhow::Result<PersonView> {
         let people = self.snapshots.borrow().people.clone();
         let wanted = name.to_lowercase();
         let mut found = people.into_iter().filter(|person| person.name.to_lowercase().contains(&wanted));
@@ -235,7 +248,7 @@ impl Client {
     }
 
     /// Lets the last words reach the server.
-    async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 
@@ -277,14 +290,7 @@ impl Client {
         if let Some(probe) = Arc::into_inner(probe) {
             probe.finish()?;
         }
-        let text = serde_json::to_string_pretty(&report)?;
-        match &media.report {
-            Some(path) if path.as_os_str() == "-" => println!("{text}"),
-            Some(path) => {
-                std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?
-            }
-            None => {}
-        }
+        report::write(media.report.as_deref(), &report)?;
         Ok(if connected.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
