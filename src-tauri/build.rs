@@ -4,6 +4,12 @@
 const COMMANDS: &[&str] = &[
     "dispatch",
     "subscribe",
+    "messages",
+    "search",
+    "pick_files",
+    "pick_folder",
+    "show_folder",
+    "open_link",
     "frame_endpoint",
     "frame_channel",
     "frame_feedback",

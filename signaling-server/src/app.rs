@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    auth::AuthService, calls::CallService, config::Config, conversations::ConversationService, db::Database,
-    devices::Devices, directory::Directory, hub::Hub, ice::IceServers, key_packages::KeyPackages,
-    limits::RestLimits, presence::PresenceService,
+    attachments::Attachments, auth::AuthService, calls::CallService, config::Config,
+    conversations::ConversationService, db::Database, devices::Devices, directory::Directory, hub::Hub,
+    ice::IceServers, key_packages::KeyPackages, limits::RestLimits, presence::PresenceService,
 };
 
 /// The server's services. Cheap to clone; axum's state.
@@ -33,6 +33,8 @@ pub struct App {
     pub calls: CallService,
     /// Conversations.
     pub conversations: ConversationService,
+    /// Files.
+    pub attachments: Attachments,
     /// What devices publish for being added to groups.
     pub key_packages: KeyPackages,
     /// Everybody's own devices.

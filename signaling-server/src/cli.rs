@@ -9,8 +9,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     accounts::{Accounts, NewUser},
+    attachments::blobs::BlobStore,
     auth::password::Passwords,
-    config::{Config, settings::Settings},
+    config::{BlobConfig, Config, settings::Settings},
     db::Database,
     demo, openapi, server,
 };
@@ -235,7 +236,17 @@ async fn check(config: Config) -> anyhow::Result<()> {
     let tls = if config.tls.is_some() { "with TLS" } else { "without TLS" };
     say(&format!("listen      {} {tls}", config.listen));
     say(&format!("database    {}", config.database.display()));
+    match &config.blobs {
+        BlobConfig::Folder(folder) => say(&format!("attachments {}", folder.display())),
+        BlobConfig::Bucket(bucket) => {
+            BlobStore::open(&config.blobs)?;
+            say(&format!("attachments bucket {}", bucket.name));
+        }
+    }
     say(&format!("clinic      {}", config.clinic_name));
+    if let Some(archive) = &config.archive_user {
+        say(&format!("archive     {archive}"));
+    }
     match config.turn.embedded {
         true => say(&format!("TURN        embedded, UDP {}", config.turn.listen)),
         false => say("TURN        not embedded"),

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use bedside_protocol::Secret;
+use bedside_protocol::{Secret, attachment::MAX_ATTACHMENT_BYTES};
 
 pub mod settings;
 
@@ -29,6 +29,10 @@ pub struct Config {
     pub archive_user: Option<String>,
     /// How long sealed entries and welcomes are kept for devices that don't come for them.
     pub message_retention: Duration,
+    /// Where the bytes of attachments are.
+    pub blobs: BlobConfig,
+    /// How much is taken of attachments, and how long they are kept.
+    pub attachments: AttachmentLimits,
     /// STUN and TURN.
     pub turn: TurnConfig,
     /// Ring time-out, longest call and the like.
@@ -52,6 +56,43 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Private key (PKCS #8, PKCS #1 or SEC 1).
     pub key: PathBuf,
+}
+
+/// Where the bytes of attachments are.
+#[derive(Clone, Debug)]
+pub enum BlobConfig {
+    /// In a folder of this machine.
+    Folder(PathBuf),
+    /// In a bucket of an S3-compatible store.
+    Bucket(Bucket),
+}
+
+/// A bucket of an S3-compatible store.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// Id of the access key.
+    pub key: String,
+    /// The access key.
+    pub secret: Secret,
+    /// The store's URL; Amazon's when absent.
+    pub endpoint: Option<String>,
+}
+
+/// How much is taken of attachments, and how long they are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct AttachmentLimits {
+    /// The longest one, in sealed bytes.
+    pub max_bytes: u64,
+    /// All of one person's.
+    pub quota_bytes: u64,
+    /// Everybody's.
+    pub storage_bytes: u64,
+    /// How long they are kept.
+    pub retention: Duration,
 }
 
 /// STUN and TURN: the embedded service, others, or both.
@@ -159,6 +200,13 @@ impl Config {
             clinic_name: "Bedside clinic".to_owned(),
             archive_user: None,
             message_retention: Duration::from_secs(30 * 24 * 3600),
+            blobs: BlobConfig::Folder(database.as_ref().with_file_name("uploads")),
+            attachments: AttachmentLimits {
+                max_bytes: MAX_ATTACHMENT_BYTES,
+                quota_bytes: 20 * 1024 * 1024 * 1024,
+                storage_bytes: i64::MAX.unsigned_abs(),
+                retention: Duration::from_secs(90 * 24 * 3600),
+            },
             turn: TurnConfig {
                 embedded: true,
                 listen: SocketAddr::new(loopback, 3478),

@@ -25,6 +25,10 @@ impl Fault {
     pub fn into_problem(self) -> Box<Problem> {
         match self {
             Fault::Refused(problem) => problem,
+            Fault::Database(error) if is_full(&error) => {
+                tracing::error!(%error, "the database's disk is full");
+                Box::new(Problem::new(ErrorCode::StorageFull))
+            }
             Fault::Database(error) => {
                 tracing::error!(%error, "the database failed");
                 Box::new(Problem::new(ErrorCode::Internal).with_detail("Please try again in a moment."))
@@ -35,6 +39,11 @@ impl Fault {
             }
         }
     }
+}
+
+/// `SQLITE_FULL`.
+fn is_full(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "13")
 }
 
 impl From<ErrorCode> for Fault {

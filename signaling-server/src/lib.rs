@@ -14,6 +14,7 @@
 
 pub mod accounts;
 pub mod app;
+pub mod attachments;
 pub mod auth;
 pub mod calls;
 pub mod cli;

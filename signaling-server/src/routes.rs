@@ -11,6 +11,7 @@ use axum::{
 use bedside_protocol::ErrorCode;
 use utoipa_axum::router::OpenApiRouter;
 
+pub mod attachments;
 pub mod auth;
 pub mod calls;
 pub mod clinic;
@@ -37,7 +38,8 @@ pub(crate) fn api() -> OpenApiRouter<App> {
             .merge(calls::router())
             .merge(conversations::router())
             .merge(key_packages::router())
-            .merge(devices::router()),
+            .merge(devices::router())
+            .merge(attachments::router()),
     )
 }
 

@@ -16,6 +16,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     accounts::Accounts,
     app::App,
+    attachments::{
+        AttachmentDeps, Attachments,
+        blobs::{BlobError, BlobStore},
+    },
     auth::{AuthService, password::Passwords, token},
     calls::{CallDeps, CallService},
     config::{Config, TlsFiles},
@@ -73,6 +77,9 @@ pub enum StartError {
     /// See the cause.
     #[error(transparent)]
     Turn(#[from] TurnError),
+    /// See the cause.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
     /// Calls of an earlier run could not be taken up.
     #[error("calls of the last run could not be read: {0}")]
     Calls(Fault),
@@ -109,8 +116,10 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
         true => Some(TurnService::start(&config.turn, secret.clone()).await?),
         false => None,
     };
+    let blobs = BlobStore::open(&config.blobs)?;
     let background = CancellationToken::new();
-    let app = assemble(config, db, turn.as_ref(), secret, &background).await.map_err(StartError::Calls)?;
+    let app =
+        assemble(config, db, blobs, turn.as_ref(), secret, &background).await.map_err(StartError::Calls)?;
     tokio::spawn(sweep_until(app.clone(), background.clone()));
     let (db, directory, hub) = (app.db.clone(), app.directory.clone(), app.hub.clone());
     tokio::spawn(watch::until(background.clone(), db, directory, hub));
@@ -195,6 +204,7 @@ impl RunningServer {
 async fn assemble(
     config: Config,
     db: Database,
+    blobs: BlobStore,
     turn: Option<&TurnService>,
     secret: Secret,
     background: &CancellationToken,
@@ -221,6 +231,13 @@ async fn assemble(
         calls: calls.clone(),
         retention: config.message_retention,
     });
+    let attachments = Attachments::new(AttachmentDeps {
+        db: db.clone(),
+        blobs,
+        conversations: conversations.clone(),
+        calls: calls.clone(),
+        limits: config.attachments,
+    });
     let limits = RestLimits::new(&config.limits);
     let key_packages = KeyPackages::new(
         db.clone(),
@@ -236,6 +253,7 @@ async fn assemble(
         limits,
         key_packages,
         conversations,
+        attachments,
         config,
         db,
         directory,
@@ -281,6 +299,7 @@ async fn sweep_until(app: App, stop: CancellationToken) {
                     idempotency::sweep(&app.db).await,
                     app.conversations.sweep().await,
                     app.key_packages.sweep().await,
+                    app.attachments.sweep().await,
                 ];
                 for swept in swept {
                     if let Err(fault) = swept {

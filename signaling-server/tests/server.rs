@@ -4,10 +4,18 @@
 #[path = "common/fixture.rs"]
 mod fixture;
 
+#[path = "server/attachments.rs"]
+mod attachments;
 #[path = "server/auth.rs"]
 mod auth;
 #[path = "server/calls.rs"]
 mod calls;
+#[path = "server/conversations.rs"]
+mod conversations;
+#[path = "server/devices.rs"]
+mod devices;
+#[path = "server/key_packages.rs"]
+mod key_packages;
 #[path = "server/presence.rs"]
 mod presence;
 #[path = "server/process.rs"]

@@ -1,14 +1,15 @@
 //! What the windows may ask for. Nothing here decides anything: it hands over.
 
 use bedside_session::{Engine, StreamKind};
-use bedside_ui_contract::{Command, Update};
+use bedside_ui_contract::{Command, MessagePage, SearchHit, Update};
 use serde::{Deserialize, Serialize};
 use tauri::{
-    AppHandle, State, Wry,
+    AppHandle, State, WebviewWindow, Wry,
     ipc::{Channel, Invoke, InvokeResponseBody},
 };
 
 use crate::{
+    files::{self, NotPossible},
     frames::{ChannelHub, FrameServer},
     ringing,
 };
@@ -18,6 +19,12 @@ pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static 
     tauri::generate_handler![
         dispatch,
         subscribe,
+        messages,
+        search,
+        pick_files,
+        pick_folder,
+        show_folder,
+        open_link,
         frame_endpoint,
         frame_channel,
         frame_feedback,
@@ -68,6 +75,45 @@ fn subscribe(engine: State<'_, Engine>, updates: Channel<Update>) {
             }
         }
     });
+}
+
+#[tauri::command]
+async fn messages(
+    engine: State<'_, Engine>,
+    conversation_id: String,
+    from: u32,
+    count: u32,
+) -> Result<MessagePage, ()> {
+    Ok(engine.messages(conversation_id, from, count).await)
+}
+
+#[tauri::command]
+async fn search(
+    engine: State<'_, Engine>,
+    text: String,
+    conversation_id: Option<String>,
+) -> Result<Vec<SearchHit>, ()> {
+    Ok(engine.search(text, conversation_id).await)
+}
+
+#[tauri::command]
+async fn pick_files(window: WebviewWindow, title: String) -> Result<Vec<String>, NotPossible> {
+    files::pick_files(&window, title).await
+}
+
+#[tauri::command]
+async fn pick_folder(window: WebviewWindow, title: String) -> Result<Option<String>, NotPossible> {
+    files::pick_folder(&window, title).await
+}
+
+#[tauri::command]
+async fn show_folder(path: String) -> Result<(), NotPossible> {
+    files::show_folder(path).await
+}
+
+#[tauri::command]
+async fn open_link(address: String) -> Result<(), NotPossible> {
+    files::open_link(address).await
 }
 
 #[tauri::command]

@@ -8,6 +8,7 @@ mod app;
 mod cli;
 mod commands;
 mod errand;
+mod files;
 pub mod frames;
 pub mod rendering;
 mod report;

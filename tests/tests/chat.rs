@@ -79,7 +79,7 @@ async fn a_message_is_changed_answered_and_deleted_for_both() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_writes_is_seen_while_they_do() {
-    let (clinic, mut doctor, mut patient) = talking().await;
+    let (clinic, doctor, mut patient) = talking().await;
     let typing = |typing| Command::SetTyping { conversation_id: doctor.conversation.clone(), typing };
     doctor.seat.ask(typing(true));
     patient.until("somebody writes", |one| one.typing == ["osei of the clinic"]).await;
@@ -295,7 +295,7 @@ async fn several_people_talk_in_a_group_with_a_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_said_is_found_again() {
-    let (clinic, mut doctor, mut patient) = talking().await;
+    let (clinic, doctor, mut patient) = talking().await;
     for text in ["Ibuprofen in the morning", "and water", "no IBUPROFEN at night"] {
         doctor.write(text);
     }

@@ -7,6 +7,8 @@
 mod driver;
 #[path = "window/picture.rs"]
 mod picture;
+#[path = "window/talk.rs"]
+mod talk;
 
 use std::path::PathBuf;
 
@@ -221,6 +223,30 @@ fn consultation(server: &str) {
         window.keep("history");
         people().check("the app's log", &window.log());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_and_patient_write_check_each_other_and_send_a_file() {
+    let clinic = Clinic::open().await;
+    clinic.add("osei", Role::Clinician).await;
+    clinic.add("ana", Role::Patient).await;
+    clinic.befriend("osei", "ana").await;
+    let server = clinic.url();
+    at_the_windows(move || {
+        let folder = Folder::new("talk");
+        let (left, right) = (Display::open(), Display::open());
+        let doctor = Window::open("talk-doctor", &left, &folder.0, MEDIA);
+        let patient = Window::open("talk-patient", &right, &folder.0, MEDIA);
+        for (window, login) in [(&doctor, "osei"), (&patient, "ana")] {
+            window.resize(1100, 760);
+            sign_in(window, &server, login, PASSWORD);
+            window.sees("of the clinic");
+        }
+        doctor.sees("Online");
+        talk::talk(&doctor, &patient, &folder.0);
+    })
+    .await;
+    clinic.close().await;
 }
 
 /// What no app may log of this clinic.

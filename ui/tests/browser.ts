@@ -70,3 +70,25 @@ export async function sentCommand(page: Page, type: string): Promise<{ type: str
   );
   return (await sent(page)).findLast((command) => command.type === type)!;
 }
+
+/** What has the focus, by its name. */
+export function focusedName(page: Page): Promise<string | null | undefined> {
+  return page.evaluate(() => {
+    const element = document.activeElement;
+    return (
+      element?.getAttribute("aria-label") ?? element?.getAttribute("name") ?? element?.textContent?.trim()
+    );
+  });
+}
+
+/** Presses Tab until `name` has the focus; fails when it never gets there. */
+export async function tabUntil(page: Page, name: string, steps = 40): Promise<void> {
+  const seen: (string | null | undefined)[] = [];
+  for (let step = 0; step < steps; step++) {
+    const now = await focusedName(page);
+    if (now === name) return;
+    seen.push(now);
+    await page.keyboard.press("Tab");
+  }
+  throw new Error(`the keyboard does not reach "${name}": ${seen.join(" → ")}`);
+}

@@ -2,7 +2,7 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { ScenarioName } from "../src/lib/mock/scenarios";
-import { launch, open, sent, sentCommand, type Look } from "./browser";
+import { focusedName, launch, open, sent, sentCommand, tabUntil, type Look } from "./browser";
 
 let browser: Browser;
 let page: Page;
@@ -16,25 +16,8 @@ async function start(scenario: ScenarioName, look?: Look): Promise<void> {
   page = await open(browser, scenario, look);
 }
 
-const focused = () =>
-  page.evaluate(() => {
-    const element = document.activeElement;
-    return (
-      element?.getAttribute("aria-label") ?? element?.getAttribute("name") ?? element?.textContent?.trim()
-    );
-  });
-
-/** Presses Tab until `name` has the focus; fails when it never gets there. */
-async function tabTo(name: string): Promise<void> {
-  const seen: (string | null | undefined)[] = [];
-  for (let step = 0; step < 40; step++) {
-    const now = await focused();
-    if (now === name) return;
-    seen.push(now);
-    await page.keyboard.press("Tab");
-  }
-  throw new Error(`the keyboard does not reach "${name}": ${seen.join(" → ")}`);
-}
+const focused = () => focusedName(page);
+const tabTo = (name: string) => tabUntil(page, name);
 
 describe("signing in", () => {
   it("begins in the first empty field and ends with Enter", async () => {

@@ -3,10 +3,15 @@ import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { MockBridge } from "../src/lib/bridge/mock";
 import type { ScenarioName } from "../src/lib/mock/scenarios";
 import { launch, objections, open, type Look } from "./browser";
 
 const pictures = fileURLToPath(new URL("../../target/screens/", import.meta.url));
+
+interface Mocked {
+  mock: MockBridge;
+}
 
 interface Screen {
   name: string;
@@ -17,6 +22,240 @@ interface Screen {
 
 const section = (name: string) => (page: Page) => page.getByRole("button", { name, exact: true }).click();
 const moving = (page: Page) => page.locator("canvas.drawn").first().waitFor();
+
+/** Opens a conversation from the list and waits for its messages. */
+const conversation =
+  (name: string, then?: (page: Page) => Promise<unknown>) =>
+  async (page: Page): Promise<void> => {
+    await page.getByRole("button", { name: "Messages", exact: false }).first().click();
+    await page.getByRole("list", { name: "Conversations" }).getByRole("button", { name }).click();
+    await page.locator("[role=log] article, .begin").first().waitFor();
+    await then?.(page);
+  };
+const messages = async (page: Page): Promise<void> => {
+  await page.getByRole("button", { name: "Messages" }).first().click();
+};
+/** Puts the keyboard on the message with this text, so that its actions appear. */
+const focusMessage = (text: string) => (page: Page) =>
+  page.getByRole("listitem").filter({ hasText: text }).last().focus();
+
+const chatScreens: Screen[] = [
+  { name: "messages", scenario: "home", go: messages },
+  { name: "messages-loading", scenario: "chat_loading", go: messages },
+  { name: "messages-empty", scenario: "chat_empty", go: messages },
+  { name: "messages-offline", scenario: "chat_offline", go: conversation("Dr Amara Osei") },
+  { name: "conversation", scenario: "home", go: conversation("Dr Amara Osei") },
+  { name: "conversation-long", scenario: "home", go: conversation("Dr Henrik Lind") },
+  { name: "conversation-group", scenario: "home", go: conversation("Care team") },
+  { name: "conversation-blocked", scenario: "home", go: conversation("Mireille Fontaine") },
+  { name: "conversation-unprotected", scenario: "home", go: conversation("Dr Yusuf Rahmani") },
+  { name: "conversation-removed", scenario: "home", go: conversation("Dr Ingrid Solberg") },
+  { name: "conversation-preparing", scenario: "home", go: conversation("Tomás Herrera") },
+  { name: "conversation-rejoining", scenario: "chat_rejoining", go: conversation("Dr Amara Osei") },
+  { name: "conversation-transfers", scenario: "chat_transfers", go: conversation("Dr Amara Osei") },
+  {
+    name: "conversation-file",
+    scenario: "home",
+    go: conversation("Care team", async (page) => {
+      await page.getByRole("log").focus();
+      await page.keyboard.press("End");
+      for (let step = 0; step < 12; step++) await page.keyboard.press("ArrowUp");
+      await page.locator("img").first().waitFor();
+    }),
+  },
+  {
+    name: "conversation-actions",
+    scenario: "home",
+    go: conversation("Dr Henrik Lind", async (page) => {
+      await page.locator("article.own").last().hover();
+      await page.getByRole("toolbar").waitFor();
+    }),
+  },
+  {
+    name: "conversation-reply",
+    scenario: "home",
+    go: conversation("Care team", async (page) => {
+      await focusMessage("tablets")(page);
+      await page.getByRole("button", { name: "Reply", exact: true }).click();
+      await page.getByRole("textbox").fill("I take them with breakfast.\nIs that right?");
+    }),
+  },
+  {
+    name: "conversation-delete",
+    scenario: "home",
+    go: conversation("Dr Henrik Lind", async (page) => {
+      await page.locator("article.own").last().hover();
+      await page.getByRole("button", { name: "Delete", exact: true }).click();
+    }),
+  },
+  {
+    name: "conversation-receipts",
+    scenario: "home",
+    go: conversation("Care team", async (page) => {
+      await page.locator("article.own").last().hover();
+      await page.getByRole("button", { name: "Who has it" }).click();
+    }),
+  },
+  {
+    name: "conversation-search",
+    scenario: "home",
+    go: conversation("Dr Henrik Lind", async (page) => {
+      await page.getByRole("button", { name: "Search in this conversation" }).click();
+      await page.getByRole("combobox", { name: "Search" }).fill("pressure");
+      await page.locator("[role=option]").first().waitFor();
+    }),
+  },
+  {
+    name: "messages-search-none",
+    scenario: "home",
+    go: async (page) => {
+      await messages(page);
+      await page.getByRole("button", { name: "Search in all conversations" }).click();
+      await page.getByRole("combobox", { name: "Search" }).fill("zzz");
+      await page.getByText("Nothing found").waitFor();
+    },
+  },
+  {
+    name: "messages-new",
+    scenario: "home",
+    go: async (page) => {
+      await messages(page);
+      await page.getByRole("button", { name: "New conversation" }).click();
+      await page.getByRole("checkbox").nth(0).check();
+      await page.getByRole("checkbox").nth(1).check();
+    },
+  },
+  {
+    name: "conversation-drop",
+    scenario: "home",
+    go: conversation("Dr Amara Osei", (page) =>
+      page.evaluate(() => (window as unknown as Mocked).mock.drop({ kind: "over" })),
+    ),
+  },
+  {
+    name: "link",
+    scenario: "home",
+    go: conversation("Care team", async (page) => {
+      await page.getByRole("log").focus();
+      await page.keyboard.press("End");
+      for (let step = 0; step < 14; step++) await page.keyboard.press("ArrowUp");
+      await page.getByRole("log").getByRole("button", { name: "https://www.example.org" }).first().click();
+    }),
+  },
+  {
+    name: "protection-encrypted",
+    scenario: "home",
+    go: conversation("Care team", section("Encrypted · not verified")),
+  },
+  {
+    name: "protection-verified",
+    scenario: "home",
+    go: conversation("Dr Henrik Lind", section("Encrypted · verified")),
+  },
+  {
+    name: "protection-none",
+    scenario: "home",
+    go: conversation("Dr Yusuf Rahmani", section("Not protected")),
+  },
+  {
+    name: "check-code",
+    scenario: "home",
+    go: conversation("Dr Amara Osei", async (page) => {
+      await section("Encrypted · not verified")(page);
+      await section("Compare the code")(page);
+      await page.getByText("Bicycle").waitFor();
+    }),
+  },
+  {
+    name: "check-code-match",
+    scenario: "home",
+    go: conversation("Dr Amara Osei", async (page) => {
+      await section("Encrypted · not verified")(page);
+      await section("Compare the code")(page);
+      await section("They match")(page);
+    }),
+  },
+  {
+    name: "check-code-differs",
+    scenario: "home",
+    go: conversation("Dr Amara Osei", async (page) => {
+      await section("Encrypted · not verified")(page);
+      await section("Compare the code")(page);
+      await section("They don't match")(page);
+    }),
+  },
+  {
+    name: "held-call",
+    scenario: "home",
+    go: section("Video call with Mireille Fontaine"),
+  },
+  { name: "chat-notices", scenario: "chat_notices" },
+  { name: "trust-notices", scenario: "trust_notices" },
+  { name: "vault-locked", scenario: "vault_locked" },
+  { name: "vault-wrong", scenario: "vault_wrong" },
+  { name: "vault-temporary", scenario: "vault_temporary", go: messages },
+  {
+    name: "vault-passphrase",
+    scenario: "vault_temporary",
+    go: async (page) => {
+      await section("Set a passphrase")(page);
+      await page.getByLabel("Passphrase", { exact: true }).fill("short");
+      await section("Keep my messages")(page);
+    },
+  },
+  { name: "vault-broken", scenario: "vault_broken", go: conversation("Dr Amara Osei") },
+  {
+    name: "settings-your-devices",
+    scenario: "chat_notices",
+    look: { height: 900 },
+    go: async (page) => {
+      await section("Your devices")(page);
+      await section("Rename Kitchen computer")(page);
+    },
+  },
+  {
+    name: "settings-remove-device",
+    scenario: "home",
+    go: async (page) => {
+      await section("Settings")(page);
+      await section("Remove Kitchen computer")(page);
+    },
+  },
+  { name: "call-verified", scenario: "call_verified", go: moving },
+  { name: "call-unprotected", scenario: "call_unprotected", go: moving },
+  {
+    name: "call-chat",
+    scenario: "call",
+    go: async (page) => {
+      await moving(page);
+      await page.keyboard.press("c");
+      await page.getByRole("log").getByRole("article").first().waitFor();
+    },
+  },
+  {
+    name: "call-files",
+    scenario: "call_files",
+    go: async (page) => {
+      await moving(page);
+      await page.keyboard.press("c");
+      await page.getByRole("tab", { name: "Files" }).click();
+    },
+  },
+  {
+    name: "call-no-conversation",
+    scenario: "call_no_conversation",
+    go: (page) => page.keyboard.press("c"),
+  },
+  {
+    name: "call-check-code",
+    scenario: "call",
+    go: async (page) => {
+      await section("Encrypted · not verified")(page);
+      await section("Compare the code")(page);
+      await page.getByText("Bicycle").waitFor();
+    },
+  },
+];
 
 const screens: Screen[] = [
   { name: "splash", scenario: "restoring" },
@@ -98,13 +337,14 @@ const screens: Screen[] = [
     scenario: "call",
     go: async (page) => {
       await moving(page);
-      await section("Encrypted")(page);
+      await section("Encrypted · not verified")(page);
     },
   },
   { name: "call-shortcuts", scenario: "call", go: (page) => page.keyboard.press("?") },
   { name: "ended", scenario: "ended" },
   { name: "ended-declined", scenario: "ended_declined" },
   { name: "ended-failed", scenario: "ended_failed" },
+  ...chatScreens,
 ];
 
 /** Elements that stand out sideways, where nothing scrolls to them. */
@@ -155,16 +395,19 @@ describe.each(screens)("screen $name", ({ name, scenario, look: own, go }) => {
 });
 
 describe("from right to left", () => {
-  it.each(screens.filter((screen) => ["people", "history", "call", "sign-in"].includes(screen.name)))(
-    "screen $name is laid out the other way round",
-    async ({ name, scenario, go }) => {
-      const page = await open(browser, scenario, { direction: "rtl" });
-      try {
-        await go?.(page);
-        await look(page, `${name}-rtl`);
-      } finally {
-        await page.close();
-      }
-    },
-  );
+  it.each(
+    screens.filter((screen) =>
+      ["people", "history", "call", "sign-in", "conversation", "call-chat", "check-code"].includes(
+        screen.name,
+      ),
+    ),
+  )("screen $name is laid out the other way round", async ({ name, scenario, go }) => {
+    const page = await open(browser, scenario, { direction: "rtl" });
+    try {
+      await go?.(page);
+      await look(page, `${name}-rtl`);
+    } finally {
+      await page.close();
+    }
+  });
 });

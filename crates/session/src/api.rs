@@ -14,14 +14,20 @@ use std::{
 };
 
 use bedside_protocol::{
-    ErrorCode, Pii, Problem, Secret, Timestamp,
+    AttachmentId, ErrorCode, Pii, Problem, Secret, Timestamp,
+    attachment::{Attachment, UploadPart},
     call::CallRecord,
     quality::QualityMetrics,
     rest::{CallHistoryQuery, ClinicInfo, Page, RefreshRequest, SignInRequest, SignedIn},
     user::{Contact, DeviceInfo},
 };
 use bedside_ui_contract::Failure;
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use reqwest::{
+    Client, Method, RequestBuilder, Response, StatusCode, Url,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, RANGE},
+};
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
@@ -32,6 +38,11 @@ const REFRESH_TOKEN: &str = "refresh-token";
 
 /// How long signing in waits for the secret store, which may be asking for a password.
 const STORE_PATIENCE: Duration = Duration::from_secs(8);
+
+/// One part of a file on the slowest uplink that is worth waiting for: 8 MiB at 20 kbit/s.
+const PART_TIMEOUT: Duration = Duration::from_secs(3600);
+/// A whole file; silence is noticed long before by whoever reads it.
+const CONTENT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 /// Refresh this long before the access token runs out, ms.
 const REFRESH_AHEAD_MS: u64 = 60_000;
@@ -302,6 +313,74 @@ impl Api {
         delivery::done(self.authorised(Method::POST, &path).await?.json(batch)).await
     }
 
+    /// Sends one part of a sealed file; `content` is its `bytes` bytes in pieces of any size.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn upload_part(
+        &self,
+        part: &UploadPart,
+        content: impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
+        bytes: u64,
+    ) -> Result<Attachment, ApiError> {
+        let description = serde_json::to_string(part).unwrap_or_default();
+        let boundary = uuid::Uuid::new_v4().simple().to_string();
+        let before = Bytes::from(format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"upload\"\r\nContent-Type: application/json\r\n\r\n\
+             {description}\r\n--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"part\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
+        ));
+        let after = Bytes::from(format!("\r\n--{boundary}--\r\n"));
+        let length = before.len() as u64 + bytes + after.len() as u64;
+        let once = |bytes| futures_util::stream::iter([Ok(bytes)]);
+        let body = once(before).chain(content).chain(once(after));
+        let request = self
+            .authorised(Method::POST, "api/attachments/upload")
+            .await?
+            .timeout(PART_TIMEOUT)
+            .header(CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
+            .header(CONTENT_LENGTH, length)
+            .body(reqwest::Body::wrap_stream(body));
+        send(request).await
+    }
+
+    /// How far an attachment has come.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn attachment(&self, id: AttachmentId) -> Result<Attachment, ApiError> {
+        send(self.authorised(Method::GET, &format!("api/attachments/{id}")).await?).await
+    }
+
+    /// The sealed bytes of an attachment from `from` on. The answer's body is still to be read; whoever reads it
+    /// gives up when nothing comes.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn attachment_content(
+        &self,
+        id: AttachmentId,
+        from: u64,
+    ) -> Result<reqwest::Response, ApiError> {
+        let request = self
+            .authorised(Method::GET, &format!("api/attachments/{id}/content"))
+            .await?
+            .timeout(CONTENT_TIMEOUT)
+            .header(RANGE, format!("bytes={from}-"));
+        let response = request.send().await.map_err(transport)?;
+        if response.status().is_success() { Ok(response) } else { Err(problem_in(response).await) }
+    }
+
+    /// Removes an attachment of one's own.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn delete_attachment(&self, id: AttachmentId) -> Result<(), ApiError> {
+        let request = self.authorised(Method::DELETE, &format!("api/attachments/{id}")).await?;
+        let response = request.send().await.map_err(transport)?;
+        if response.status().is_success() { Ok(()) } else { Err(problem_in(response).await) }
+    }
+
     async fn authorised(&self, method: Method, path: &str) -> Result<RequestBuilder, ApiError> {
         let token = self.access_token().await?;
         Ok(self.http.request(method, self.url(path)).bearer_auth(token.expose()))
@@ -412,7 +491,12 @@ async fn problem_in(response: Response) -> ApiError {
     let problem = read::<Problem>(response).await.unwrap_or_else(|_| {
         Problem::new(match status {
             StatusCode::UNAUTHORIZED => ErrorCode::NotSignedIn,
+            StatusCode::FORBIDDEN => ErrorCode::Forbidden,
             StatusCode::NOT_FOUND => ErrorCode::NotFound,
+            StatusCode::GONE => ErrorCode::Expired,
+            StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::TooLarge,
+            StatusCode::RANGE_NOT_SATISFIABLE => ErrorCode::InvalidValue,
+            StatusCode::INSUFFICIENT_STORAGE => ErrorCode::StorageFull,
             StatusCode::TOO_MANY_REQUESTS => ErrorCode::RateLimited,
             _ => ErrorCode::Internal,
         })

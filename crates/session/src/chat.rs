@@ -30,7 +30,7 @@ use bedside_ui_contract::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{api::Api, secrets::SecretStore, signal::SignalBody, socket::Socket};
+use crate::{api::Api, secrets::SecretStore, signal::SignalBody, socket::Socket, transfer::FileLink};
 
 /// What a messenger is started with.
 pub(crate) struct ChatConfig {
@@ -65,6 +65,8 @@ pub(crate) enum Input {
     InCall(Option<(CallId, UserId)>),
     /// For the other side of a call.
     Signal { call: CallId, peer: UserId, signal: SignalBody },
+    /// The call's channel for files is open.
+    Files { call: CallId, link: FileLink },
     /// Tell others what was read, or not.
     ReadReceipts(bool),
     /// A stretch of a list.

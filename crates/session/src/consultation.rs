@@ -31,7 +31,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{peer::NetworkOptions, signal::SignalBody, studio::AudioPort, tap::MediaTap};
+use crate::{peer::NetworkOptions, signal::SignalBody, studio::AudioPort, tap::MediaTap, transfer::FileLink};
 
 /// What a consultation is started with.
 pub struct ConsultationConfig {
@@ -86,6 +86,8 @@ pub enum Report {
         /// For the server.
         metrics: Box<QualityMetrics>,
     },
+    /// The channel for files is open: for [`crate::transfer::Transfers::attach`].
+    Files(FileLink),
     /// No connection could be established, or it is not with whom it should be.
     Failed {
         /// The other side's certificate is not the one that its description names.
@@ -102,6 +104,7 @@ impl std::fmt::Debug for Report {
             Report::PeerControls { .. } => "peer controls",
             Report::VideoPaused(_) => "video paused",
             Report::Second { .. } => "second",
+            Report::Files(_) => "files",
             Report::Failed { .. } => "failed",
         })
     }
@@ -192,5 +195,14 @@ impl LastHeard {
         let origin = *self.origin.get()?;
         let last = origin + Duration::from_micros(self.last.load(Ordering::Relaxed));
         Some(Instant::now().saturating_duration_since(last))
+    }
+}
+
+/// What the fuzz targets reach of this module. Not part of any ordinary build.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    /// A message of the other engine on the data channel.
+    pub fn control(message: &[u8]) {
+        let _ = super::controls::Control::read(message);
     }
 }

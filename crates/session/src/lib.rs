@@ -19,6 +19,7 @@ pub mod socket;
 pub mod studio;
 pub mod tap;
 pub mod tls;
+pub mod transfer;
 pub mod usage;
 
 pub use engine::{Engine, EngineConfig, Frames, Sources, StreamKind, Updates};

@@ -1,6 +1,7 @@
 //! The peer connection: ICE, DTLS, SRTP and SCTP by the crate `webrtc`, and nothing of that crate beyond this module.
 //!
-//! A [`Peer`] carries one audio and one video stream each way, already packetised, and one data channel. What it does
+//! A [`Peer`] carries one audio and one video stream each way, already packetised, one data channel for what the two
+//! engines tell each other and one for files. What it does
 //! not do: encode, pace, decide a bit rate, assemble frames. It numbers packets, keeps them for repetition, answers
 //! requests for repetition, and reports everything that arrives as a [`PeerEvent`]. Nothing passes in either direction
 //! before the other side's certificate has been compared with its session description.
@@ -22,7 +23,7 @@ mod tasks;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use bedside_protocol::rest::IceServer;
@@ -55,6 +56,7 @@ use self::guard::{Guard, WeakGuard};
 use self::link::Link;
 use self::tap::{SharedLink, lock};
 use self::tasks::Departure;
+use crate::transfer::FileLink;
 
 /// Largest RTP payload, bytes: with RTP, its extension, RTX, SRTP, UDP, TURN and IPv6 headers still below 1,280.
 pub const MAX_PAYLOAD: usize = 1_150;
@@ -65,6 +67,11 @@ const SEND_QUEUE: usize = 512;
 /// Name and stream of the data channel, the same on both sides without asking.
 const CHANNEL_LABEL: &str = "bedside";
 const CHANNEL_ID: u16 = 0;
+/// The same for files.
+const FILES_LABEL: &str = "bedside-files";
+const FILES_ID: u16 = 1;
+/// Messages about files that wait to be taken, each way. While there is no room the other side waits, too.
+const FILE_QUEUE: usize = 16;
 /// Candidates of the other side's that are tried per description: RFC 8445 §19.5.1 wants a limit on what strangers can
 /// make us send checks to.
 const MOST_CANDIDATES: usize = 100;
@@ -135,6 +142,8 @@ pub struct Peer {
 struct Inner {
     connection: Connection,
     channel: Arc<dyn DataChannel>,
+    /// Until somebody takes it.
+    files: Mutex<Option<FileLink>>,
     link: SharedLink,
     guard: Arc<Guard>,
     outgoing: mpsc::Sender<Departure>,
@@ -170,9 +179,25 @@ impl Peer {
             .create_data_channel(CHANNEL_LABEL, Some(options))
             .await
             .map_err(|error| PeerError::Setup(error.to_string()))?;
+        let options = RTCDataChannelInit { negotiated: Some(FILES_ID), ..RTCDataChannelInit::default() };
+        let files = connection
+            .stack
+            .create_data_channel(FILES_LABEL, Some(options))
+            .await
+            .map_err(|error| PeerError::Setup(error.to_string()))?;
         guard.watch(&connection.stack, connection.ended.clone());
         let (outgoing, departures) = mpsc::channel(SEND_QUEUE);
         tokio::spawn(tasks::send_departures(tracks, departures, stop.clone()));
+        let (from_files, incoming) = mpsc::channel(FILE_QUEUE);
+        let (outgoing_files, to_files) = mpsc::channel(FILE_QUEUE);
+        tokio::spawn(tasks::read_files(
+            Arc::clone(&files),
+            Arc::clone(&link),
+            events.clone(),
+            from_files,
+            stop.clone(),
+        ));
+        tokio::spawn(tasks::send_files(files, Arc::clone(&link), to_files, stop.clone()));
         tokio::spawn(tasks::read_channel(
             Arc::clone(&channel),
             Arc::clone(&guard),
@@ -183,6 +208,7 @@ impl Peer {
         let inner = Inner {
             connection,
             channel,
+            files: Mutex::new(Some(FileLink { outgoing: outgoing_files, incoming })),
             link,
             guard,
             outgoing,
@@ -315,6 +341,13 @@ impl Peer {
             return Err(PeerError::NotConnected);
         }
         self.inner.channel.send(BytesMut::from(message)).await.map_err(|_| PeerError::NotConnected)
+    }
+
+    /// The channel for files, the first time it is asked for; to be used from [`PeerEvent::FilesOpen`] on. It ends with
+    /// the connection.
+    #[must_use]
+    pub fn take_files(&self) -> Option<FileLink> {
+        self.inner.files.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The certificate the other side really showed; `None` before the handshake is over.
@@ -460,5 +493,30 @@ impl Drop for Inner {
             let connection = self.connection.clone();
             self.tasks.spawn(async move { connection.close().await });
         }
+    }
+}
+
+/// What the fuzz targets reach of this module. Not part of any ordinary build.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use super::{candidate, sdp};
+
+    /// All that is done with a description before the stack sees it, and with a certificate beside it.
+    pub fn description(text: &str, certificate: &[u8]) {
+        if sdp::check(text).is_err() {
+            return;
+        }
+        let left = sdp::without_unusable_candidates(text);
+        assert!(left.len() <= text.len(), "leaving out candidates made it longer");
+        let _ = sdp::names(text, certificate);
+        let _ = sdp::first_mid(text);
+        if let Some(role) = sdp::role(text) {
+            let _ = sdp::with_role(text, role.other());
+        }
+    }
+
+    /// What decides whether a candidate is tried.
+    pub fn candidate(text: &str) {
+        let _ = candidate::judge(text);
     }
 }

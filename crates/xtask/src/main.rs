@@ -1,4 +1,5 @@
-//! Bedside's chores: `cargo xtask demo`, `test`, `lint`, `bindings`, `bench`, `package`, `setup`.
+//! Bedside's chores: `cargo xtask demo`, `test`, `lint`, `bindings`, `bench`, `fuzz`, `package`,
+//! `setup`.
 //!
 //! Few, light dependencies, so that the first command on a fresh machine starts within seconds. It only
 //! arranges other programs; nothing of the product lives here, and nothing here is shipped.
@@ -9,6 +10,7 @@ mod bench;
 mod bindings;
 mod clinic;
 mod demo;
+mod fuzz;
 mod lint;
 mod options;
 mod package;
@@ -35,6 +37,8 @@ Bedside's chores.
         TypeScript from the window's contract into ui/src/lib/contract.
   cargo xtask bench call [--seconds N] | server
         A call beside Chromium's, or the server's memory; into docs/benchmarks.md.
+  cargo xtask fuzz [--minutes N | --seconds N] [TARGET…]
+        Everything that reads bytes of a peer or the server, 10 minutes each from fuzz/seeds.
   cargo xtask package [--dev] [--no-trial]
         Debian packages of app, server and headless client into dist/, tried in a clean system.
   cargo xtask setup [build|demo|test|bench|package]
@@ -65,6 +69,7 @@ fn dispatch() -> anyhow::Result<()> {
         "test" => test::main(Options::parse(rest, &["keep-going", "list"], &["only", "skip"])?),
         "lint" => lint::main(Options::parse(rest, &[], &[])?),
         "bindings" => bindings::main(Options::parse(rest, &["check"], &[])?),
+        "fuzz" => fuzz::main(Options::parse(rest, &[], &["minutes", "seconds"])?),
         "package" => package::main(Options::parse(rest, &["dev", "no-trial"], &[])?),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

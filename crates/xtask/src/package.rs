@@ -74,7 +74,7 @@ fn server(profile: Profile) -> Deb {
 fn app(profile: Profile) -> Deb {
     let mut deb = Deb::new("bedside", "net", "video consultations between doctors and patients")
         .about("Camera, sound, codecs and encryption run natively; the window only shows the result.")
-        .recommends("gnome-keyring | kwalletmanager, pulseaudio | pipewire-pulse")
+        .recommends("gnome-keyring | kwalletmanager, pulseaudio | pipewire-pulse, fonts-noto-color-emoji")
         .binary(profile.binary("bedside"))
         .file(packaging("app/bedside.desktop"), "usr/share/applications/bedside.desktop");
     for (name, size) in [("32x32.png", "32x32"), ("128x128.png", "128x128"), ("128x128@2x.png", "256x256")] {

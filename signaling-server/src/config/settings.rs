@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use bedside_protocol::Secret;
+use bedside_protocol::{Secret, attachment::MAX_ATTACHMENT_BYTES};
 use clap::Args;
 use serde::Deserialize;
 
-use super::{Config, TlsFiles};
+use super::{BlobConfig, Bucket, Config, TlsFiles};
 
 /// A setting that can't be used; the text says which and what to write instead.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +72,40 @@ pub struct Settings {
     /// How long sealed messages wait for devices that don't come for them, s [default: 2592000]
     #[arg(long, env = "BEDSIDE_MESSAGE_RETENTION", value_name = "SECONDS")]
     pub message_retention: Option<u64>,
+
+    /// Folder for attachments [default: uploads, beside the database]
+    #[arg(long, env = "UPLOAD_FOLDER", value_name = "FOLDER")]
+    pub upload_folder: Option<PathBuf>,
+    /// Bucket for attachments in an S3-compatible store, instead of the folder
+    #[arg(long, env = "S3_BUCKET", value_name = "NAME")]
+    pub s3_bucket: Option<String>,
+    /// Id of its access key
+    #[arg(long, env = "S3_KEY", value_name = "ID")]
+    pub s3_key: Option<String>,
+    /// Its access key
+    #[arg(long, env = "S3_SECRET", value_name = "KEY", hide_env_values = true)]
+    pub s3_secret: Option<String>,
+    /// File with that key
+    #[arg(long, env = "S3_SECRET_FILE", value_name = "FILE")]
+    pub s3_secret_file: Option<PathBuf>,
+    /// URL of the store [default: Amazon's]
+    #[arg(long, env = "S3_ENDPOINT", value_name = "URL")]
+    pub s3_endpoint: Option<String>,
+    /// Its region [default: us-east-1]
+    #[arg(long, env = "S3_REGION", value_name = "REGION")]
+    pub s3_region: Option<String>,
+    /// The longest attachment, MiB [default: 2049]
+    #[arg(long, env = "BEDSIDE_ATTACHMENT_MAX", value_name = "MIB")]
+    pub attachment_max: Option<u32>,
+    /// All attachments of one person, MiB [default: 20480]
+    #[arg(long, env = "BEDSIDE_ATTACHMENT_QUOTA", value_name = "MIB")]
+    pub attachment_quota: Option<u32>,
+    /// All attachments, MiB [default: as many as fit]
+    #[arg(long, env = "BEDSIDE_ATTACHMENT_STORAGE", value_name = "MIB")]
+    pub attachment_storage: Option<u32>,
+    /// How long attachments are kept, s [default: 7776000]
+    #[arg(long, env = "BEDSIDE_ATTACHMENT_RETENTION", value_name = "SECONDS")]
+    pub attachment_retention: Option<u64>,
 
     /// Whether this process relays media over UDP itself [default: true]
     #[arg(long, env = "BEDSIDE_TURN_EMBEDDED", value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
@@ -163,7 +197,8 @@ impl Settings {
     #[must_use]
     pub fn or(self, other: Settings) -> Settings {
         first_of!(self, other: listen, database, tls_cert, tls_key, allow_plain_http, clinic_name, archive_user,
-            message_retention, turn_embedded, turn_listen, turn_public_address, turn_relay_ports, turn_url, ice_servers, turn_secret,
+            message_retention, upload_folder, s3_bucket, s3_key, s3_secret, s3_secret_file, s3_endpoint, s3_region,
+            attachment_max, attachment_quota, attachment_storage, attachment_retention, turn_embedded, turn_listen, turn_public_address, turn_relay_ports, turn_url, ice_servers, turn_secret,
             turn_secret_file, turn_user, turn_pass, turn_credential_lifetime, call_timeout, max_call_duration,
             access_token_lifetime, refresh_token_lifetime, socket_rate, socket_burst, rest_rate, rest_burst,
             sign_in_attempts, sign_in_attempts_per_address)
@@ -210,6 +245,50 @@ impl Settings {
             self.message_retention,
             86_400..=31_536_000,
         )?;
+        let bucket_secret = secret("s3_secret", self.s3_secret, self.s3_secret_file)?;
+        let bucket_key = self.s3_key;
+        match (self.s3_bucket, self.upload_folder) {
+            (Some(_), Some(_)) => {
+                return Err(invalid(
+                    "s3_bucket",
+                    "attachments go to a bucket or to a folder: leave upload_folder out",
+                ));
+            }
+            (Some(name), None) => {
+                let (Some(key), Some(secret)) = (bucket_key, bucket_secret) else {
+                    return Err(invalid(
+                        "s3_bucket",
+                        "a bucket needs s3_key, and s3_secret or s3_secret_file",
+                    ));
+                };
+                let endpoint = self.s3_endpoint;
+                let is_url = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+                if endpoint.as_ref().is_some_and(|url| !is_url(url)) {
+                    return Err(invalid("s3_endpoint", "must be a URL that begins with https:// or http://"));
+                }
+                let region = self.s3_region.unwrap_or_else(|| "us-east-1".to_owned());
+                config.blobs = BlobConfig::Bucket(Bucket { name, region, key, secret, endpoint });
+            }
+            (None, folder) => {
+                if bucket_key.is_some() || bucket_secret.is_some() {
+                    return Err(invalid("s3_key", "is of no use without s3_bucket"));
+                }
+                if let Some(folder) = folder {
+                    config.blobs = BlobConfig::Folder(folder);
+                }
+            }
+        }
+        let attachments = &mut config.attachments;
+        mebibytes(&mut attachments.max_bytes, "attachment_max", self.attachment_max)?;
+        attachments.max_bytes = attachments.max_bytes.min(MAX_ATTACHMENT_BYTES);
+        mebibytes(&mut attachments.quota_bytes, "attachment_quota", self.attachment_quota)?;
+        mebibytes(&mut attachments.storage_bytes, "attachment_storage", self.attachment_storage)?;
+        seconds(
+            &mut attachments.retention,
+            "attachment_retention",
+            self.attachment_retention,
+            3600..=315_360_000,
+        )?;
 
         let turn = &mut config.turn;
         set(&mut turn.embedded, self.turn_embedded);
@@ -221,7 +300,7 @@ impl Settings {
         turn.urls =
             urls(self.ice_servers.as_deref(), "ice_servers", &["stun:", "stuns:", "turn:", "turns:"])?;
         turn.urls.extend(urls(self.turn_url.as_deref(), "turn_url", &["turn:", "turns:"])?);
-        turn.secret = secret(self.turn_secret, self.turn_secret_file)?;
+        turn.secret = secret("turn_secret", self.turn_secret, self.turn_secret_file)?;
         turn.account = match (self.turn_user, self.turn_pass) {
             (Some(user), Some(pass)) => Some((user, Secret::new(pass))),
             (None, None) => None,
@@ -337,10 +416,24 @@ fn urls(text: Option<&str>, setting: &'static str, schemes: &[&str]) -> Result<V
     }
 }
 
-fn secret(given: Option<String>, file: Option<PathBuf>) -> Result<Option<Secret>, SettingsError> {
+fn mebibytes(target: &mut u64, setting: &'static str, value: Option<u32>) -> Result<(), SettingsError> {
+    match value {
+        Some(0) => Err(invalid(setting, "must be at least 1")),
+        value => {
+            set(target, value.map(|mebibytes| u64::from(mebibytes) * 1024 * 1024));
+            Ok(())
+        }
+    }
+}
+
+fn secret(
+    setting: &'static str,
+    given: Option<String>,
+    file: Option<PathBuf>,
+) -> Result<Option<Secret>, SettingsError> {
     let text = match (given, file) {
         (Some(_), Some(_)) => {
-            return Err(invalid("turn_secret", "is given twice: set either turn_secret or turn_secret_file"));
+            return Err(invalid(setting, format!("is given twice: set either {setting} or {setting}_file")));
         }
         (None, None) => return Ok(None),
         (Some(text), None) => text,
@@ -348,7 +441,7 @@ fn secret(given: Option<String>, file: Option<PathBuf>) -> Result<Option<Secret>
             .map_err(|source| SettingsError::Read { path: path.display().to_string(), source })?,
     };
     if text.trim().len() < 8 {
-        return Err(invalid("turn_secret", "must have at least 8 characters"));
+        return Err(invalid(setting, "must have at least 8 characters"));
     }
     Ok(Some(Secret::new(text.trim().to_owned())))
 }

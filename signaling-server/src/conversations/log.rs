@@ -5,6 +5,7 @@ use bedside_protocol::{
     CallId, ConversationId, DeviceId, EntryId, ErrorCode, Problem, Sealed, Timestamp, UserId,
     conversation::{Acknowledge, Appended, EntryKind, LogEntry, WaitingWelcome},
 };
+use futures_util::TryStreamExt;
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::{
@@ -13,6 +14,9 @@ use super::{
     welcomes,
 };
 use crate::{clock, db::Database, fault::Fault, identity::Identity};
+
+/// Bytes of a page after which it ends early, for logs of long entries.
+const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// An entry that is to be put into a log.
 pub(super) struct NewEntry {
@@ -213,16 +217,24 @@ pub(super) async fn page(
             .into());
     }
     let begin = from.saturating_add(offset);
-    let rows = sqlx::query(
+    let mut rows = sqlx::query(
         "SELECT position, id, epoch, kind, user_id, device_id, call_id, at, body FROM conversation_entries
          WHERE conversation_id = ?1 AND position >= ?2 ORDER BY position LIMIT ?3",
     )
     .bind(conversation.0)
     .bind(signed(begin))
     .bind(limit)
-    .fetch_all(&mut *tx)
-    .await?;
-    let entries = rows.iter().map(|row| entry_of(conversation, row)).collect::<Result<_, _>>()?;
+    .fetch(&mut *tx);
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        let entry = entry_of(conversation, &row)?;
+        bytes += entry.body.as_ref().map_or(0, |body| body.0.len());
+        // Whoever reads on by `from` loses nothing; further pages have a fixed beginning and must be full.
+        if offset == 0 && bytes > MAX_PAGE_BYTES && !entries.is_empty() {
+            break;
+        }
+        entries.push(entry);
+    }
     Ok((entries, next.saturating_sub(from)))
 }
 

@@ -142,6 +142,8 @@ struct Stretch {
 }
 
 /// The log of a conversation, oldest entry first, each with its body
+///
+/// A first page ends early where it would hold more than 8 MiB of bodies: read on with `from`.
 #[utoipa::path(get, path = "/conversations/{id}/messages", tag = "conversations", operation_id = "messages",
     params(("id" = ConversationId, Path, description = "Which"), Stretch),
     responses((status = 200, body = Page<LogEntry>), Refused<401>, Refused<404>, Refused<410>, Refused<422>))]

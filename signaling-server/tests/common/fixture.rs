@@ -4,7 +4,9 @@
 use std::{collections::VecDeque, path::PathBuf, time::Duration};
 
 use bedside_protocol::{
-    CallId, DeviceId, ErrorCode, Pii, Problem, Role, Secret, SessionId, UserId,
+    CallId, ConversationId, DeviceId, EntryId, ErrorCode, Pii, Problem, Role, Sealed, Secret, SessionId,
+    UserId,
+    conversation::{Append, Conversation, LogEntry},
     rest::{SignInRequest, SignedIn},
     socket::{Event, EventFrame, Outcome, ServerFrame, Welcome},
     user::DeviceInfo,
@@ -64,6 +66,11 @@ impl Clinic {
     pub(crate) async fn close(self) {
         self.server.shutdown().await;
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+
+    /// Where the bytes of attachments are.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.folder.join("uploads")
     }
 
     pub(crate) fn accounts(&self) -> Accounts {
@@ -135,6 +142,36 @@ impl Clinic {
             .send()
             .await
             .unwrap()
+    }
+
+    pub(crate) async fn put(&self, who: &SignedIn, path: &str, body: Value) -> reqwest::Response {
+        self.http.put(self.url(path)).bearer_auth(who.access_token.expose()).json(&body).send().await.unwrap()
+    }
+
+    pub(crate) async fn patch(&self, who: &SignedIn, path: &str, body: Value) -> reqwest::Response {
+        self.http
+            .patch(self.url(path))
+            .bearer_auth(who.access_token.expose())
+            .json(&body)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn delete(&self, who: &SignedIn, path: &str) -> reqwest::Response {
+        self.http.delete(self.url(path)).bearer_auth(who.access_token.expose()).send().await.unwrap()
+    }
+
+    /// The direct conversation of two people, with a group.
+    pub(crate) async fn conversation(&self, who: &SignedIn, with: UserId) -> ConversationId {
+        let wish = json!({"kind": "direct", "participants": [with]});
+        let response = self.post(who, "/api/conversations", wish).await;
+        assert_eq!(response.status(), 200);
+        let conversation: Conversation = response.json().await.unwrap();
+        let found = json!({"group_info": Sealed(b"of the founder".to_vec())});
+        let response = self.post(who, &format!("/api/conversations/{}/found", conversation.id), found).await;
+        assert_eq!(response.status(), 204);
+        conversation.id
     }
 
     /// A socket that has said hello.
@@ -290,6 +327,23 @@ impl Socket {
             }
         }
     }
+}
+
+/// An entry for a log.
+pub(crate) fn entry(conversation_id: ConversationId, epoch: u64, body: &[u8]) -> Append {
+    Append {
+        conversation_id,
+        id: EntryId::random(),
+        epoch,
+        body: Sealed(body.to_vec()),
+        message_type: Default::default(),
+        call_id: None,
+    }
+}
+
+/// The entry of a log that an event brings.
+pub(crate) fn log_entry(event: &Event) -> Option<LogEntry> {
+    event.log_entry().cloned()
 }
 
 /// Ids for events that tests make up.

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use bedside_protocol::{
-    CallId, CallPhase, CallType, EndReason, ErrorCode, PresenceStatus, Role, Sealed,
+    CallId, CallPhase, CallType, ConversationId, EndReason, ErrorCode, PresenceStatus, Role, Sealed,
     call::CallRecord,
+    conversation::Append,
     quality::StoredQualityMetrics,
     rest::{CallClosed, CallStatistics, CallTicket, Page, SignedIn},
-    socket::{Event, Signal},
+    socket::Event,
 };
 use serde_json::{Value, json};
 
-use crate::fixture::{Clinic, Socket, problem};
+use crate::fixture::{Clinic, Socket, entry, problem};
 
 /// The next event about a call: its name and the call as it was told.
 async fn told(socket: &mut Socket) -> (&'static str, CallRecord) {
@@ -64,9 +65,8 @@ async fn media(socket: &mut Socket, call: CallId, flowing: bool) {
     socket.request("call:media", json!({"call_id": call, "flowing": flowing})).await.unwrap();
 }
 
-fn signal(call: CallId, payload: &[u8]) -> Value {
-    serde_json::to_value(Signal { call_id: call, from_device: None, payload: Sealed(payload.to_vec()) })
-        .unwrap()
+fn signal(log: ConversationId, call: CallId, body: &[u8]) -> Value {
+    serde_json::to_value(Append { call_id: Some(call), ..entry(log, 0, body) }).unwrap()
 }
 
 /// A call in which both hear each other; all events up to there are consumed.
@@ -89,6 +89,7 @@ async fn history(clinic: &Clinic, who: &SignedIn, query: &str) -> Page<CallRecor
 async fn a_call_rings_is_answered_signals_connects_and_is_kept() {
     let clinic = Clinic::open().await;
     let (doctor, patient) = clinic.doctor_and_patient().await;
+    let log = clinic.conversation(&doctor, patient.user.id).await;
     let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
 
     let ticket = ring(&mut osei, &patient).await;
@@ -99,21 +100,21 @@ async fn a_call_rings_is_answered_signals_connects_and_is_kept() {
     assert_eq!(ringing.caller.name.reveal(), "osei of the tests");
     let call = ticket.call_id;
 
-    let early = osei.request("webrtc:offer", signal(call, b"too early")).await.unwrap_err();
+    let early = osei.request("webrtc:offer", signal(log, call, b"too early")).await.unwrap_err();
     assert_eq!(early.code, ErrorCode::IllegalTransition);
     assert_eq!(early.detail.as_deref(), Some("a call that is ringing cannot become connecting."));
 
     let mine = accept(&mut ana, call).await;
     assert_ne!(mine.room_token, ticket.room_token, "each device has its own");
-    osei.request("webrtc:offer", signal(call, b"sealed offer")).await.unwrap();
+    osei.request("webrtc:offer", signal(log, call, b"sealed offer")).await.unwrap();
     let offer = ana.event_where(|event| match event {
         Event::Offer(signal) => Some(signal.clone()),
         _ => None,
     });
     let offer = offer.await;
-    assert_eq!(offer.payload, Sealed(b"sealed offer".to_vec()));
-    assert_eq!(offer.from_device, Some(doctor.device_id));
-    ana.request("webrtc:answer", signal(call, b"sealed answer")).await.unwrap();
+    assert_eq!(offer.body, Some(Sealed(b"sealed offer".to_vec())));
+    assert_eq!((offer.from_device, offer.call_id), (doctor.device_id, Some(call)));
+    ana.request("webrtc:answer", signal(log, call, b"sealed answer")).await.unwrap();
     osei.event_where(|event| matches!(event, Event::Answer(_)).then_some(())).await;
     media(&mut osei, call, true).await;
     media(&mut ana, call, true).await;
@@ -240,6 +241,7 @@ async fn two_who_call_each_other_find_themselves_in_one_call() {
 async fn the_second_device_stops_ringing_and_cannot_take_the_call() {
     let clinic = Clinic::open().await;
     let (doctor, laptop) = clinic.doctor_and_patient().await;
+    let log = clinic.conversation(&doctor, laptop.user.id).await;
     let desk = clinic.sign_in("ana").await;
     let mut osei = clinic.connect(&doctor).await;
     let (mut on_laptop, mut on_desk) = (clinic.connect(&laptop).await, clinic.connect(&desk).await);
@@ -254,7 +256,7 @@ async fn the_second_device_stops_ringing_and_cannot_take_the_call() {
     for (kind, data) in [
         ("accept_call", json!({"call_id": call, "call_type": "video"})),
         ("hangup_call", json!({"call_id": call, "reason": "user_hangup"})),
-        ("webrtc:ice", signal(call, b"candidate")),
+        ("webrtc:ice", signal(log, call, b"candidate")),
     ] {
         assert_eq!(on_laptop.request(kind, data).await.unwrap_err().code, ErrorCode::AnsweredElsewhere);
     }
@@ -294,6 +296,7 @@ async fn nobody_answers_in_time() {
 async fn strangers_can_neither_call_nor_find_a_call() {
     let clinic = Clinic::open().await;
     let (doctor, patient) = clinic.doctor_and_patient().await;
+    let log = clinic.conversation(&doctor, patient.user.id).await;
     let outsider = clinic.person("tom", Role::Patient).await;
     let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
     let mut tom = clinic.connect(&outsider).await;
@@ -308,11 +311,12 @@ async fn strangers_can_neither_call_nor_find_a_call() {
         ("hangup_call", json!({"call_id": call, "reason": "user_hangup"})),
         ("call:media", json!({"call_id": call, "flowing": false})),
         ("call:switch_type", json!({"call_id": call, "call_type": "voice"})),
-        ("webrtc:offer", signal(call, b"let me in")),
     ] {
         let refused = tom.request(kind, data).await.unwrap_err();
         assert_eq!(refused.code, ErrorCode::CallNotFound, "{kind}");
     }
+    let signal = signal(log, call, b"let me in");
+    assert_eq!(tom.request("webrtc:offer", signal).await.unwrap_err().code, ErrorCode::NotFound);
     for path in ["accept", "hangup", "quality-metrics"] {
         let body = match path {
             "accept" => json!({"call_type": "video"}),
@@ -331,6 +335,7 @@ async fn strangers_can_neither_call_nor_find_a_call() {
 async fn a_device_that_lost_its_socket_catches_up_without_a_gap() {
     let clinic = Clinic::open().await;
     let (doctor, patient) = clinic.doctor_and_patient().await;
+    let log = clinic.conversation(&doctor, patient.user.id).await;
     let mut osei = clinic.connect(&doctor).await;
     let mut ana = clinic.dial(patient.access_token.expose()).await;
     let session = ana.hello(None).await.session;
@@ -338,7 +343,7 @@ async fn a_device_that_lost_its_socket_catches_up_without_a_gap() {
     let seen = ana.last_seq;
     drop(ana);
     osei.request("call:switch_type", json!({"call_id": call, "call_type": "voice"})).await.unwrap();
-    osei.request("webrtc:ice", signal(call, b"a new candidate")).await.unwrap();
+    osei.request("webrtc:ice", signal(log, call, b"a new candidate")).await.unwrap();
 
     let mut ana = clinic.dial(patient.access_token.expose()).await;
     let welcome = ana.hello(Some((session, seen))).await;
@@ -354,6 +359,7 @@ async fn a_device_that_lost_its_socket_catches_up_without_a_gap() {
 async fn a_call_survives_a_restart_of_the_server_in_good_order_and_by_power_cut() {
     let mut clinic = Clinic::open().await;
     let (doctor, patient) = clinic.doctor_and_patient().await;
+    let log = clinic.conversation(&doctor, patient.user.id).await;
     let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
     let call = converse(&mut osei, &mut ana, &patient).await;
     for in_good_order in [true, false] {
@@ -372,7 +378,12 @@ async fn a_call_survives_a_restart_of_the_server_in_good_order_and_by_power_cut(
             })
             .await;
         assert_eq!(again.connected_at, call.connected_at);
-        osei.request("webrtc:offer", signal(call.call_id, b"restart of ice")).await.unwrap();
+        osei.request(
+            "webrtc:offer",
+            signal(log, call.call_id, format!("restart {in_good_order}").as_bytes()),
+        )
+        .await
+        .unwrap();
         ana.event_where(|event| matches!(event, Event::Offer(_)).then_some(())).await;
     }
     assert_eq!(hang_up(&mut ana, call.call_id).await.phase, CallPhase::Ended);

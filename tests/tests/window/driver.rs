@@ -190,6 +190,24 @@ impl Window {
         self.command("POST", &format!("element/{}/value", input.0), &json!({"text": text}));
     }
 
+    /// Waits for the place to write a message, writes this in place of what it held, and sends it with Enter.
+    pub(crate) fn write(&self, text: &str) {
+        let area = self.find("css selector", "textarea");
+        self.command("POST", &format!("element/{}/clear", area.0), &json!({}));
+        self.command(
+            "POST",
+            &format!("element/{}/value", area.0),
+            &json!({"text": format!("{text}\u{e007}")}),
+        );
+    }
+
+    /// Asks the engine for something as the page does, in the conversation that is open.
+    pub(crate) fn dispatch(&self, command: &str, data: impl Fn(&str) -> Value) {
+        let open = self.script("return document.querySelector('[data-conversation]').dataset.conversation");
+        let command = json!({"type": command, "data": data(open.as_str().expect("an open conversation"))});
+        self.script(&format!("window.__TAURI_INTERNALS__.invoke('dispatch', {{ command: {command} }})"));
+    }
+
     /// Presses a key, as the page would be told by the keyboard.
     pub(crate) fn key(&self, key: &str) {
         let actions = json!({"actions": [{"type": "key", "id": "keyboard", "actions": [

@@ -4,7 +4,7 @@
  * Two implementations: the app's (`bridge/tauri.ts`) and one that plays scripted situations for a browser
  * and for tests (`bridge/mock.ts`). Components never know which of them they talk to.
  */
-import type { Command, Update } from "$lib/contract";
+import type { Command, MessagePage, SearchHit, Update } from "$lib/contract";
 import type { FrameSource } from "$lib/frames/stream";
 
 /** Whose picture. */
@@ -18,12 +18,29 @@ export interface RingingWords {
   body: string;
 }
 
+/** Files are held over the window, let go over it, or carried away again. */
+export type Drop = { kind: "over" } | { kind: "drop"; paths: string[] } | { kind: "leave" };
+
 export interface Bridge {
   readonly window: WindowKind;
   /** Every update from now on, beginning with a whole snapshot. */
   subscribe(listener: (update: Update) => void): void;
   /** Asks the engine for something; its effect shows in a later snapshot. */
   dispatch(command: Command): void;
+  /** A stretch of a conversation, oldest first: `count` messages from the place `from` on. */
+  messages(conversation: string, from: number, count: number): Promise<MessagePage>;
+  /** Messages that hold `text`, in one conversation or in all. */
+  search(text: string, conversation: string | null): Promise<SearchHit[]>;
+  /** Lets the person choose files to send; none when they think better of it. */
+  pickFiles(title: string): Promise<string[]>;
+  /** Lets the person choose a folder to save into. */
+  pickFolder(title: string): Promise<string | null>;
+  /** Shows the folder a file is in; the file itself is never opened. */
+  showFolder(path: string): Promise<void>;
+  /** Opens a web address in the system's browser. */
+  openLink(address: string): Promise<void>;
+  /** Tells of files dragged over the window; returns how to stop. */
+  watchDrops(listener: (drop: Drop) => void): () => void;
   /** Live pictures, from the moment the returned source is opened until it is closed. */
   frames(stream: StreamKind): FrameSource;
   /** Says outside the window that somebody calls, in these words. */

@@ -16,28 +16,62 @@ export function spokenDuration(seconds: number): string {
   return t("time.minutes", { count: Math.round(seconds / 60) });
 }
 
+const formatters = new Map<string, Intl.DateTimeFormat>();
+
+/** Making one costs more than using it, and long lists use many. */
+function formatter(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const key = languageTag() + JSON.stringify(options);
+  let made = formatters.get(key);
+  if (!made) formatters.set(key, (made = new Intl.DateTimeFormat(languageTag(), options)));
+  return made;
+}
+
 function startOfDay(at: Date): number {
   return new Date(at.getFullYear(), at.getMonth(), at.getDate()).getTime();
 }
 
+function daysBefore(at: Date, now: number): number {
+  return Math.round((startOfDay(new Date(now)) - startOfDay(at)) / 86_400_000);
+}
+
+function year(at: Date, now: number): Intl.DateTimeFormatOptions {
+  return at.getFullYear() === new Date(now).getFullYear() ? {} : { year: "numeric" };
+}
+
+/** `10:30`. */
+export function timeOfDay(timestamp: number): string {
+  return formatter({ hour: "2-digit", minute: "2-digit", hour12: false }).format(timestamp);
+}
+
+/** `3 Dec`, `3 Dec 2025`. */
+export function shortDate(timestamp: number, now: number = Date.now()): string {
+  return formatter({ day: "numeric", month: "short", ...year(new Date(timestamp), now) }).format(timestamp);
+}
+
 /** `Today 10:30`, `Yesterday 16:05`, `3 Dec, 09:00`. */
 export function when(timestamp: number, now: number = Date.now()): string {
-  const at = new Date(timestamp);
-  const time = new Intl.DateTimeFormat(languageTag(), {
-    hour: "2-digit",
-    minute: "2-digit",
-    hour12: false,
-  }).format(at);
-  const days = Math.round((startOfDay(new Date(now)) - startOfDay(at)) / 86_400_000);
+  const time = timeOfDay(timestamp);
+  const days = daysBefore(new Date(timestamp), now);
   if (days === 0) return t("time.today", { time });
   if (days === 1) return t("time.yesterday", { time });
-  const sameYear = at.getFullYear() === new Date(now).getFullYear();
-  const date = new Intl.DateTimeFormat(languageTag(), {
-    day: "numeric",
-    month: "short",
-    ...(sameYear ? {} : { year: "numeric" }),
-  }).format(at);
-  return t("time.on", { date, time });
+  return t("time.on", { date: shortDate(timestamp, now), time });
+}
+
+/** `10:30`, `Yesterday`, `3 Dec`: where room is short. */
+export function briefly(timestamp: number, now: number = Date.now()): string {
+  const days = daysBefore(new Date(timestamp), now);
+  if (days === 0) return timeOfDay(timestamp);
+  if (days === 1) return t("time.dayYesterday");
+  return shortDate(timestamp, now);
+}
+
+/** `Today`, `Yesterday`, `Thursday 3 December`. */
+export function dayName(timestamp: number, now: number = Date.now()): string {
+  const at = new Date(timestamp);
+  const days = daysBefore(at, now);
+  if (days === 0) return t("time.dayToday");
+  if (days === 1) return t("time.dayYesterday");
+  return formatter({ weekday: "long", day: "numeric", month: "long", ...year(at, now) }).format(at);
 }
 
 /** `just now`, `5 minutes ago`, then as {@link when}. */
@@ -52,6 +86,23 @@ export function ago(timestamp: number, now: number): string {
 export function rate(bitsPerSecond: number): string {
   if (bitsPerSecond >= 1_000_000) return `${(bitsPerSecond / 1_000_000).toFixed(1)} Mbit/s`;
   return `${Math.round(bitsPerSecond / 1000)} kbit/s`;
+}
+
+/** `820 bytes`, `64 kB`, `1.4 MB`: as file managers count. */
+export function size(bytes: number): string {
+  const units = ["byte", "kilobyte", "megabyte", "gigabyte"] as const;
+  const power = bytes < 1000 ? 0 : Math.min(3, Math.floor(Math.log10(bytes) / 3));
+  return new Intl.NumberFormat(languageTag(), {
+    style: "unit",
+    unit: units[power]!,
+    unitDisplay: power === 0 ? "long" : "short",
+    maximumFractionDigits: power < 2 ? 0 : 1,
+  }).format(bytes / 1000 ** power);
+}
+
+/** `you, Dr Osei and the clinic's archive`. */
+export function enumeration(parts: readonly string[]): string {
+  return new Intl.ListFormat(languageTag(), { type: "conjunction" }).format(parts);
 }
 
 const TITLES = /^(dr|prof|mr|mrs|ms|mx|sr|sra|herr|frau|mme|m)\.?$/i;

@@ -21,11 +21,13 @@ type Values<Key extends MessageKey> = { [Place in PlacesOf<Key>]: string | numbe
 export interface Language {
   /** BCP 47. */
   tag: string;
+  /** How dates, numbers and lists are written; more exact than the tag, which may leave the country open. */
+  formats: string;
   direction: "ltr" | "rtl";
   catalogue: Catalogue;
 }
 
-export const english: Language = { tag: "en", direction: "ltr", catalogue: en };
+export const english: Language = { tag: "en", formats: "en-GB", direction: "ltr", catalogue: en };
 
 let language = english;
 let plurals = new Intl.PluralRules(language.tag);
@@ -40,7 +42,7 @@ export function speak(next: Language): void {
 
 /** The language spoken, for dates and numbers. */
 export function languageTag(): string {
-  return language.tag;
+  return language.formats;
 }
 
 /** Fills the places of a message; picks the plural form that `count` asks for. */

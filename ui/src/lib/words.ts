@@ -1,19 +1,31 @@
 /** Which words belong to which situation: everything the engine only names. */
 import type { CallView, DeviceKind, DeviceTrouble, HistoryItem, Notice, QualityClass } from "$lib/contract";
 import { shortName } from "$lib/format";
-import { t } from "$lib/messages";
+import { t, type MessageKey } from "$lib/messages";
 
 export function troubleText(device: DeviceKind, trouble: DeviceTrouble): string {
   return t(`trouble.${device}.${trouble}`);
 }
 
 export type Tone = "info" | "warn" | "bad";
-export type NoticeAction = "retry_devices";
+export type NoticeAction = "retry_devices" | "open_conversation" | "look_at_keys" | "open_devices";
 
 export interface NoticeWords {
   text: string;
   tone: Tone;
   action?: NoticeAction;
+}
+
+const ACTION_WORDS: Record<NoticeAction, MessageKey> = {
+  retry_devices: "action.tryAgain",
+  open_conversation: "action.open",
+  look_at_keys: "notice.look",
+  open_devices: "notice.seeDevices",
+};
+
+/** What the button of a notice says. */
+export function noticeActionText(action: NoticeAction): string {
+  return t(ACTION_WORDS[action] as "action.open");
 }
 
 export function noticeWords(notice: Notice): NoticeWords {
@@ -28,6 +40,9 @@ export function noticeWords(notice: Notice): NoticeWords {
     case "virtual_device":
       return { text: t(`notice.virtual.${notice.device}`), tone: "info" };
     case "failed":
+      if (notice.failure === "key_changed") {
+        return { text: t("failure.key_changed"), tone: "bad", action: "look_at_keys" };
+      }
       return { text: t(`failure.${notice.failure}`), tone: "bad" };
     case "peer_busy":
       return { text: t("notice.peer_busy", { name: notice.name }), tone: "info" };
@@ -37,6 +52,18 @@ export function noticeWords(notice: Notice): NoticeWords {
       return { text: t("notice.missed_call", { name: notice.name }), tone: "info" };
     case "not_remembered":
       return { text: t("notice.not_remembered"), tone: "info" };
+    case "not_authentic":
+      return { text: t("notice.not_authentic", { name: notice.name }), tone: "bad", action: "look_at_keys" };
+    case "key_changed":
+      return { text: t("notice.key_changed", { name: notice.name }), tone: "bad", action: "look_at_keys" };
+    case "message":
+      return { text: t("notice.message", { name: notice.name }), tone: "info", action: "open_conversation" };
+    case "transfer": {
+      const reason = t(`transfer.${notice.reason}`);
+      return { text: t("notice.transfer", { file: notice.file, reason }), tone: "warn" };
+    }
+    case "device_added":
+      return { text: t("notice.device_added", { name: notice.name }), tone: "warn", action: "open_devices" };
   }
 }
 

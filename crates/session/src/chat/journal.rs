@@ -13,6 +13,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{body::Body, vault::Local};
+use crate::transfer::SharedFile;
 
 /// Items in a page.
 const PAGE: u32 = 32;
@@ -91,7 +92,7 @@ pub(crate) struct Waiting {
 impl Waiting {
     /// Whether it is shown in the list while it waits.
     pub(crate) const fn is_shown(&self) -> bool {
-        matches!(self.body, Body::Text { .. })
+        matches!(self.body, Body::Text { .. } | Body::File { .. })
     }
 }
 
@@ -118,21 +119,48 @@ pub(crate) struct Item {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Content {
     Text(Pii<String>),
+    File {
+        file: Box<SharedFile>,
+        /// Where it is on this computer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        saved: Option<Pii<String>>,
+    },
     Deleted,
-    DeviceJoined { user: UserId, by_itself: bool },
-    DeviceLeft { user: UserId },
+    DeviceJoined {
+        user: UserId,
+        by_itself: bool,
+    },
+    DeviceLeft {
+        user: UserId,
+    },
     Rejoined,
-    Missing { user: UserId, count: u32 },
-    Refused { count: u32 },
+    Missing {
+        user: UserId,
+        count: u32,
+    },
+    Refused {
+        count: u32,
+    },
     Verified,
-    KeyChanged { user: UserId },
+    KeyChanged {
+        user: UserId,
+    },
     Renamed(Pii<String>),
 }
 
 impl Content {
+    /// What of it is shown in a line, and whether that is a file's name.
+    pub(crate) fn line(&self) -> (Pii<String>, bool) {
+        match self {
+            Content::Text(text) => (text.clone(), false),
+            Content::File { file, .. } => (Pii::new(file.name.clone()), true),
+            _ => (Pii::default(), false),
+        }
+    }
+
     /// Whether somebody wrote it, as against something that happened.
     pub(crate) const fn is_message(&self) -> bool {
-        matches!(self, Content::Text(_) | Content::Deleted)
+        matches!(self, Content::Text(_) | Content::File { .. } | Content::Deleted)
     }
 }
 
@@ -307,6 +335,7 @@ impl Journal {
             for (place, item) in page.into_iter().rev() {
                 let found = match &item.content {
                     Content::Text(text) => text.reveal().to_lowercase().contains(&needle),
+                    Content::File { file, .. } => file.name.to_lowercase().contains(&needle),
                     _ => false,
                 };
                 if found {

@@ -1,9 +1,10 @@
 //! The messenger's task: one input after the other, everything written before anything is said.
 //!
 //! [`groups`] brings this device into its conversations, [`reading`] takes what the logs bring, [`writing`] says what is
-//! to be said, [`commands`] does what the person wants, [`view`] shows it all.
+//! to be said, [`commands`] does what the person wants, [`files`] sends and fetches files, [`view`] shows it all.
 
 mod commands;
+mod files;
 mod groups;
 mod reading;
 mod view;
@@ -44,7 +45,11 @@ use super::{
     trust::Trust,
     vault::{self, Local, Opening, Place, Vault, VaultError},
 };
-use crate::{api::ApiError, socket::SocketError};
+use crate::{
+    api::ApiError,
+    socket::SocketError,
+    transfer::{TransferEvent, Transfers},
+};
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(500);
@@ -210,10 +215,20 @@ struct Worker {
     /// Own devices that were revoked and are to leave every group.
     revoked: BTreeSet<DeviceId>,
     publishing: bool,
+    transfers: Transfers,
+    transfer_events: mpsc::UnboundedSender<TransferEvent>,
     /// Welcomes into conversations that are being fetched.
     early_welcomes: BTreeMap<ConversationId, WaitingWelcome>,
     /// Own devices that were revoked and left the server's list, as they were there.
     leaving: Vec<InstallationView>,
+}
+
+/// Where the task tells what it has to tell, itself included.
+struct Channels {
+    events: mpsc::UnboundedSender<ChatEvent>,
+    shown: watch::Sender<ChatView>,
+    outcomes: mpsc::UnboundedSender<Outcome>,
+    transfer_events: mpsc::UnboundedSender<TransferEvent>,
 }
 
 /// Runs the task until its handle is dropped.
@@ -226,7 +241,9 @@ pub(super) async fn run(
     let mut waiting = Vec::new();
     let Some(vault) = unlocked(&config, &mut inputs, &mut waiting, &events, &shown).await else { return };
     let (outcomes, mut brought) = mpsc::unbounded_channel();
-    let mut worker = match Worker::open(config, vault, events, shown, outcomes) {
+    let (transfer_events, mut transferred) = mpsc::unbounded_channel();
+    let channels = Channels { events, shown, outcomes, transfer_events };
+    let mut worker = match Worker::open(config, vault, channels) {
         Ok(worker) => worker,
         Err(error) => return tracing::error!(%error, "messages can't be used"),
     };
@@ -243,6 +260,7 @@ pub(super) async fn run(
                 None => return worker.close(),
             },
             Some(outcome) = brought.recv() => worker.outcome(outcome),
+            Some(event) = transferred.recv() => worker.transfer_event(event),
             _ = tick.tick() => worker.tick(),
         }
         worker.publish();
@@ -294,18 +312,14 @@ async fn unlocked(
 }
 
 impl Worker {
-    fn open(
-        config: ChatConfig,
-        vault: Vault,
-        events: mpsc::UnboundedSender<ChatEvent>,
-        shown: watch::Sender<ChatView>,
-        outcomes: mpsc::UnboundedSender<Outcome>,
-    ) -> Result<Self, VaultError> {
+    fn open(config: ChatConfig, vault: Vault, channels: Channels) -> Result<Self, VaultError> {
+        let Channels { events, shown, outcomes, transfer_events } = channels;
         let device = Device::open(vault.identity()?, vault.local.clone(), Box::new(MembersDecide));
         let journal = Journal::new(vault.local.clone());
         let trust = journal.value(Trust::NAME)?.unwrap_or_default();
         let revoked = journal.value(b"revoked")?.unwrap_or_default();
         let rooms = journal.rooms()?.into_iter().map(|room| (room.id(), Live::new(room))).collect();
+        let transfers = Transfers::new(config.api.clone(), vault.local.clone(), transfer_events.clone())?;
         let mut worker = Self {
             config,
             vault,
@@ -326,6 +340,8 @@ impl Worker {
             publishing: false,
             early_welcomes: BTreeMap::new(),
             leaving: Vec::new(),
+            transfers,
+            transfer_events,
         };
         for id in worker.rooms.keys().copied().collect::<Vec<_>>() {
             worker.look_at_group(id);
@@ -339,6 +355,11 @@ impl Worker {
     fn reopen(&mut self, identity: DeviceIdentity) {
         self.device = Device::open(identity, self.vault.local.clone(), Box::new(MembersDecide));
         self.journal = Journal::new(self.vault.local.clone());
+        let (api, local) = (self.config.api.clone(), self.vault.local.clone());
+        match Transfers::new(api, local, self.transfer_events.clone()) {
+            Ok(transfers) => self.transfers = transfers,
+            Err(error) => self.store_failed(error),
+        }
     }
 
     /// What is on its way to the disk arrives there.
@@ -358,6 +379,7 @@ impl Worker {
             Input::Prepare(user) => self.prepare(user),
             Input::InCall(call) => self.in_call(call),
             Input::Signal { call, peer, signal } => self.signal(call, peer, signal),
+            Input::Files { call, link } => self.transfers.attach(call, link),
             Input::ReadReceipts(on) => self.config.read_receipts = on,
             Input::Messages { id, from, count, answer } => {
                 let _ = answer.send(self.page(id, from, count));

@@ -274,6 +274,11 @@ impl Driver {
                 }
             }
             PeerEvent::ChannelOpen => self.tell_controls(),
+            PeerEvent::FilesOpen => {
+                if let Some(link) = self.peer.take_files() {
+                    self.reports.send(Report::Files(link));
+                }
+            }
             // Requests for retransmission are answered by the peer connection itself.
             _ => {}
         }

@@ -159,6 +159,8 @@ pub enum PeerEvent {
     Message(Bytes),
     /// The data channel is open.
     ChannelOpen,
+    /// The channel for files is open; see [`Peer::take_files`](super::Peer::take_files).
+    FilesOpen,
 }
 
 impl fmt::Debug for PeerEvent {
@@ -180,6 +182,7 @@ impl fmt::Debug for PeerEvent {
             }
             Self::Message(message) => write!(f, "Message({} bytes)", message.len()),
             Self::ChannelOpen => f.write_str("ChannelOpen"),
+            Self::FilesOpen => f.write_str("FilesOpen"),
         }
     }
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use rtc::{rtcp, rtp};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 use webrtc::media_stream::track_local::TrackLocal;
 
+use super::MAX_MESSAGE;
 use super::event::{MediaKind, PeerEvent};
 use super::guard::Guard;
 use super::tap::{SharedLink, lock};
@@ -73,16 +75,93 @@ pub(super) async fn read_channel(
             Some(_) => continue,
             None => return,
         };
-        // Opens once the certificate is checked, which may be after the channel did; never when it was wrong.
-        while !lock(&link).is_open() {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(LINK_CHECK) => {}
-            }
+        if !link_opens(&link, &stop).await {
+            return;
         }
         tokio::select! {
             () = stop.cancelled() => return,
             sent = events.send(event) => if sent.is_err() { return },
+        }
+    }
+}
+
+/// Waits until messages may pass: the certificate is checked, which may be after a channel opened, and never happens
+/// when it was wrong. `false` when the connection ends first.
+async fn link_opens(link: &SharedLink, stop: &CancellationToken) -> bool {
+    while !lock(link).is_open() {
+        tokio::select! {
+            () = stop.cancelled() => return false,
+            () = tokio::time::sleep(LINK_CHECK) => {}
+        }
+    }
+    true
+}
+
+/// Hands messages about files on. They wait for whoever takes them, and through SCTP's window the other side waits,
+/// too. Media and the other channel do not wait for them.
+pub(super) async fn read_files(
+    channel: Arc<dyn DataChannel>,
+    link: SharedLink,
+    events: mpsc::Sender<PeerEvent>,
+    files: mpsc::Sender<Bytes>,
+    stop: CancellationToken,
+) {
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            event = channel.poll() => event,
+        };
+        let message = match event {
+            Some(DataChannelEvent::OnOpen) => None,
+            Some(DataChannelEvent::OnMessage(message)) if message.data.len() <= MAX_MESSAGE => {
+                Some(message.data.freeze())
+            }
+            Some(DataChannelEvent::OnClose) | None => return,
+            Some(_) => continue,
+        };
+        if !link_opens(&link, &stop).await {
+            return;
+        }
+        let sent = async {
+            match message {
+                Some(message) => files.send(message).await.is_ok(),
+                None => events.send(PeerEvent::FilesOpen).await.is_ok(),
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            // When nobody wants files, what comes is thrown away: the transport must not fill up.
+            wanted = sent => if !wanted && events.is_closed() { return },
+        }
+    }
+}
+
+/// Sends messages about files, waiting while the transport has enough to do.
+pub(super) async fn send_files(
+    channel: Arc<dyn DataChannel>,
+    link: SharedLink,
+    mut messages: mpsc::Receiver<Bytes>,
+    stop: CancellationToken,
+) {
+    loop {
+        let message = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            message = messages.recv() => message,
+        };
+        let Some(message) = message else { return };
+        if !link_opens(&link, &stop).await {
+            return;
+        }
+        let sent = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            sent = channel.send(BytesMut::from(message)) => sent,
+        };
+        if let Err(error) = sent {
+            tracing::debug!(%error, "a message about a file could not be sent");
+            return;
         }
     }
 }

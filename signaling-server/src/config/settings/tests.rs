@@ -38,6 +38,10 @@ fn contradictions_are_explained_by_the_name_of_the_setting() {
         refusal("turn_url = \"http://x\"\nturn_secret = \"long enough\"").starts_with("turn_url: http://x")
     );
     assert!(refusal("turn_url = \"turn:x\"").contains("need turn_secret"));
+    assert!(refusal("archive_user = \" \"").starts_with("archive_user: must be a login"));
+    assert!(refusal("s3_bucket = \"files\"").starts_with("s3_bucket: a bucket needs s3_key"));
+    assert!(refusal("s3_key = \"k\"").starts_with("s3_key: is of no use"));
+    assert!(refusal("attachment_max = 0").contains("at least 1"));
     assert!(refusal("rest_rate = 0").contains("at least 1"));
 }
 
@@ -45,4 +49,19 @@ fn contradictions_are_explained_by_the_name_of_the_setting() {
 fn a_misspelt_setting_is_named() {
     let error = toml::from_str::<Settings>("lisen = \"127.0.0.1:1\"").unwrap_err();
     assert!(error.to_string().contains("lisen"), "{error}");
+}
+
+#[test]
+fn attachments_go_to_a_folder_beside_the_database_or_to_a_bucket() {
+    let folder = |text: &str| match parse(text).resolve().unwrap().blobs {
+        BlobConfig::Folder(path) => path,
+        BlobConfig::Bucket(_) => panic!("a folder was configured"),
+    };
+    assert_eq!(folder("database = \"/srv/clinic.db\""), PathBuf::from("/srv/uploads"));
+    assert_eq!(folder("upload_folder = \"/srv/files\""), PathBuf::from("/srv/files"));
+    let bucket = "s3_bucket = \"files\"\ns3_key = \"id\"\ns3_secret = \"long enough\"";
+    let BlobConfig::Bucket(bucket) = parse(bucket).resolve().unwrap().blobs else {
+        panic!("a bucket was configured")
+    };
+    assert_eq!((bucket.name.as_str(), bucket.region.as_str()), ("files", "us-east-1"));
 }

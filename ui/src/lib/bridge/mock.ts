@@ -1,7 +1,17 @@
 /** A bridge to nothing: plays an engine for a browser and for tests, so that every screen can be looked at. */
-import type { Bridge, RingingWords, StreamKind, WindowKind } from "$lib/bridge";
-import type { CallView, Command, DevicesView, Snapshot, StatsSample, Update } from "$lib/contract";
+import type { Bridge, Drop, RingingWords, StreamKind, WindowKind } from "$lib/bridge";
+import type {
+  CallView,
+  Command,
+  DevicesView,
+  MessagePage,
+  SearchHit,
+  Snapshot,
+  StatsSample,
+  Update,
+} from "$lib/contract";
 import type { FrameSource } from "$lib/frames/stream";
+import { MockChat } from "$lib/mock/chat";
 import { PatternSource } from "$lib/mock/pattern";
 import { historyPage } from "$lib/mock/people";
 import { HISTORY_TOTAL, PER_PAGE, scenarios, type ScenarioName } from "$lib/mock/scenarios";
@@ -19,6 +29,11 @@ export class MockBridge implements Bridge {
   ringing: RingingWords | undefined;
   /** Every command the window sent, for tests. */
   readonly sent: Command[] = [];
+  /** What the person chooses when asked for files, and links and folders that were opened, for tests. */
+  picked: string[] = ["/home/ana/Pictures/rash on the arm.png"];
+  readonly opened: string[] = [];
+  readonly chat: MockChat;
+  #drops = new Set<(drop: Drop) => void>();
   #snapshot: Snapshot;
   #listener: (update: Update) => void = () => {};
   #ticks = 0;
@@ -26,6 +41,12 @@ export class MockBridge implements Bridge {
   constructor(scenario: ScenarioName, window: WindowKind = "main") {
     this.window = window;
     this.#snapshot = scenarios[scenario]();
+    this.chat = new MockChat({
+      chat: () => this.#snapshot.chat,
+      change: (chat) => this.change({ chat }),
+      online: () => this.#snapshot.connection.state === "online",
+      inCallWith: () => this.#snapshot.call?.conversation_id ?? undefined,
+    });
   }
 
   subscribe(listener: (update: Update) => void): void {
@@ -37,7 +58,43 @@ export class MockBridge implements Bridge {
 
   dispatch(command: Command): void {
     this.sent.push(command);
-    this.#react(command);
+    if (!this.chat.react(command)) this.#react(command);
+  }
+
+  messages(conversation: string, from: number, count: number): Promise<MessagePage> {
+    return this.chat.messages(conversation, from, count);
+  }
+
+  search(text: string, conversation: string | null): Promise<SearchHit[]> {
+    return this.chat.search(text, conversation);
+  }
+
+  pickFiles(): Promise<string[]> {
+    return Promise.resolve(this.picked);
+  }
+
+  pickFolder(): Promise<string | null> {
+    return Promise.resolve("/home/ana/Documents");
+  }
+
+  showFolder(path: string): Promise<void> {
+    this.opened.push(path);
+    return Promise.resolve();
+  }
+
+  openLink(address: string): Promise<void> {
+    this.opened.push(address);
+    return Promise.resolve();
+  }
+
+  watchDrops(listener: (drop: Drop) => void): () => void {
+    this.#drops.add(listener);
+    return () => this.#drops.delete(listener);
+  }
+
+  /** Files are dragged over the window or dropped, as the system would tell. */
+  drop(drop: Drop): void {
+    for (const listener of this.#drops) listener(drop);
   }
 
   frames(stream: StreamKind): FrameSource {
@@ -116,7 +173,7 @@ export class MockBridge implements Bridge {
           accepted_at: Date.now(),
           connected_at: Date.now(),
           camera_on: command.data.call_type === "video",
-          protection: "transport",
+          protection: "encrypted",
           quality: "good",
         });
         return;
@@ -175,11 +232,14 @@ export class MockBridge implements Bridge {
       case "set_preview":
       case "test_speaker":
         return;
+      default:
+        return;
     }
   }
 
   #tick(): void {
     this.#ticks += 1;
+    this.chat.tick();
     const wave = Math.abs(Math.sin(this.#ticks / 4)) * 0.7;
     this.#listener({ type: "levels", data: { microphone: wave, speaker: wave / 2 } });
     if (this.#ticks % 10 === 0) this.#stats(Date.now());

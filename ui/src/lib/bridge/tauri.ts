@@ -1,9 +1,10 @@
 /** The bridge of the installed app: Tauri commands and channels. */
 import { getVersion } from "@tauri-apps/api/app";
 import { Channel, invoke } from "@tauri-apps/api/core";
+import { getCurrentWebview } from "@tauri-apps/api/webview";
 import { getCurrentWindow } from "@tauri-apps/api/window";
-import type { Bridge, RingingWords, StreamKind, WindowKind } from "$lib/bridge";
-import type { Command, Update } from "$lib/contract";
+import type { Bridge, Drop, RingingWords, StreamKind, WindowKind } from "$lib/bridge";
+import type { Command, MessagePage, SearchHit, Update } from "$lib/contract";
 import { ChannelSource } from "$lib/frames/channel";
 import { SocketSource } from "$lib/frames/socket";
 import type { FrameSource } from "$lib/frames/stream";
@@ -25,6 +26,38 @@ export class TauriBridge implements Bridge {
 
   dispatch(command: Command): void {
     void invoke("dispatch", { command });
+  }
+
+  messages(conversation: string, from: number, count: number): Promise<MessagePage> {
+    return invoke("messages", { conversationId: conversation, from, count });
+  }
+
+  search(text: string, conversation: string | null): Promise<SearchHit[]> {
+    return invoke("search", { text, conversationId: conversation });
+  }
+
+  pickFiles(title: string): Promise<string[]> {
+    return invoke("pick_files", { title });
+  }
+
+  pickFolder(title: string): Promise<string | null> {
+    return invoke("pick_folder", { title });
+  }
+
+  showFolder(path: string): Promise<void> {
+    return invoke("show_folder", { path });
+  }
+
+  openLink(address: string): Promise<void> {
+    return invoke("open_link", { address });
+  }
+
+  watchDrops(listener: (drop: Drop) => void): () => void {
+    const stop = getCurrentWebview().onDragDropEvent(({ payload }) => {
+      if (payload.type === "drop") listener({ kind: "drop", paths: payload.paths });
+      else listener({ kind: payload.type === "leave" ? "leave" : "over" });
+    });
+    return () => void stop.then((unlisten) => unlisten());
   }
 
   frames(stream: StreamKind): FrameSource {

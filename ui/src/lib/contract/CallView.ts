@@ -84,6 +84,10 @@ quality: QualityClass | null,
  */
 video_paused: boolean,
 /**
- * Who is told what about the protection of this call.
+ * How this call is protected.
  */
-protection: Protection, };
+protection: Protection,
+/**
+ * The conversation of the two, once it is known: its members, its code, its messages.
+ */
+conversation_id: string | null, };

@@ -67,4 +67,128 @@ settings: Settings, } } | { "type": "dismiss_notice", "data": {
 /**
  * Which.
  */
-id: number, } };
+id: number, } } | { "type": "start_conversation", "data": {
+/**
+ * One person, or several for a group.
+ */
+user_ids: Array<string>,
+/**
+ * A group's name.
+ */
+title: string | null, } } | { "type": "view_conversation", "data": {
+/**
+ * Which.
+ */
+conversation_id: string | null, } } | { "type": "send_message", "data": {
+/**
+ * Where.
+ */
+conversation_id: string,
+/**
+ * What, at most 8,000 characters.
+ */
+text: string,
+/**
+ * What it answers.
+ */
+reply_to: string | null, } } | { "type": "edit_message", "data": {
+/**
+ * Where.
+ */
+conversation_id: string,
+/**
+ * Which.
+ */
+message_id: string,
+/**
+ * To what.
+ */
+text: string, } } | { "type": "delete_message", "data": {
+/**
+ * Where.
+ */
+conversation_id: string,
+/**
+ * Which.
+ */
+message_id: string, } } | { "type": "mark_read", "data": {
+/**
+ * Where.
+ */
+conversation_id: string,
+/**
+ * Up to which place in the list.
+ */
+index: number, } } | { "type": "set_typing", "data": {
+/**
+ * Where.
+ */
+conversation_id: string,
+/**
+ * Writes.
+ */
+typing: boolean, } } | { "type": "show_check_code", "data": {
+/**
+ * Where.
+ */
+conversation_id: string, } } | { "type": "confirm_check_code", "data": {
+/**
+ * Where.
+ */
+conversation_id: string, } } | { "type": "reset_check", "data": {
+/**
+ * Where.
+ */
+conversation_id: string, } } | { "type": "acknowledge_key_change", "data": {
+/**
+ * Where.
+ */
+conversation_id: string, } } | { "type": "send_files", "data": {
+/**
+ * Where.
+ */
+conversation_id: string,
+/**
+ * Full paths.
+ */
+paths: Array<string>, } } | { "type": "save_file", "data": {
+/**
+ * Where.
+ */
+conversation_id: string,
+/**
+ * Which message.
+ */
+message_id: string,
+/**
+ * Into which folder; the downloads folder when absent.
+ */
+folder: string | null, } } | { "type": "pause_transfer", "data": {
+/**
+ * Which.
+ */
+id: string, } } | { "type": "resume_transfer", "data": {
+/**
+ * Which.
+ */
+id: string, } } | { "type": "cancel_transfer", "data": {
+/**
+ * Which.
+ */
+id: string, } } | { "type": "load_installations" } | { "type": "rename_installation", "data": {
+/**
+ * Which.
+ */
+device_id: string,
+/**
+ * 1 to 60 characters.
+ */
+name: string, } } | { "type": "revoke_installation", "data": {
+/**
+ * Which.
+ */
+device_id: string, } } | { "type": "unlock_vault", "data": {
+/**
+ * The passphrase, at least 12 characters for a new one.
+ */
+passphrase: string, } };

@@ -2,6 +2,7 @@
 import type { DeviceKind } from "./DeviceKind";
 import type { DeviceTrouble } from "./DeviceTrouble";
 import type { Failure } from "./Failure";
+import type { TransferFailure } from "./TransferFailure";
 
 /**
  * The situations the window has words for.
@@ -34,4 +35,36 @@ name: string, } | { "kind": "answered_elsewhere" } | { "kind": "missed_call",
 /**
  * Who.
  */
-name: string, } | { "kind": "not_remembered" };
+name: string, } | { "kind": "not_remembered" } | { "kind": "not_authentic",
+/**
+ * Whom the call was with.
+ */
+name: string, } | { "kind": "key_changed",
+/**
+ * Whose.
+ */
+name: string,
+/**
+ * Where.
+ */
+conversation_id: string, } | { "kind": "message",
+/**
+ * From whom.
+ */
+name: string,
+/**
+ * Where.
+ */
+conversation_id: string, } | { "kind": "transfer",
+/**
+ * Its name.
+ */
+file: string,
+/**
+ * Why.
+ */
+reason: TransferFailure, } | { "kind": "device_added",
+/**
+ * Its name.
+ */
+name: string, };

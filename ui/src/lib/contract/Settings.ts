@@ -36,4 +36,13 @@ ring_sound: boolean,
 /**
  * Short sounds when the other person joins and leaves.
  */
-call_sounds: boolean, };
+call_sounds: boolean,
+/**
+ * Tell others that one has read their messages.
+ */
+read_receipts: boolean,
+/**
+ * Seal each frame of sound and picture once more (RFC 9605), for media that passes through more than a relay.
+ * Both sides need it.
+ */
+seal_frames: boolean, };

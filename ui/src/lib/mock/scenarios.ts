@@ -1,5 +1,6 @@
 /** Situations the mock begins in, by name: `?scenario=call`. */
-import type { CallView, Snapshot } from "$lib/contract";
+import type { CallView, ChatView, ConversationView, Notice, Snapshot } from "$lib/contract";
+import { chat, transfers } from "./conversations";
 import { historyPage, NOW, people } from "./people";
 
 export const PER_PAGE = 10;
@@ -56,6 +57,7 @@ function signedIn(): Snapshot {
       loading: false,
       failure: null,
     },
+    chat: chat().view,
     notices: [],
     settings: {
       theme: "system",
@@ -66,6 +68,8 @@ function signedIn(): Snapshot {
       sounds: true,
       ring_sound: true,
       call_sounds: true,
+      read_receipts: true,
+      seal_frames: false,
     },
   };
 }
@@ -82,7 +86,33 @@ function signedOut(
     people: [],
     people_loaded: false,
     history: { items: [], page: 0, pages: 0, total: 0, loading: false, failure: null },
+    chat: NO_CHAT,
   };
+}
+
+const NO_CHAT: ChatView = {
+  vault: { state: "closed" },
+  conversations: [],
+  loaded: false,
+  installations: [],
+  transfers: [],
+};
+
+function withChat(parts: Partial<ChatView>, rest: Partial<Snapshot> = {}): Snapshot {
+  const snapshot = signedIn();
+  return { ...snapshot, ...rest, chat: { ...snapshot.chat, ...parts } };
+}
+
+/** The conversation with Dr Osei, changed. */
+function withOsei(parts: Partial<ConversationView>): Snapshot {
+  const { conversations } = chat().view;
+  return withChat({
+    conversations: conversations.map((one) => (one.id === "c1" ? { ...one, ...parts } : one)),
+  });
+}
+
+function withNotices(...notices: Notice[]): Snapshot {
+  return { ...signedIn(), notices: notices.map((notice, at) => ({ id: at + 1, notice })) };
 }
 
 function withCall(call: Partial<CallView>, rest: Partial<Snapshot> = {}): Snapshot {
@@ -108,7 +138,8 @@ function withCall(call: Partial<CallView>, rest: Partial<Snapshot> = {}): Snapsh
       expires_at: null,
       quality: "good",
       video_paused: false,
-      protection: "transport",
+      protection: "encrypted",
+      conversation_id: "c1",
       ...call,
     },
   };
@@ -153,6 +184,43 @@ export const scenarios = {
       },
     ],
   }),
+  chat_loading: () => withChat({ loaded: false, conversations: [] }),
+  chat_empty: () => withChat({ conversations: [] }),
+  chat_offline: () => {
+    const snapshot = withOsei({ waiting: 1, unread: 0, typing: [] });
+    return {
+      ...snapshot,
+      connection: { state: "waiting" as const, retry_at: Date.now() + 8000, attempt: 3 },
+    };
+  },
+  chat_rejoining: () => withOsei({ state: "rejoining" }),
+  chat_transfers: () => withChat({ transfers: structuredClone(transfers) }),
+  chat_notices: () =>
+    withNotices(
+      { kind: "message", name: "Dr Henrik Lind", conversation_id: "c2" },
+      { kind: "transfer", file: "MRI series 3.zip", reason: "disk_full" },
+      { kind: "device_added", name: "Kitchen computer" },
+    ),
+  trust_notices: () =>
+    withNotices(
+      { kind: "not_authentic", name: "Dr Amara Osei" },
+      { kind: "key_changed", name: "Mireille Fontaine", conversation_id: "c4" },
+    ),
+  vault_locked: () =>
+    withChat({ vault: { state: "locked", wrong: false }, conversations: [], loaded: false }),
+  vault_wrong: () => withChat({ vault: { state: "locked", wrong: true }, conversations: [], loaded: false }),
+  vault_temporary: () => withChat({ vault: { state: "temporary" } }),
+  vault_broken: () => withChat({ vault: { state: "broken" } }),
+  call_verified: () =>
+    withCall({ protection: "verified", conversation_id: "c2", peer_name: "Dr Henrik Lind" }),
+  call_unprotected: () =>
+    withCall({ protection: "unprotected", conversation_id: "c5", peer_name: "Dr Yusuf Rahmani" }),
+  call_no_conversation: () => withCall({ conversation_id: null }),
+  call_files: () => {
+    const snapshot = withCall({});
+    snapshot.chat.transfers = structuredClone(transfers);
+    return snapshot;
+  },
   history_empty: () => ({
     ...signedIn(),
     history: { items: [], page: 1, pages: 0, total: 0, loading: false, failure: null },

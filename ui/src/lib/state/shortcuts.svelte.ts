@@ -1,5 +1,5 @@
 /**
- * The call's keyboard: M, V, Ctrl+Shift+H, `?`, Esc, and space to talk while muted.
+ * The call's keyboard: M, V, C, Ctrl+Shift+H, `?`, Esc, and space to talk while muted.
  *
  * Letters count only while nobody types and no menu has the focus; Esc closes the topmost thing.
  */
@@ -7,6 +7,7 @@
 export interface CallKeys {
   toggleMute(): void;
   toggleCamera(): void;
+  toggleChat(): void;
   hangUp(): void;
   toggleHelp(): void;
   /** Closes the topmost thing; false when nothing was open. */
@@ -40,12 +41,14 @@ export class Shortcuts {
       this.#keys.hangUp();
       return;
     }
+    // A dialog closes by itself, and nothing beneath it.
+    if (event.key === "Escape" && matches(event.target, "dialog")) return;
     if (event.key === "Escape") {
       if (this.#keys.closeTopmost()) event.preventDefault();
       return;
     }
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    if (matches(event.target, "input, select, textarea, [role=menu], [role=dialog]")) return;
+    if (matches(event.target, "input, select, textarea, dialog, [role=menu], [role=dialog]")) return;
     if (event.code === "Space") {
       // On a button, space presses it.
       if (matches(event.target, "button, a, [role=button], [tabindex='0']")) return;
@@ -63,6 +66,10 @@ export class Shortcuts {
         return;
       case "v":
         this.#keys.toggleCamera();
+        return;
+      case "c":
+        event.preventDefault();
+        this.#keys.toggleChat();
         return;
       case "?":
         this.#keys.toggleHelp();

@@ -12,6 +12,7 @@ function start(muted: boolean) {
   const shortcuts = new Shortcuts({
     toggleMute: () => log.push("mute"),
     toggleCamera: () => log.push("camera"),
+    toggleChat: () => log.push("chat"),
     hangUp: () => log.push("hang up"),
     toggleHelp: () => log.push("help"),
     closeTopmost: () => log.push("close") > 0,
@@ -24,10 +25,10 @@ function start(muted: boolean) {
 describe("the call's keyboard", () => {
   it("knows its letters, not with other keys held and not on repeat", () => {
     const { log, shortcuts } = start(false);
-    for (const key of ["m", "V", "?"]) shortcuts.down(press(key));
+    for (const key of ["m", "V", "c", "?"]) shortcuts.down(press(key));
     shortcuts.down(press("m", { ctrlKey: true }));
     shortcuts.down(press("m", { repeat: true }));
-    expect(log).toEqual(["mute", "camera", "help"]);
+    expect(log).toEqual(["mute", "camera", "chat", "help"]);
   });
 
   it("hangs up with three keys only", () => {

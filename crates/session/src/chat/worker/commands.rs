@@ -20,6 +20,7 @@ use crate::{
         trust::Trust,
         vault::VaultError,
     },
+    transfer::Transfers,
 };
 
 impl Worker {
@@ -60,6 +61,17 @@ impl Worker {
             Command::AcknowledgeKeyChange { conversation_id } => {
                 self.with(&conversation_id, Self::acknowledge_change);
             }
+            Command::SendFiles { conversation_id, paths } => {
+                self.with(&conversation_id, |worker, id| worker.send_files(id, paths));
+            }
+            Command::SaveFile { conversation_id, message_id, folder } => {
+                self.with_message(&conversation_id, &message_id, |worker, id, message| {
+                    worker.save_file(id, message, folder);
+                });
+            }
+            Command::PauseTransfer { id } => self.with_transfer(&id, Transfers::pause),
+            Command::ResumeTransfer { id } => self.with_transfer(&id, Transfers::resume),
+            Command::CancelTransfer { id } => self.with_transfer(&id, Transfers::cancel),
             Command::LoadInstallations => self.fetch_devices(),
             Command::RenameInstallation { device_id, name } => self.rename_device(&device_id, name),
             Command::RevokeInstallation { device_id } => self.revoke_device(&device_id),
@@ -128,13 +140,17 @@ impl Worker {
     }
 
     /// Whether something may be said here now; if not, the person is told why.
-    fn may_write(&self, id: ConversationId, text: &str) -> bool {
+    pub(super) fn may_speak(&self, id: ConversationId) -> bool {
         let Some(live) = self.rooms.get(&id) else { return false };
         if !live.room.changed.is_empty() {
             self.notify_failure(Failure::KeyChanged);
-            return false;
         }
-        if text.trim().is_empty() || live.room.removed {
+        live.room.changed.is_empty() && !live.room.removed
+    }
+
+    /// The same for this text.
+    fn may_write(&self, id: ConversationId, text: &str) -> bool {
+        if text.trim().is_empty() || !self.may_speak(id) {
             return false;
         }
         if !fits(text, MAX_TEXT_CHARS) {
@@ -153,7 +169,7 @@ impl Worker {
     }
 
     /// The call that is held with the people of a conversation.
-    fn call_in(&self, id: ConversationId) -> Option<CallId> {
+    pub(super) fn call_in(&self, id: ConversationId) -> Option<CallId> {
         let (call, peer) = self.in_call?;
         (self.direct(peer) == Some(id)).then_some(call)
     }

@@ -34,6 +34,7 @@ const MOST_EARLY_WELCOMES: usize = 64;
 impl Worker {
     pub(super) fn came_online(&mut self, resumed: bool) {
         self.online = true;
+        self.transfers.network_back();
         for live in self.rooms.values_mut() {
             live.retry_at = None;
             live.in_flight.clear();

@@ -300,9 +300,26 @@ impl Worker {
                 };
                 self.written(id, at, item, mine)
             }
+            Body::File { file, call, sent_at } => {
+                let item = Item {
+                    id: message,
+                    position: at.position,
+                    sender: sender.user,
+                    device: sender.device,
+                    sent_at,
+                    content: Content::File { file, saved: None },
+                    edited: false,
+                    reply_to: None,
+                    call,
+                };
+                self.written(id, at, item, mine)
+            }
             Body::Edit { message, text } => self.change_own(id, sender, message, |item| {
-                item.edited = true;
-                item.content = Content::Text(Pii::new(text));
+                // Text becomes other text; a file stays what it is.
+                if matches!(item.content, Content::Text(_)) {
+                    item.edited = true;
+                    item.content = Content::Text(Pii::new(text));
+                }
             }),
             Body::Delete { message } => {
                 self.change_own(id, sender, message, |item| item.content = Content::Deleted)
@@ -332,16 +349,22 @@ impl Worker {
         let name = self.name_of(id, item.sender);
         let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
         // A sender that repeats itself after a crash uses the same name again.
-        if self.journal.place(id, item.id)?.is_some() {
+        if let Some(place) = self.journal.place(id, item.id)? {
+            self.journal.change(&mut live.room, place, |known| match (&mut known.content, item.content) {
+                // The same file, to be had elsewhere now.
+                (Content::File { file, .. }, Content::File { file: moved, .. })
+                    if known.sender == item.sender && file.sha256 == moved.sha256 =>
+                {
+                    *file = moved;
+                    true
+                }
+                _ => false,
+            })?;
             return Ok(());
         }
         live.typing.remove(&item.sender);
-        let text = match &item.content {
-            Content::Text(text) => text.clone(),
-            _ => Pii::default(),
-        };
-        live.room.preview =
-            Some(Preview { id: item.id, sender: item.sender, text, at: item.sent_at, file: false });
+        let (text, file) = item.content.line();
+        live.room.preview = Some(Preview { id: item.id, sender: item.sender, text, at: item.sent_at, file });
         if !mine {
             live.room.heard = at.position.saturating_add(1);
             live.room.unread += 1;
@@ -366,20 +389,17 @@ impl Worker {
         let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
         let mut text = None;
         self.journal.change(&mut live.room, place, |item| {
-            let may = item.sender == sender.user && matches!(item.content, Content::Text(_));
+            let may = item.sender == sender.user && item.content.is_message();
             if may {
                 change(item);
-                text = Some(match &item.content {
-                    Content::Text(text) => text.clone(),
-                    _ => Pii::default(),
-                });
+                text = Some(item.content.line());
             }
             may
         })?;
-        if let (Some(text), Some(preview)) = (text, &mut live.room.preview)
+        if let (Some(line), Some(preview)) = (text, &mut live.room.preview)
             && preview.id == message
         {
-            preview.text = text;
+            (preview.text, preview.file) = line;
         }
         Ok(())
     }

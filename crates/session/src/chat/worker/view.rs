@@ -1,11 +1,12 @@
 //! Conversations and messages as the window shows them.
 
 use bedside_e2ee::PublicIdentity;
-use bedside_protocol::{ConversationId, ConversationKind, UserId};
+use bedside_protocol::{ConversationId, ConversationKind, Pii, UserId};
 use bedside_ui_contract::{
     call::Protection,
     chat::{
-        ChatEvent as Happening, ChatView, ConversationState, ConversationView, InstallationView, KeyChangeView,
+        ChatEvent as Happening, ChatView, ConversationState, ConversationView, FileView, InstallationView,
+        KeyChangeView,
         MemberDeviceView, MemberView, MessageContent, MessagePage, MessageState, MessageView, PreviewView,
         ReceiptView, ReplyView, SearchHit,
     },
@@ -18,6 +19,7 @@ use crate::chat::{
     body::Body,
     journal::{Content, Item, Journal, Receipt, Room, Waiting},
 };
+use crate::transfer::{FileSource, SharedFile, preview};
 
 /// The longest stretch of a list that is read at once, items.
 const LONGEST_PAGE: u32 = 500;
@@ -70,7 +72,7 @@ impl Worker {
             conversations: rooms.into_iter().map(|live| self.conversation_view(live)).collect(),
             loaded: self.loaded || !self.rooms.is_empty(),
             installations,
-            transfers: Vec::new(),
+            transfers: self.transfers.views(),
         }
     }
 
@@ -287,6 +289,10 @@ impl Reader<'_> {
         let name = |user| self.people().name(user);
         let event = match content {
             Content::Text(text) => return MessageContent::Text { text: text.into_inner() },
+            Content::File { file, saved } => {
+                let saved = saved.map(Pii::into_inner);
+                return MessageContent::File { file: file_view(&file, saved) };
+            }
             Content::Deleted => return MessageContent::Deleted,
             Content::DeviceJoined { user, by_itself } => {
                 Happening::DeviceJoined { name: name(user), by_itself }
@@ -304,7 +310,15 @@ impl Reader<'_> {
 
     /// A message that is not in the log yet.
     fn waiting(&self, place: u32, waiting: &Waiting) -> Option<MessageView> {
-        let Body::Text { text, reply_to, call, sent_at } = &waiting.body else { return None };
+        let (content, reply_to, call, sent_at) = match &waiting.body {
+            Body::Text { text, reply_to, call, sent_at } => {
+                (MessageContent::Text { text: text.clone() }, *reply_to, call, sent_at)
+            }
+            Body::File { file, call, sent_at } => {
+                (MessageContent::File { file: file_view(file, None) }, None, call, sent_at)
+            }
+            _ => return None,
+        };
         Some(MessageView {
             id: waiting.id.to_string(),
             index: place,
@@ -312,7 +326,7 @@ impl Reader<'_> {
             sender_name: self.people().name(self.me),
             own: true,
             sent_at: *sent_at,
-            content: MessageContent::Text { text: text.clone() },
+            content,
             edited: false,
             reply_to: reply_to.map(|id| self.reply(id)),
             in_call: call.is_some(),
@@ -324,10 +338,7 @@ impl Reader<'_> {
     fn reply(&self, id: uuid::Uuid) -> ReplyView {
         let place = self.journal.place(self.room.id(), id).ok().flatten();
         let item = place.and_then(|place| self.journal.item(self.room.id(), place).ok().flatten());
-        let text = item.as_ref().map(|item| match &item.content {
-            Content::Text(text) => excerpt(text.reveal()),
-            _ => String::new(),
-        });
+        let text = item.as_ref().map(|item| excerpt(item.content.line().0.reveal()));
         ReplyView {
             id: id.to_string(),
             index: place,
@@ -367,6 +378,21 @@ impl Reader<'_> {
         };
         let others = self.room.server.participants.iter().map(|person| person.id);
         others.filter(|user| *user != self.me).map(by).min().unwrap_or(MessageState::Sent)
+    }
+}
+
+/// A file; its picture is made anew from what its sender made.
+fn file_view(file: &SharedFile, saved: Option<String>) -> FileView {
+    FileView {
+        name: file.name.clone(),
+        bytes: file.bytes,
+        media_type: file.media_type.clone(),
+        preview: file.preview.as_deref().and_then(preview::shown),
+        saved,
+        expires_at: match file.source {
+            FileSource::Attachment { expires_at, .. } => Some(expires_at),
+            FileSource::Direct { .. } => None,
+        },
     }
 }
 

@@ -72,6 +72,7 @@ impl Worker {
         let over = self.in_call.filter(|_| call.is_none_or(|new| Some(new) != self.in_call));
         self.in_call = call;
         let Some((over, _)) = over else { return };
+        self.transfers.call_ended(over);
         for id in self.rooms.keys().copied().collect::<Vec<_>>() {
             let Some(live) = self.rooms.get_mut(&id) else { continue };
             let before = live.room.waiting.len();

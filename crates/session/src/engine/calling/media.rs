@@ -103,6 +103,7 @@ impl Actor {
                 call.peer_muted = muted;
                 call.peer_camera_on = camera_on;
             }
+            Report::Files(link) => self.tell_chat(Input::Files { call: event.call_id, link }),
             Report::VideoPaused(paused) => call.video_paused = paused,
             Report::Second { sample, metrics } => self.second_measured(event.call_id, *sample, *metrics),
             Report::Failed { forged } => {

@@ -1,0 +1,106 @@
+//! Fuzzing: every parser of bytes from a peer or the server, each for a while, from the seeds in the tree.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{options::Options, shell, workspace};
+
+/// Minutes for each target when nothing else is said.
+const MINUTES: u64 = 10;
+/// The most memory a target may take, MiB: bounded parsers stay far below it.
+const MEMORY_MIB: u32 = 1024;
+/// The longest a single input may take, seconds.
+const PATIENCE_S: u32 = 20;
+/// The longest input, bytes: some more than the longest message of a kind.
+const LONGEST: u32 = 70_000;
+
+/// `cargo xtask fuzz`.
+pub(crate) fn main(options: Options) -> Result<()> {
+    let seconds = match options.number("seconds")? {
+        Some(seconds) => seconds,
+        None => options.number("minutes")?.unwrap_or(MINUTES) * 60,
+    };
+    let known = targets()?;
+    let wanted = match options.words() {
+        [] => known,
+        words => {
+            if let Some(word) = words.iter().find(|word| !known.contains(word)) {
+                bail!("There is no fuzz target `{word}`. There are: {}", known.join(" "));
+            }
+            words.to_vec()
+        }
+    };
+    if shell::find("cargo-fuzz").is_none() {
+        shell::run(shell::cargo().args(["install", "cargo-fuzz", "--locked"]))?;
+    }
+    // One build for all; also says at once whether everything compiles.
+    shell::run(&mut fuzz("build"))?;
+    let mut found = Vec::new();
+    for target in &wanted {
+        let corpus = folder().join("corpus").join(target);
+        fs::create_dir_all(&corpus).with_context(|| format!("{} can't be made", corpus.display()))?;
+        let run = [
+            target.clone(),
+            format!("fuzz/corpus/{target}"),
+            format!("fuzz/seeds/{target}"),
+            "--".to_owned(),
+            format!("-max_total_time={seconds}"),
+            format!("-rss_limit_mb={MEMORY_MIB}"),
+            format!("-timeout={PATIENCE_S}"),
+            format!("-max_len={LONGEST}"),
+            "-print_final_stats=1".to_owned(),
+        ];
+        if let Err(error) = shell::run(fuzz("run").args(&run)) {
+            eprintln!("{error:#}");
+            found.push(target.as_str());
+        }
+    }
+    if found.is_empty() {
+        println!("{} fuzz targets, {seconds} s each: nothing found.", wanted.len());
+        return Ok(());
+    }
+    bail!("Findings in {}: the inputs are in fuzz/artifacts.", found.join(", "))
+}
+
+/// `cargo fuzz`. Instrumenting for coverage needs no nightly compiler; what runs is safe Rust, so that panics, memory
+/// and time are what there is to find, and a sanitizer would only make it slower. `--release` leaves assertions to the
+/// profile in `fuzz/Cargo.toml`.
+fn fuzz(verb: &str) -> std::process::Command {
+    let mut command = shell::cargo();
+    command.args(["fuzz", verb, "--fuzz-dir", "fuzz", "--sanitizer", "none", "--release"]);
+    command
+}
+
+/// Every target, by the files there are.
+fn targets() -> Result<Vec<String>> {
+    let mut targets = Vec::new();
+    let sources = folder().join("fuzz_targets");
+    for entry in fs::read_dir(&sources).with_context(|| format!("{} can't be read", sources.display()))? {
+        let path = entry?.path();
+        if let Some(name) = path.file_stem().and_then(|name| name.to_str()) {
+            targets.push(name.to_owned());
+        }
+    }
+    targets.sort_unstable();
+    Ok(targets)
+}
+
+fn folder() -> PathBuf {
+    workspace::root().join("fuzz")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_is_built_and_has_seeds() {
+        let manifest = fs::read_to_string(folder().join("Cargo.toml")).unwrap();
+        for target in targets().unwrap() {
+            assert!(manifest.contains(&format!("name = \"{target}\"")), "{target} is not in fuzz/Cargo.toml");
+            let seeds = fs::read_dir(folder().join("seeds").join(&target));
+            assert!(seeds.is_ok_and(|seeds| seeds.count() > 0), "{target} has no seeds");
+        }
+    }
+}
