@@ -12,6 +12,8 @@ mod scene;
 
 #[path = "hostile_server/calls.rs"]
 mod calls;
+#[path = "hostile_server/files.rs"]
+mod files;
 #[path = "hostile_server/groups.rs"]
 mod groups;
 #[path = "hostile_server/logs.rs"]

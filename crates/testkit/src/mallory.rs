@@ -19,11 +19,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
-use bedside_protocol::{
-    ConversationId,
-    conversation::LogEntry,
-    socket::Event,
-};
+use bedside_protocol::{ConversationId, conversation::LogEntry, socket::Event};
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::broadcast, task::JoinHandle};
 
@@ -83,8 +79,7 @@ impl Mallory {
         let (words, _) = broadcast::channel(4096);
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
         let shared = Arc::new(Shared { upstream, http, script: Mutex::default(), words });
-        let router =
-            Router::new().route("/ws", any(line::open)).fallback(pass).with_state(shared.clone());
+        let router = Router::new().route("/ws", any(line::open)).fallback(pass).with_state(shared.clone());
         let server = tokio::spawn(async move {
             // It ends with the task.
             let _ = axum::serve(listener, router).await;
@@ -118,6 +113,11 @@ impl Mallory {
         self.shared.script().answers = Some(Box::new(twist));
     }
 
+    /// What becomes of good answers that are no JSON: files. By the request's path.
+    pub fn twist_bytes(&self, twist: impl FnMut(&str, Vec<u8>) -> Vec<u8> + Send + 'static) {
+        self.shared.script().bytes = Some(Box::new(twist));
+    }
+
     /// Answers requests in the server's place, where this gives an answer: by method, path and body.
     pub fn answer_instead(
         &self,
@@ -133,6 +133,7 @@ impl Mallory {
         script.events = None;
         script.frames = None;
         script.answers = None;
+        script.bytes = None;
         script.instead = None;
     }
 
@@ -173,7 +174,12 @@ impl Mallory {
     #[must_use]
     pub fn genuine(&self, conversation: &str) -> Vec<LogEntry> {
         let script = self.shared.script();
-        script.genuine.iter().filter(|entry| entry.conversation_id.to_string() == conversation).cloned().collect()
+        script
+            .genuine
+            .iter()
+            .filter(|entry| entry.conversation_id.to_string() == conversation)
+            .cloned()
+            .collect()
     }
 
     /// The log of a conversation as the app was told it.
@@ -223,7 +229,8 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         return (status, axum::Json(value)).into_response();
     }
     let conversation = conversation_in(&path);
-    if let Some((id, from)) = conversation.filter(|_| parts.method == Method::GET && path.contains("/messages?"))
+    if let Some((id, from)) =
+        conversation.filter(|_| parts.method == Method::GET && path.contains("/messages?"))
     {
         return log(&shared, &parts.headers, id, from).await;
     }
@@ -234,6 +241,10 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
                     let value = shared.script().answered(&path, conversation.map(|(id, _)| id), value);
                     Bytes::from(value.to_string())
                 }
+                Err(_) if status.is_success() => match shared.script().bytes.as_mut() {
+                    Some(twist) => twist(&path, answer.into()).into(),
+                    None => answer,
+                },
                 _ => answer,
             };
             let mut response = Response::new(Body::from(answer));
@@ -258,8 +269,11 @@ async fn log(shared: &Shared, headers: &HeaderMap, id: ConversationId, from: u64
         return (status, body).into_response();
     }
     let mut page: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let real: Vec<LogEntry> =
-        page.get_mut("items").map(Value::take).and_then(|items| serde_json::from_value(items).ok()).unwrap_or_default();
+    let real: Vec<LogEntry> = page
+        .get_mut("items")
+        .map(Value::take)
+        .and_then(|items| serde_json::from_value(items).ok())
+        .unwrap_or_default();
     let mut script = shared.script();
     for entry in real {
         let _ = script.entry(entry);

@@ -1,6 +1,10 @@
 //! Somebody stands between two who call each other.
 
-use bedside_protocol::{CallPhase, EndReason, EntryId, Sealed, conversation::{LogEntry, WaitingWelcome}, socket::Event};
+use bedside_protocol::{
+    CallPhase, EndReason, EntryId, Sealed,
+    conversation::{LogEntry, WaitingWelcome},
+    socket::Event,
+};
 use bedside_ui_contract::{Command, call::Protection};
 use serde_json::json;
 
@@ -21,7 +25,9 @@ fn assert_silence(scene: &Scene) {
 async fn call_again(mut scene: Scene) {
     scene.doctor.seat.ask(Command::HangUp);
     for desk in [&mut scene.doctor, &mut scene.patient] {
-        desk.seat.until_call("over", |call| call.phase == CallPhase::Ended || call.phase == CallPhase::Failed).await;
+        desk.seat
+            .until_call("over", |call| call.phase == CallPhase::Ended || call.phase == CallPhase::Failed)
+            .await;
     }
     assert_silence(&scene);
     scene.before_patient.behave();
@@ -83,7 +89,8 @@ async fn descriptions_that_the_server_writes_itself_connect_nobody() {
         if is_signal(&entry) {
             let fingerprint = ["5A"; 32].join(":");
             let sdp = format!("v=0\r\na=fingerprint:sha-256 {fingerprint}\r\n");
-            let body = json!({"signal": {"call": entry.call_id, "signal": {"offer": {"sdp": sdp, "round": 1}}}});
+            let body =
+                json!({"signal": {"call": entry.call_id, "signal": {"offer": {"sdp": sdp, "round": 1}}}});
             entry.body = Some(Sealed(body.to_string().into_bytes()));
         }
         vec![entry]
@@ -100,8 +107,10 @@ async fn a_device_in_another_conversation_cannot_speak_for_the_person_in_a_call(
     let mut scene = Scene::verified().await;
     let mut ghost = Ghost::of(&scene.clinic, "osei").await;
     let conversation = bedside_protocol::ConversationId::random();
-    let packages = ghost.api.claim_key_packages(scene.doctor.seat.person("ana").parse().unwrap()).await.unwrap();
-    let commit = ghost.found(&conversation.to_string(), packages.into_iter().map(|one| one.key_package).collect());
+    let packages =
+        ghost.api.claim_key_packages(scene.doctor.seat.person("ana").parse().unwrap()).await.unwrap();
+    let commit =
+        ghost.found(&conversation.to_string(), packages.into_iter().map(|one| one.key_package).collect());
     let known = ghost.api.conversation(scene.conversation().parse().unwrap()).await.unwrap();
     let made_up = json!({
         "id": conversation, "kind": "group", "participants": known.participants, "created_at": known.created_at,
@@ -119,9 +128,17 @@ async fn a_device_in_another_conversation_cannot_speak_for_the_person_in_a_call(
         position: 1,
         welcome: commit.welcome.clone(),
     }));
-    let snapshot = scene.patient.seat.until("led into it", |snapshot| {
-        snapshot.chat.conversations.iter().any(|one| one.id == conversation.to_string() && !one.changed.is_empty())
-    }).await;
+    let snapshot = scene
+        .patient
+        .seat
+        .until("led into it", |snapshot| {
+            snapshot
+                .chat
+                .conversations
+                .iter()
+                .any(|one| one.id == conversation.to_string() && !one.changed.is_empty())
+        })
+        .await;
     assert_eq!(snapshot.chat.conversations.len(), 2);
     // She looks at it and goes on all the same; what is said there still says nothing about calls.
     scene.patient.seat.ask(Command::AcknowledgeKeyChange { conversation_id: conversation.to_string() });
@@ -144,7 +161,9 @@ async fn a_device_in_another_conversation_cannot_speak_for_the_person_in_a_call(
     }));
     scene.patient.seat.ask(Command::HangUp);
     for desk in [&mut scene.doctor, &mut scene.patient] {
-        desk.seat.until_call("over", |call| call.phase == CallPhase::Ended || call.phase == CallPhase::Failed).await;
+        desk.seat
+            .until_call("over", |call| call.phase == CallPhase::Ended || call.phase == CallPhase::Failed)
+            .await;
     }
     assert_silence(&scene);
     scene.before_patient.twist_log(|entry| vec![entry]);

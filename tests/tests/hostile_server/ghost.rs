@@ -26,9 +26,12 @@ impl Ghost {
     /// One that the server has put on somebody's list of devices: here by signing in, as it need not.
     pub(crate) async fn of(clinic: &Clinic, login: &str) -> Self {
         let api = Api::new(&clinic.url(), std::sync::Arc::new(Secrets::default())).expect("an address");
-        let device = DeviceInfo { id: None, name: Pii::new("ghost".into()), device_type: DeviceType::default() };
-        let signed_in =
-            api.sign_in(Pii::new(login.into()), Secret::new(PASSWORD.into()), device).await.expect("signed in");
+        let device =
+            DeviceInfo { id: None, name: Pii::new("ghost".into()), device_type: DeviceType::default() };
+        let signed_in = api
+            .sign_in(Pii::new(login.into()), Secret::new(PASSWORD.into()), device)
+            .await
+            .expect("signed in");
         let (user, id) = (signed_in.user.id, signed_in.device_id);
         Self { api, device: keys(user, id), user, id }
     }
@@ -102,4 +105,3 @@ pub(crate) fn name_of(conversation: &str) -> GroupId {
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
-

@@ -1,6 +1,10 @@
 //! Who is in a conversation: ghosts, forks, foreign groups, removals that never come.
 
-use bedside_protocol::{EntryId, Sealed, Timestamp, UserId, conversation::{Appended, EntryKind, LogEntry, WaitingWelcome}, socket::Event};
+use bedside_protocol::{
+    EntryId, Sealed, Timestamp, UserId,
+    conversation::{Appended, EntryKind, LogEntry, WaitingWelcome},
+    socket::Event,
+};
 use bedside_ui_contract::{
     Command, Failure, Notice,
     call::Protection,
@@ -32,8 +36,10 @@ async fn a_ghost_that_comes_in_from_outside_is_announced_to_both_and_changes_the
     let mut ghost = Ghost::of(&scene.clinic, "ana").await;
     ghost.walk_in(&scene.conversation()).await;
     for desk in [&mut scene.doctor, &mut scene.patient] {
-        desk.until_items("it is announced", |items| happenings(items).contains(&joined("ana of the clinic", true)))
-            .await;
+        desk.until_items("it is announced", |items| {
+            happenings(items).contains(&joined("ana of the clinic", true))
+        })
+        .await;
     }
     let view = scene.doctor.until("its device is listed", |one| others_devices(one) == 2).await;
     assert_eq!(view.protection, Protection::Encrypted);
@@ -92,7 +98,8 @@ async fn a_ghost_handed_out_among_the_key_packages_is_listed_for_both() {
     let member = view.members.iter().find(|member| !member.own).unwrap();
     assert!(member.devices.iter().any(|device| device.device_id == ghost.id.to_string() && !device.verified));
     scene.patient.open("osei").await;
-    scene.patient
+    scene
+        .patient
         .until("the patient sees it among her own", |one| {
             one.members.iter().find(|member| member.own).is_some_and(|member| member.devices.len() == 2)
         })
@@ -118,7 +125,9 @@ async fn key_packages_of_somebody_else_or_expired_ones_are_not_used() {
         .doctor
         .seat
         .until("the conversation", |snapshot| {
-            let find = |one: &&bedside_ui_contract::chat::ConversationView| one.members.iter().any(|member| member.own && !member.devices.is_empty());
+            let find = |one: &&bedside_ui_contract::chat::ConversationView| {
+                one.members.iter().any(|member| member.own && !member.devices.is_empty())
+            };
             snapshot.chat.conversations.iter().any(|one| find(&one))
         })
         .await;
@@ -140,17 +149,16 @@ async fn key_packages_of_somebody_else_or_expired_ones_are_not_used() {
 async fn a_device_kept_in_a_forked_past_notices_and_comes_back_in_sight_of_all() {
     let mut scene = Scene::talking().await;
     // The doctor is not told of the change, so that the two are in different histories.
-    scene.before_doctor.twist_log(|entry| if entry.kind == EntryKind::Commit { Vec::new() } else { vec![entry] });
+    scene
+        .before_doctor
+        .twist_log(|entry| if entry.kind == EntryKind::Commit { Vec::new() } else { vec![entry] });
     let mut second = Desk::new(&scene.clinic, "ana").await;
     second.open("osei").await;
     scene.patient.until_items("the patient knows", |items| happenings(items).len() == 1).await;
     scene.before_doctor.twist_log(|entry| vec![entry]);
     scene.patient.write("in the new history");
     let rejoined = |event: &ChatEvent| *event == ChatEvent::Rejoined;
-    scene
-        .doctor
-        .until_items("the doctor is told", |items| happenings(items).iter().any(rejoined))
-        .await;
+    scene.doctor.until_items("the doctor is told", |items| happenings(items).iter().any(rejoined)).await;
     scene
         .patient
         .until_items("and the patient sees it", |items| {
@@ -158,7 +166,10 @@ async fn a_device_kept_in_a_forked_past_notices_and_comes_back_in_sight_of_all()
         })
         .await;
     assert_eq!(scene.patient.texts().await.last().map(String::as_str), Some("in the new history"));
-    assert!(!scene.doctor.texts().await.contains(&"in the new history".to_owned()), "sealed for another history");
+    assert!(
+        !scene.doctor.texts().await.contains(&"in the new history".to_owned()),
+        "sealed for another history"
+    );
     scene.still_talk().await;
 }
 
@@ -168,7 +179,9 @@ async fn different_changes_told_to_two_devices_leave_them_unable_to_read_each_ot
     let conversation = scene.conversation();
     // Each is told of another change in the same place: the doctor of the ghost's, the patient of none at all.
     let mut ghost = Ghost::of(&scene.clinic, "ana").await;
-    scene.before_patient.twist_log(|entry| if entry.kind == EntryKind::Commit { Vec::new() } else { vec![entry] });
+    scene
+        .before_patient
+        .twist_log(|entry| if entry.kind == EntryKind::Commit { Vec::new() } else { vec![entry] });
     ghost.walk_in(&conversation).await;
     scene
         .doctor
@@ -218,7 +231,13 @@ async fn a_removal_that_is_withheld_shows_as_a_device_that_is_still_leaving() {
     scene.patient.seat.until("still leaving", leaving).await;
     let asked = scene.before_patient.asked("/commits");
     scene.before_patient.cut();
-    scene.patient.seat.until("after all the server says", |one| one.connection == bedside_ui_contract::snapshot::ConnectionView::Online).await;
+    scene
+        .patient
+        .seat
+        .until("after all the server says", |one| {
+            one.connection == bedside_ui_contract::snapshot::ConnectionView::Online
+        })
+        .await;
     let snapshot = scene.patient.seat.until("still leaving", leaving).await;
     assert!(snapshot.chat.installations.iter().any(|one| one.device_id == other));
     assert!(scene.before_patient.asked("/commits") >= asked, "it is asked for again");
@@ -269,7 +288,8 @@ async fn keys_exchanged_at_the_first_contact_are_never_shown_as_verified_and_giv
     let forged = view.check_code.unwrap();
     // The genuine doctor sees somebody at his side whom he does not know, and has another code to read out.
     scene.doctor.open("ana").await;
-    scene.doctor
+    scene
+        .doctor
         .until("the ghost is listed", |one| {
             one.members.iter().find(|member| member.own).is_some_and(|member| member.devices.len() == 2)
         })
@@ -311,11 +331,15 @@ async fn a_member_lured_into_the_servers_own_group_is_stopped_where_the_code_was
     line.append(later);
     let commit = offered.recv().await.unwrap();
     line.append(LogEntry { kind: EntryKind::Commit, body: Some(commit), ..genuine });
-    let view = scene.patient.until("she is there, and stopped", |one| one.state == ConversationState::Blocked).await;
+    let view =
+        scene.patient.until("she is there, and stopped", |one| one.state == ConversationState::Blocked).await;
     assert_ne!(view.protection, Protection::Verified);
     assert_eq!(view.changed.len(), 2, "the doctor's key and one that claims to be hers");
     let seen = happenings(&scene.patient.items().await);
-    assert!(seen.contains(&ChatEvent::Rejoined) && seen.contains(&joined("osei of the clinic", false)), "{seen:?}");
+    assert!(
+        seen.contains(&ChatEvent::Rejoined) && seen.contains(&joined("osei of the clinic", false)),
+        "{seen:?}"
+    );
     scene.patient.write("must not leave");
     scene
         .patient
@@ -346,7 +370,11 @@ async fn a_second_conversation_with_the_same_person_does_not_replace_the_one_tha
         answer
     });
     scene.before_patient.cut();
-    scene.patient.seat.until("offline", |one| one.connection != bedside_ui_contract::snapshot::ConnectionView::Online).await;
+    scene
+        .patient
+        .seat
+        .until("offline", |one| one.connection != bedside_ui_contract::snapshot::ConnectionView::Online)
+        .await;
     scene.doctor.write("in the one we know");
     scene.patient.until_texts("it arrives", |texts| texts.len() == 3).await;
     let snapshot = scene.patient.seat.until("the conversations", |_| true).await;
@@ -369,7 +397,11 @@ async fn nobody_is_put_in_the_place_of_somebody_whose_code_was_compared() {
         serde_json::from_str(&text).unwrap()
     });
     scene.before_patient.cut();
-    scene.patient.seat.until("offline", |one| one.connection != bedside_ui_contract::snapshot::ConnectionView::Online).await;
+    scene
+        .patient
+        .seat
+        .until("offline", |one| one.connection != bedside_ui_contract::snapshot::ConnectionView::Online)
+        .await;
     scene.doctor.write("still me");
     scene.patient.until_texts("it arrives", |texts| texts.len() == 3).await;
     let view = scene.patient.until("the conversation", |_| true).await;
@@ -389,7 +421,10 @@ async fn another_key_of_a_checked_person_in_a_new_conversation_is_told_loudly() 
         path.contains(&format!("/users/{osei}/key-packages/claim")).then(|| (200, package.clone()))
     });
     let users = vec![scene.patient.seat.person("osei"), scene.patient.seat.person("lind")];
-    scene.patient.seat.ask(Command::StartConversation { user_ids: users, title: Some("second opinion".into()) });
+    scene
+        .patient
+        .seat
+        .ask(Command::StartConversation { user_ids: users, title: Some("second opinion".into()) });
     scene
         .patient
         .seat

@@ -18,9 +18,11 @@ use crate::{
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_told_twice_is_shown_once_and_the_second_is_refused() {
     let mut scene = Scene::talking().await;
-    scene.before_patient.twist_log(|entry| {
-        if is_message(&entry) { vec![entry.clone(), entry] } else { vec![entry] }
-    });
+    scene.before_patient.twist_log(
+        |entry| {
+            if is_message(&entry) { vec![entry.clone(), entry] } else { vec![entry] }
+        },
+    );
     scene.doctor.write("take one");
     let items = scene.patient.until_items("one is refused", |items| refused(items) == 1).await;
     assert_eq!(happenings(&items), [ChatEvent::Refused { count: 1 }]);
@@ -130,7 +132,16 @@ async fn what_the_server_says_of_a_message_is_not_believed() {
     scene.before_patient.twist_log(|entry| {
         let (from_user, from_device) = (UserId::random(), DeviceId::random());
         let (at, call_id, kind) = (Timestamp(0), Some(CallId::random()), EntryKind::Read);
-        vec![LogEntry { id: EntryId::random(), from_user, from_device, at, call_id, kind, epoch: 77, ..entry }]
+        vec![LogEntry {
+            id: EntryId::random(),
+            from_user,
+            from_device,
+            at,
+            call_id,
+            kind,
+            epoch: 77,
+            ..entry
+        }]
     });
     scene.doctor.write("it was me, today");
     scene.patient.until_texts("it arrives", |texts| texts.len() == 3).await;
@@ -154,7 +165,10 @@ async fn a_changed_message_is_refused_and_the_genuine_one_still_arrives() {
         if is_message(&entry) { vec![forged, entry] } else { vec![entry] }
     });
     scene.doctor.write("5 mg");
-    scene.patient.until_texts("the genuine one", |texts| texts.last().is_some_and(|text| text == "5 mg")).await;
+    scene
+        .patient
+        .until_texts("the genuine one", |texts| texts.last().is_some_and(|text| text == "5 mg"))
+        .await;
     assert_eq!(refused(&scene.patient.items().await), 1);
     scene.before_patient.behave();
     scene.still_talk().await;
@@ -242,7 +256,10 @@ async fn messages_that_the_server_swallows_on_the_way_in_are_sent_again() {
     scene.before_doctor.behave();
     // The app looks again when its line is new.
     scene.before_doctor.cut();
-    scene.patient.until_texts("it arrives", |texts| texts.last().is_some_and(|text| text == "swallowed")).await;
+    scene
+        .patient
+        .until_texts("it arrives", |texts| texts.last().is_some_and(|text| text == "swallowed"))
+        .await;
     scene.doctor.until("none waits", |one| one.waiting == 0).await;
     scene.still_talk().await;
 }

@@ -1,6 +1,9 @@
 //! Two people, each with an untrustworthy server of their own before the genuine one.
 
-use bedside_protocol::{CallType, Role, conversation::{EntryKind, LogEntry}};
+use bedside_protocol::{
+    CallType, Role,
+    conversation::{EntryKind, LogEntry},
+};
 use bedside_testkit::{clinic::Clinic, mallory::Mallory};
 use bedside_ui_contract::{
     Command,
@@ -82,7 +85,10 @@ impl Scene {
     pub(crate) async fn call(&mut self) {
         let callee = self.doctor.seat.person("ana");
         self.doctor.seat.ask(Command::Call { user_id: callee, call_type: CallType::Voice });
-        self.patient.seat.until_call("it rings", |call| call.phase == bedside_protocol::CallPhase::Ringing).await;
+        self.patient
+            .seat
+            .until_call("it rings", |call| call.phase == bedside_protocol::CallPhase::Ringing)
+            .await;
         self.patient.seat.ask(Command::Answer { call_type: CallType::Voice });
     }
 }

@@ -45,9 +45,9 @@ pub(super) async fn open(
         Ok((upstream, _)) => upgrade.on_upgrade(move |client| async move {
             Line { shared, seq: 0, real_seq: 0, asked: HashMap::new() }.run(client, upstream).await;
         }),
-        Err(tungstenite::Error::Http(response)) => {
-            StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY).into_response()
-        }
+        Err(tungstenite::Error::Http(response)) => StatusCode::from_u16(response.status().as_u16())
+            .unwrap_or(StatusCode::BAD_GATEWAY)
+            .into_response(),
         Err(_) => StatusCode::BAD_GATEWAY.into_response(),
     }
 }
@@ -152,7 +152,9 @@ impl Line {
         let event = serde_json::from_value::<EventFrame>(frame.clone()).ok();
         if let Some(entry) = event.as_ref().and_then(|frame| frame.event.log_entry()) {
             let told: Vec<LogEntry> = self.shared.script().entry(entry.clone());
-            let events = told.into_iter().map(|entry| serde_json::to_value(Event::of_entry(entry)).unwrap_or_default());
+            let events = told
+                .into_iter()
+                .map(|entry| serde_json::to_value(Event::of_entry(entry)).unwrap_or_default());
             return events.map(|event| self.number(event)).collect();
         }
         if let Some(Event::GroupWelcome(welcome)) = event.as_ref().map(|frame| &frame.event)

@@ -10,6 +10,7 @@ type TwistEntry = Box<dyn FnMut(LogEntry) -> Vec<LogEntry> + Send>;
 type TwistEvent = Box<dyn FnMut(Value) -> Vec<Value> + Send>;
 type TwistFrame = Box<dyn FnMut(Value) -> Option<Value> + Send>;
 type TwistAnswer = Box<dyn FnMut(&str, Value) -> Value + Send>;
+type TwistBytes = Box<dyn FnMut(&str, Vec<u8>) -> Vec<u8> + Send>;
 type Instead = Box<dyn FnMut(&Method, &str, &Value) -> Option<(u16, Value)> + Send>;
 
 /// One log: where the server is in it, and what was made of it.
@@ -26,6 +27,7 @@ pub(super) struct Script {
     pub(super) events: Option<TwistEvent>,
     pub(super) frames: Option<TwistFrame>,
     pub(super) answers: Option<TwistAnswer>,
+    pub(super) bytes: Option<TwistBytes>,
     pub(super) instead: Option<Instead>,
     pub(super) away: bool,
     pub(super) asked: Vec<String>,
@@ -37,7 +39,11 @@ impl Script {
     /// What is told of an entry of the server's log; nothing when it was told before.
     pub(super) fn entry(&mut self, entry: LogEntry) -> Vec<LogEntry> {
         let at = entry.position;
-        let log = self.logs.entry(entry.conversation_id).or_insert_with(|| Told { next_real: at, next: at, ..Told::default() });
+        let log = self.logs.entry(entry.conversation_id).or_insert_with(|| Told {
+            next_real: at,
+            next: at,
+            ..Told::default()
+        });
         if at < log.next_real {
             return Vec::new();
         }
@@ -66,7 +72,10 @@ impl Script {
 
     /// Which of the server's entries comes next, for an app that is at `from`.
     pub(super) fn next_real(&mut self, id: ConversationId, from: u64) -> u64 {
-        self.logs.entry(id).or_insert_with(|| Told { next_real: from, next: from, ..Told::default() }).next_real
+        self.logs
+            .entry(id)
+            .or_insert_with(|| Told { next_real: from, next: from, ..Told::default() })
+            .next_real
     }
 
     pub(super) fn stretch(&self, id: ConversationId, from: u64) -> Vec<LogEntry> {

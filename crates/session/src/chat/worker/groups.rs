@@ -140,12 +140,13 @@ impl Worker {
     /// What the server says of a conversation.
     fn learn(&mut self, conversation: Conversation) {
         let id = conversation.id;
+        let archive = self.config.archive;
         if let Some(live) = self.rooms.get_mut(&id) {
             // What was read from the log is surer than an answer that may have been overtaken.
             let next_position = live.room.server.next_position.max(conversation.next_position);
             let known = &live.room.server;
             let same = known.kind == conversation.kind
-                && (known.kind == ConversationKind::Group || same_people(known, &conversation));
+                && (known.kind == ConversationKind::Group || same_people(known, &conversation, archive));
             if !same {
                 // Who two people are never changes: nobody is put in another's place, with their checked code.
                 return tracing::warn!(conversation = %id, "the server says that a conversation is another one");
@@ -155,7 +156,7 @@ impl Worker {
             let doubled = |live: &Live| {
                 conversation.kind == ConversationKind::Direct
                     && live.room.server.kind == ConversationKind::Direct
-                    && same_people(&live.room.server, &conversation)
+                    && same_people(&live.room.server, &conversation, archive)
             };
             if self.rooms.len() >= MOST_ROOMS || self.rooms.values().any(doubled) {
                 // A second one of the same two would take the place of the one whose code they compared.
@@ -466,7 +467,8 @@ impl Worker {
         match answer {
             Ok(appended) => {
                 live.succeeded();
-                live.room.server.next_position = live.room.server.next_position.max(appended.position.saturating_add(1));
+                live.room.server.next_position =
+                    live.room.server.next_position.max(appended.position.saturating_add(1));
             }
             Err(error) if refused_with(&error, ErrorCode::StaleEpoch) => {
                 live.busy = false;
@@ -683,10 +685,11 @@ impl Live {
     }
 }
 
-/// Whether two conversations are between the same people.
-fn same_people(one: &Conversation, other: &Conversation) -> bool {
+/// Whether two conversations are between the same people, with the clinic's archive or without.
+fn same_people(one: &Conversation, other: &Conversation, archive: Option<UserId>) -> bool {
     let ids = |conversation: &Conversation| -> BTreeSet<UserId> {
-        conversation.participants.iter().map(|person| person.id).collect()
+        let ids = conversation.participants.iter().map(|person| person.id);
+        ids.filter(|id| Some(*id) != archive).collect()
     };
     ids(one) == ids(other)
 }

@@ -6,9 +6,8 @@ use bedside_ui_contract::{
     call::Protection,
     chat::{
         ChatEvent as Happening, ChatView, ConversationState, ConversationView, FileView, InstallationView,
-        KeyChangeView,
-        MemberDeviceView, MemberView, MessageContent, MessagePage, MessageState, MessageView, PreviewView,
-        ReceiptView, ReplyView, SearchHit,
+        KeyChangeView, MemberDeviceView, MemberView, MessageContent, MessagePage, MessageState, MessageView,
+        PreviewView, ReceiptView, ReplyView, SearchHit,
     },
 };
 use tokio::sync::oneshot;
@@ -49,7 +48,8 @@ impl Worker {
         rooms.sort_by_key(|live| std::cmp::Reverse(last_activity(&live.room)));
         let mut installations = self.installations.clone();
         // What the server no longer lists and is in a group all the same is still there for this person.
-        let gone = |one: &&InstallationView| installations.iter().all(|listed| listed.device_id != one.device_id);
+        let gone =
+            |one: &&InstallationView| installations.iter().all(|listed| listed.device_id != one.device_id);
         let unlisted: Vec<_> = self.leaving.iter().filter(gone).cloned().collect();
         let listed = installations.len();
         installations.extend(unlisted);

@@ -166,7 +166,8 @@ impl Worker {
         match answer {
             Ok(appended) => {
                 live.failures = 0;
-                live.room.server.next_position = live.room.server.next_position.max(appended.position.saturating_add(1));
+                live.room.server.next_position =
+                    live.room.server.next_position.max(appended.position.saturating_add(1));
                 // It stays under way until it is read, or until the epoch ends.
                 return;
             }
