@@ -235,7 +235,7 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         return log(&shared, &parts.headers, id, from).await;
     }
     match fetch(&shared, parts.method, &path, &parts.headers, body).await {
-        Some((status, kind, answer)) => {
+        Some((status, headers, answer)) => {
             let answer = match serde_json::from_slice(&answer) {
                 Ok(value) if status.is_success() => {
                     let value = shared.script().answered(&path, conversation.map(|(id, _)| id), value);
@@ -249,9 +249,7 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
             };
             let mut response = Response::new(Body::from(answer));
             *response.status_mut() = status;
-            if let Some(kind) = kind {
-                response.headers_mut().insert(header::CONTENT_TYPE, kind);
-            }
+            *response.headers_mut() = headers;
             response
         }
         None => StatusCode::BAD_GATEWAY.into_response(),
@@ -292,7 +290,7 @@ async fn fetch(
     path: &str,
     headers: &HeaderMap,
     body: Bytes,
-) -> Option<(StatusCode, Option<header::HeaderValue>, Bytes)> {
+) -> Option<(StatusCode, HeaderMap, Bytes)> {
     let mut request = shared.http.request(method, format!("http://{}{path}", shared.upstream)).body(body);
     for (name, value) in headers {
         if ![header::HOST, header::CONTENT_LENGTH, header::CONNECTION].contains(name) {
@@ -300,6 +298,9 @@ async fn fetch(
         }
     }
     let answer = request.send().await.ok()?;
-    let (status, kind) = (answer.status(), answer.headers().get(header::CONTENT_TYPE).cloned());
-    Some((status, kind, answer.bytes().await.ok()?))
+    let (status, mut headers) = (answer.status(), answer.headers().clone());
+    for of_the_line in [header::CONTENT_LENGTH, header::CONNECTION, header::TRANSFER_ENCODING] {
+        headers.remove(of_the_line);
+    }
+    Some((status, headers, answer.bytes().await.ok()?))
 }
