@@ -68,7 +68,7 @@ impl Line {
         loop {
             let out = tokio::select! {
                 message = client.recv() => match message {
-                    Some(Ok(Message::Text(text))) => match self.from_app(text.as_str()) {
+                    Some(Ok(Message::Text(text))) => match self.said_by_app(text.as_str()) {
                         Step::Up(text) => {
                             if upstream.send(tungstenite::Message::text(text)).await.is_err() {
                                 return;
@@ -85,7 +85,7 @@ impl Line {
                     Some(Ok(_)) => continue,
                 },
                 message = upstream.next() => match message {
-                    Some(Ok(tungstenite::Message::Text(text))) => self.from_server(text.as_str()),
+                    Some(Ok(tungstenite::Message::Text(text))) => self.said_by_server(text.as_str()),
                     Some(Ok(tungstenite::Message::Close(_)) | Err(_)) | None => return,
                     Some(Ok(_)) => continue,
                 },
@@ -111,7 +111,7 @@ impl Line {
         event.to_string()
     }
 
-    fn from_app(&mut self, text: &str) -> Step {
+    fn said_by_app(&mut self, text: &str) -> Step {
         let Ok(mut frame) = serde_json::from_str::<Value>(text) else { return Step::Nothing };
         let id = frame.get("id").and_then(Value::as_u64).unwrap_or_default();
         match frame.get("type").and_then(Value::as_str) {
@@ -138,7 +138,7 @@ impl Line {
         frame.map_or(Step::Nothing, |frame| Step::Up(frame.to_string()))
     }
 
-    fn from_server(&mut self, text: &str) -> Vec<String> {
+    fn said_by_server(&mut self, text: &str) -> Vec<String> {
         let Ok(mut frame) = serde_json::from_str::<Value>(text) else { return Vec::new() };
         if let Some(re) = frame.get("re").and_then(Value::as_u64) {
             let script = self.shared.script();
