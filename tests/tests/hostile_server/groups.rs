@@ -430,7 +430,7 @@ async fn another_key_of_a_checked_person_in_a_new_conversation_is_told_loudly() 
         .seat
         .until("blocked from the start", |snapshot| {
             snapshot.chat.conversations.iter().any(|one| {
-                one.title == "second opinion"
+                one.kind == bedside_protocol::ConversationKind::Group
                     && one.state == ConversationState::Blocked
                     && one.changed.iter().any(|change| change.name == "osei of the clinic")
             })

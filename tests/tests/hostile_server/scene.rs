@@ -69,15 +69,8 @@ impl Scene {
 
     /// What was tried has done no harm: both go on talking, and each reads the other.
     pub(crate) async fn still_talk(mut self) {
-        for (from, to, text) in [
-            (&mut self.doctor, &mut self.patient, "are you still there?"),
-            (&mut self.patient, &mut self.doctor, "I am"),
-        ] {
-            // Only where it can be used is something said.
-            from.until("usable", |one| one.state == ConversationState::Ready).await;
-            from.write(text);
-            to.until_texts(text, |texts| texts.iter().filter(|one| *one == text).count() == 1).await;
-        }
+        say(&mut self.doctor, &mut self.patient, "are you still there?").await;
+        say(&mut self.patient, &mut self.doctor, "I am").await;
         self.clinic.close().await;
     }
 
@@ -91,6 +84,12 @@ impl Scene {
             .await;
         self.patient.seat.ask(Command::Answer { call_type: CallType::Voice });
     }
+}
+
+async fn say(from: &mut Desk, to: &mut Desk, text: &str) {
+    from.until("usable", |one| one.state == ConversationState::Ready).await;
+    from.write(text);
+    to.until_texts(text, |texts| texts.iter().filter(|one| *one == text).count() == 1).await;
 }
 
 /// What happened in a conversation, beside what was said.

@@ -461,7 +461,9 @@ impl Worker {
         entry: EntryId,
         answer: Result<Appended, ApiError>,
     ) {
-        let unsent = self.device.unsent(&group(id)).unwrap_or_default();
+        let name = group(id);
+        let position = self.device.position(&name).unwrap_or_default();
+        let unsent = self.device.unsent(&name).unwrap_or_default();
         let current = unsent.iter().any(|outgoing| outgoing.commit && entry_id(&outgoing.entry.0) == entry);
         let Some(live) = self.rooms.get_mut(&id) else { return };
         match answer {
@@ -469,6 +471,10 @@ impl Worker {
                 live.succeeded();
                 live.room.server.next_position =
                     live.room.server.next_position.max(appended.position.saturating_add(1));
+                if current && appended.position < position {
+                    // The server says that it is where something else was read: it is not offered again at once.
+                    live.failed(Instant::now());
+                }
             }
             Err(error) if refused_with(&error, ErrorCode::StaleEpoch) => {
                 live.busy = false;
