@@ -3,7 +3,7 @@
 use bedside_media::audio::compare;
 use bedside_protocol::{CallPhase, CallType, EndReason, PresenceStatus, Role};
 use bedside_testkit::clinic::{Clinic, Seat};
-use bedside_ui_contract::{Command, Notice, call::Direction};
+use bedside_ui_contract::{Command, Notice, call::Direction, snapshot::Settings};
 
 async fn doctor_and_patient() -> (Clinic, Seat, Seat) {
     let clinic = Clinic::open().await;
@@ -47,6 +47,40 @@ async fn doctor_and_patient_see_and_hear_each_other() {
     let snapshot = patient.until("the history shows it", |snapshot| snapshot.history.total == 1).await;
     assert_eq!(snapshot.history.items[0].phase, CallPhase::Ended);
     assert_eq!(snapshot.history.items[0].direction, Direction::Incoming);
+    clinic.close().await;
+}
+
+/// Sees and hears somebody.
+async fn sees_and_hears(seat: &Seat) {
+    let seen = seat.eye.until("fifty pictures", |seen| seen.counters.len() >= 50).await;
+    assert!(seen.counters.is_sorted_by(|a, b| a < b), "pictures came out of order");
+    assert_eq!(seen.unstamped, 0, "pictures were damaged");
+    seat.eye.until("sound", |seen| seen.loud_blocks > 50).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_are_sealed_once_more_where_both_want_that_and_only_there() {
+    let (clinic, mut doctor, mut patient) = doctor_and_patient().await;
+    for both in [false, true] {
+        for (seat, wants) in [(&doctor, true), (&patient, both)] {
+            let settings = Settings { seal_frames: wants, ..Settings::default() };
+            seat.ask(Command::SetSettings { settings });
+        }
+        connect(&mut doctor, &mut patient, CallType::Video).await;
+        sees_and_hears(&doctor).await;
+        sees_and_hears(&patient).await;
+        for seat in [&mut doctor, &mut patient] {
+            let call = seat.until_call("connected", |call| call.connected_at.is_some()).await;
+            assert_eq!(call.frames_sealed, both);
+        }
+        doctor.ask(Command::HangUp);
+        patient.until_call("it is over", |call| call.phase == CallPhase::Ended).await;
+        for seat in [&mut doctor, &mut patient] {
+            seat.ask(Command::DismissCall);
+            seat.until("no call", |snapshot| snapshot.call.is_none()).await;
+            seat.eye.forget();
+        }
+    }
     clinic.close().await;
 }
 

@@ -22,7 +22,7 @@ use sframe::{
 };
 use zeroize::Zeroizing;
 
-/// What the MLS exporter is asked for (RFC 9605 §5.2); the context is empty.
+/// What the MLS exporter is asked for (RFC 9605 §5.2); the context is the call's id, where the RFC has none.
 pub const EXPORTER_LABEL: &str = "SFrame 1.0 Base Key";
 /// Bytes of the exported secret: the cipher's key size.
 pub const BASE_KEY_BYTES: usize = 16;
@@ -100,8 +100,8 @@ fn key_id(epoch: u64, leaf: u32, stream: u32) -> Result<KeyId, FrameError> {
 
 /// Seals what one device sends as one stream in one epoch.
 ///
-/// There must be only one sealer per epoch, leaf and stream in the life of a group: two would count alike, and a nonce
-/// used twice breaks the cipher. A device that restarts takes a new epoch first ([`crate::mls::Change::Update`]).
+/// There must be only one sealer per call, epoch, leaf and stream: two would count alike, and a nonce used twice breaks
+/// the cipher. A device that restarts has left its call.
 pub struct FrameSealer {
     key: EncryptionKey,
     counter: MonotonicCounter,

@@ -5,6 +5,7 @@
 pub mod assembler;
 pub mod h264;
 pub mod packetizer;
+pub mod sealed;
 
 mod access_unit;
 

@@ -22,7 +22,7 @@ mod worker;
 
 use std::{path::PathBuf, sync::Arc};
 
-use bedside_e2ee::PublicIdentity;
+use bedside_e2ee::{PublicIdentity, sframe::EpochSecret};
 use bedside_protocol::{CallId, ConversationId, DeviceId, UserId, socket::Event, user::UserProfile};
 use bedside_ui_contract::{
     Command, Notice,
@@ -81,6 +81,8 @@ pub(crate) enum ChatEvent {
     Changed,
     /// The other side of a call says something. Who it is, is proven.
     Signal { call: CallId, from: PublicIdentity, signal: SignalBody },
+    /// What the frames of a call can be sealed with, in the group's present epoch.
+    FrameKeys { call: CallId, secret: EpochSecret, leaf: u32 },
     /// The person should know.
     Notice(Notice),
 }

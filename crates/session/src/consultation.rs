@@ -9,6 +9,7 @@ mod driver;
 mod lips;
 mod meter;
 mod negotiation;
+mod sealing;
 mod sound;
 mod steering;
 mod summary;
@@ -23,6 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bedside_e2ee::sframe::EpochSecret;
 use bedside_media::frame::VideoFrame;
 use bedside_protocol::{CallId, call::Side, quality::QualityMetrics, rest::IceServer};
 use bedside_ui_contract::StatsSample;
@@ -31,6 +33,7 @@ use tokio::{
     task::JoinHandle,
 };
 
+use self::sealing::Sealing;
 use crate::{peer::NetworkOptions, signal::SignalBody, studio::AudioPort, tap::MediaTap, transfer::FileLink};
 
 /// What a consultation is started with.
@@ -53,6 +56,8 @@ pub struct ConsultationConfig {
     pub remote: watch::Sender<Option<VideoFrame>>,
     /// Looks at media as it passes.
     pub tap: Option<Arc<dyn MediaTap>>,
+    /// Seal each frame once more, if the other side wants that too.
+    pub seal_frames: bool,
 }
 
 /// What a consultation tells the engine.
@@ -117,12 +122,14 @@ enum Ask {
     Muted(bool),
     Camera(bool),
     NetworkChanged,
+    FrameKeys(EpochSecret, u32),
 }
 
 /// A running consultation. Dropping it ends the media at once.
 pub struct Consultation {
     asks: mpsc::UnboundedSender<Ask>,
     heard: Arc<LastHeard>,
+    sealing: Arc<Sealing>,
     /// Ends by itself when `asks` is dropped, and closes the peer connection in order.
     _task: JoinHandle<()>,
 }
@@ -135,8 +142,9 @@ impl Consultation {
     ) -> (Self, Box<dyn AudioPort>) {
         let (asks, inbox) = mpsc::unbounded_channel();
         let heard = Arc::new(LastHeard::default());
-        let (task, port) = driver::start(config, inbox, events, heard.clone());
-        (Self { asks, heard, _task: task }, port)
+        let sealing = Arc::new(Sealing::new(config.seal_frames));
+        let (task, port) = driver::start(config, inbox, events, heard.clone(), sealing.clone());
+        (Self { asks, heard, sealing, _task: task }, port)
     }
 
     /// The callee has answered: the caller's offer may go.
@@ -157,6 +165,17 @@ impl Consultation {
     /// Picture on or off.
     pub fn set_camera(&self, on: bool) {
         self.ask(Ask::Camera(on));
+    }
+
+    /// The conversation's group has these keys for frames of this call; this device is at `leaf`.
+    pub fn frame_keys(&self, secret: EpochSecret, leaf: u32) {
+        self.ask(Ask::FrameKeys(secret, leaf));
+    }
+
+    /// Whether both sides seal each frame once more.
+    #[must_use]
+    pub fn frames_sealed(&self) -> bool {
+        self.sealing.is_active()
     }
 
     /// The machine's addresses changed.

@@ -15,6 +15,9 @@ pub enum SignalBody {
         sdp: String,
         /// Grows with each offer of the call.
         round: u32,
+        /// Whether this side wants frames sealed.
+        #[serde(default)]
+        seal_frames: bool,
     },
     /// The answer to an offer.
     Answer {
@@ -22,6 +25,9 @@ pub enum SignalBody {
         sdp: String,
         /// That of the offer which it answers.
         round: u32,
+        /// Whether this side wants frames sealed.
+        #[serde(default)]
+        seal_frames: bool,
     },
     /// ICE candidates (RFC 8838).
     Candidates {
@@ -63,7 +69,7 @@ mod tests {
 
     #[test]
     fn printing_a_signal_shows_no_address() {
-        let signal = SignalBody::Offer { sdp: "c=IN IP4 192.0.2.1".into(), round: 1 };
+        let signal = SignalBody::Offer { sdp: "c=IN IP4 192.0.2.1".into(), round: 1, seal_frames: false };
         assert_eq!(format!("{signal:?}"), "offer");
     }
 }

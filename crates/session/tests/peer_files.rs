@@ -24,12 +24,13 @@ struct End {
 impl End {
     fn new() -> Self {
         // There is no server: whatever goes, goes directly.
-        let api = Api::new("http://127.0.0.1:1", Arc::new(secrets::MemoryStore::default())).unwrap();
+        let api =
+            Api::new("http://127.0.0.1:1", Arc::new(secrets::MemoryStore::default())).expect("an address");
         let (sender, events) = mpsc::unbounded_channel();
         let folder = std::env::temp_dir().join(format!("bedside-files-{}", EntryId::random()));
-        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(&folder).expect("a folder");
         Self {
-            transfers: Transfers::new(api, Arc::new(MemoryStore::default()), sender).unwrap(),
+            transfers: Transfers::new(api, Arc::new(MemoryStore::default()), sender).expect("an empty store"),
             events,
             folder,
         }

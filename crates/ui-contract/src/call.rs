@@ -53,6 +53,8 @@ pub struct CallView {
     pub quality: Option<QualityClass>,
     /// Picture is paused to keep the sound clear.
     pub video_paused: bool,
+    /// Each frame of sound and picture is sealed once more (RFC 9605): both sides want it.
+    pub frames_sealed: bool,
     /// How this call is protected.
     pub protection: Protection,
     /// The conversation of the two, once it is known: its members, its code, its messages.

@@ -265,12 +265,13 @@ impl<S: Store> Device<S> {
         })
     }
 
-    /// This epoch's secret for frames of media (RFC 9605 §5.2), and this device's leaf.
+    /// This epoch's secret for frames of the media of one call (RFC 9605 §5.2), and this device's leaf. `call` names the
+    /// call: each has keys of its own, so that counters may begin anew.
     ///
     /// # Errors
     /// When this device is not a member.
-    pub fn frame_secret(&mut self, id: &GroupId) -> Result<(EpochSecret, u32), MlsError> {
-        let key = self.export_secret(id, sframe::EXPORTER_LABEL, &[], sframe::BASE_KEY_BYTES)?;
+    pub fn frame_secret(&mut self, id: &GroupId, call: &[u8]) -> Result<(EpochSecret, u32), MlsError> {
+        let key = self.export_secret(id, sframe::EXPORTER_LABEL, call, sframe::BASE_KEY_BYTES)?;
         self.look(id, |work| {
             let secret = EpochSecret::new(work.group.epoch().as_u64(), key)
                 .map_err(|_: FrameError| MlsError::Library("exporter"))?;

@@ -130,11 +130,11 @@ fn secrets_and_check_codes_are_the_same_for_all_and_change_with_the_members() {
 fn frames_sealed_with_the_groups_secret_open_at_the_others_and_not_after_removal() {
     use bedside_e2ee::sframe::{FrameError, FrameOpener, FrameSealer};
     let (mut log, [mut ana, mut ben, mut chi]) = together::<3>();
-    let (secret, leaf) = ana.device.frame_secret(&group()).unwrap();
+    let (secret, leaf) = ana.device.frame_secret(&group(), b"call").unwrap();
     let mut sealer = FrameSealer::new(&secret, leaf, 0).unwrap();
     let (mut at_ben, mut at_chi) = (FrameOpener::default(), FrameOpener::default());
-    at_ben.enter(ben.device.frame_secret(&group()).unwrap().0).unwrap();
-    at_chi.enter(chi.device.frame_secret(&group()).unwrap().0).unwrap();
+    at_ben.enter(ben.device.frame_secret(&group(), b"call").unwrap().0).unwrap();
+    at_chi.enter(chi.device.frame_secret(&group(), b"call").unwrap().0).unwrap();
     let (mut sealed, mut frame) = (Vec::new(), Vec::new());
     sealer.seal(b"picture", b"", &mut sealed).unwrap();
     assert_eq!(at_ben.open(&sealed, b"", &mut frame).unwrap().leaf, leaf);
@@ -143,12 +143,12 @@ fn frames_sealed_with_the_groups_secret_open_at_the_others_and_not_after_removal
     ana.device.commit(&group(), &Change::Remove(vec![chi.identity.device])).unwrap();
     ana.flush(&mut log).unwrap();
     chi.catch_up(&log).unwrap();
-    assert_eq!(chi.device.frame_secret(&group()).unwrap_err(), MlsError::Removed);
-    let (secret, leaf) = ana.device.frame_secret(&group()).unwrap();
+    assert_eq!(chi.device.frame_secret(&group(), b"call").unwrap_err(), MlsError::Removed);
+    let (secret, leaf) = ana.device.frame_secret(&group(), b"call").unwrap();
     FrameSealer::new(&secret, leaf, 0).unwrap().seal(b"next", b"", &mut sealed).unwrap();
     assert_eq!(at_chi.open(&sealed, b"", &mut frame), Err(FrameError::NoKey));
     ben.catch_up(&log).unwrap();
-    at_ben.enter(ben.device.frame_secret(&group()).unwrap().0).unwrap();
+    at_ben.enter(ben.device.frame_secret(&group(), b"call").unwrap().0).unwrap();
     assert!(at_ben.open(&sealed, b"", &mut frame).is_ok());
 }
 

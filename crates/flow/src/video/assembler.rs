@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::access_unit::{self, AccessUnit, Damaged, ParameterSets};
+use super::sealed;
 use crate::keyframe::KeyframeRequester;
 use crate::rtp::{MAX_DROPOUT, RtpMeta, SequenceUnwrapper};
 
@@ -80,12 +81,19 @@ pub struct Assembler {
     ready: VecDeque<AssembledFrame>,
     requester: KeyframeRequester,
     stats: AssemblerStats,
+    /// Pictures are sealed: one NAL unit each.
+    sealed: bool,
 }
 
 impl Assembler {
     /// An assembler that waits for its first keyframe.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Whether pictures come sealed ([`super::sealed`]), from now on.
+    pub fn set_sealed(&mut self, sealed: bool) {
+        self.sealed = sealed;
     }
 
     /// Takes a packet, in any order, retransmitted or doubled.
@@ -101,7 +109,8 @@ impl Assembler {
         }
         self.bytes += payload.len();
         let RtpMeta { timestamp, marker, .. } = meta;
-        let opens_unit = access_unit::opens_unit(payload);
+        let opens_unit =
+            if self.sealed { sealed::opens_unit(payload) } else { access_unit::opens_unit(payload) };
         self.packets.insert(seq, Packet { timestamp, marker, opens_unit, payload: payload.into() });
         if self.next.is_none() {
             self.note_keyframe_coming(now, seq, payload);
@@ -232,7 +241,12 @@ impl Assembler {
     }
 
     fn build(&mut self, packets: &[Packet]) -> Result<Option<AccessUnit>, Damaged> {
-        access_unit::build(packets.iter().map(|packet| &*packet.payload), &mut self.parameter_sets)
+        let payloads = packets.iter().map(|packet| &*packet.payload);
+        if self.sealed {
+            sealed::build(payloads)
+        } else {
+            access_unit::build(payloads, &mut self.parameter_sets)
+        }
     }
 
     fn skip_damaged(&mut self) {
@@ -320,7 +334,12 @@ impl Assembler {
     }
 
     fn note_keyframe_coming(&mut self, now: Instant, seq: i64, payload: &[u8]) {
-        if self.parameter_sets.learn(payload) {
+        let begins = if self.sealed {
+            sealed::opens_unit(payload) && access_unit::holds_idr(payload)
+        } else {
+            self.parameter_sets.learn(payload)
+        };
+        if begins {
             self.coming = Some((now, seq));
         }
     }

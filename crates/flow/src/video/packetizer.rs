@@ -103,6 +103,14 @@ fn flush(group: &mut Vec<&[u8]>, limit: usize, payloads: &mut Vec<Vec<u8>>) {
     group.clear();
 }
 
+/// The payloads of one NAL unit.
+pub(super) fn split(nal: &[u8], max_payload: usize) -> Vec<Vec<u8>> {
+    let limit = max_payload.max(MIN_PAYLOAD);
+    let mut payloads = Vec::with_capacity(nal.len() / limit + 1);
+    whole_or_fragments(nal, limit, &mut payloads);
+    payloads
+}
+
 fn whole_or_fragments(nal: &[u8], limit: usize, payloads: &mut Vec<Vec<u8>>) {
     if nal.len() <= limit {
         payloads.push(nal.to_vec());

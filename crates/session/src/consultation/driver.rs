@@ -24,6 +24,7 @@ use super::{
     lips::Lips,
     meter::Meter,
     negotiation::Negotiation,
+    sealing::Sealing,
     sound::Sound,
     steering::Steering,
     summary::Summary,
@@ -56,9 +57,10 @@ pub(super) fn start(
     inbox: mpsc::UnboundedReceiver<Ask>,
     events: mpsc::UnboundedSender<ConsultationEvent>,
     heard: Arc<LastHeard>,
+    sealing: Arc<Sealing>,
 ) -> (JoinHandle<()>, Box<dyn AudioPort>) {
     let meter = Arc::new(Meter::default());
-    let sound = Sound::new(config.muted, meter.clone());
+    let sound = Sound::new(config.muted, meter.clone(), sealing);
     let epoch = Instant::now();
     let port = sound.port(epoch, rand::random());
     let reports = Reports::new(config.call_id, events);
@@ -106,6 +108,7 @@ struct Driver {
     peer: Peer,
     reports: Reports,
     negotiation: Negotiation,
+    sealing: Arc<Sealing>,
     sound: Arc<Sound>,
     meter: Arc<Meter>,
     heard: Arc<LastHeard>,
@@ -137,6 +140,7 @@ impl Driver {
         reports: Reports,
         epoch: Instant,
     ) -> std::io::Result<(Self, mpsc::UnboundedReceiver<OutgoingRtp>)> {
+        let sealing = sound.sealing.clone();
         let steering = Steering::new(epoch);
         let (plan, plan_seen) = watch::channel(steering.plan(true));
         let (packets_out, packets) = mpsc::unbounded_channel();
@@ -150,10 +154,12 @@ impl Driver {
             peer: peer.clone(),
             epoch,
             rtp_base: rand::random(),
+            sealing: sealing.clone(),
         })?;
-        let video_in = VideoIn::spawn(config.remote, meter.clone(), config.tap)?;
+        let video_in = VideoIn::spawn(config.remote, meter.clone(), config.tap, sealing.clone())?;
         let driver = Self {
-            negotiation: Negotiation::new(config.side, peer.clone()),
+            negotiation: Negotiation::new(config.side, peer.clone(), sealing.clone()),
+            sealing,
             peer,
             reports,
             sound,
@@ -222,6 +228,7 @@ impl Driver {
                 self.make_plan(Instant::now());
                 self.tell_controls();
             }
+            Ask::FrameKeys(secret, leaf) => self.sealing.enter(&secret, leaf),
             Ask::NetworkChanged => {
                 self.steering.path_changed(Instant::now());
                 self.negotiation.change_path(&self.reports).await;
@@ -239,13 +246,21 @@ impl Driver {
                 match kind {
                     MediaKind::Video => {
                         Meter::add(&self.meter.video_in, payload.len());
+                        self.assembler.set_sealed(self.sealing.is_active());
                         self.assembler.insert(arrived, RtpMeta { seq, timestamp, marker }, &payload);
                         self.nack.on_packet(arrived, seq);
                     }
                     MediaKind::Audio => {
                         Meter::add(&self.meter.audio_in, payload.len());
                         self.count_audio(seq);
-                        self.sound.playout().insert(arrived, seq, timestamp, payload.to_vec());
+                        let packet = if self.sealing.is_active() {
+                            self.sealing.open_sound(&payload)
+                        } else {
+                            Some(payload.to_vec())
+                        };
+                        if let Some(packet) = packet {
+                            self.sound.playout().insert(arrived, seq, timestamp, packet);
+                        }
                     }
                 }
                 if !self.flowing {

@@ -6,11 +6,14 @@
 //! While the server is away offers pile up on their way, and their answers come in a heap later: an answer to any offer
 //! but the newest describes a path that nobody is on any more, and is passed over.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bedside_protocol::call::Side;
 
-use super::{Report, driver::Reports};
+use super::{Report, driver::Reports, sealing::Sealing};
 use crate::{
     peer::{CandidateInit, Peer, PeerError},
     signal::{Candidate, SignalBody},
@@ -20,6 +23,7 @@ use crate::{
 const RESTART_DISTANCE: Duration = Duration::from_secs(3);
 
 pub(super) struct Negotiation {
+    sealing: Arc<Sealing>,
     side: Side,
     peer: Peer,
     /// The caller's offer, until the callee has answered the call.
@@ -39,8 +43,9 @@ pub(super) struct Negotiation {
 }
 
 impl Negotiation {
-    pub(super) fn new(side: Side, peer: Peer) -> Self {
+    pub(super) fn new(side: Side, peer: Peer, sealing: Arc<Sealing>) -> Self {
         Self {
+            sealing,
             side,
             peer,
             prepared: None,
@@ -87,7 +92,8 @@ impl Negotiation {
     fn offer(&mut self, sdp: String, reports: &Reports) {
         self.round += 1;
         self.unanswered = true;
-        reports.send(Report::Signal(SignalBody::Offer { sdp, round: self.round }));
+        let seal_frames = self.sealing.is_wanted();
+        reports.send(Report::Signal(SignalBody::Offer { sdp, round: self.round, seal_frames }));
     }
 
     /// A candidate of ours.
@@ -109,12 +115,20 @@ impl Negotiation {
         }
     }
 
+    /// Agreed before the first packet may arrive.
+    async fn accept(&self, sdp: &str, seal_frames: bool) -> Result<(), PeerError> {
+        self.sealing.agree(seal_frames);
+        self.peer.accept_answer(sdp).await
+    }
+
     /// What the other engine says.
     pub(super) async fn signal(&mut self, body: SignalBody, reports: &Reports) {
         match body {
-            SignalBody::Offer { sdp, round } => match self.peer.accept_offer(&sdp).await {
+            SignalBody::Offer { sdp, round, seal_frames } => match self.peer.accept_offer(&sdp).await {
                 Ok(answer) => {
-                    reports.send(Report::Signal(SignalBody::Answer { sdp: answer, round }));
+                    self.sealing.agree(seal_frames);
+                    let seal_frames = self.sealing.is_wanted();
+                    reports.send(Report::Signal(SignalBody::Answer { sdp: answer, round, seal_frames }));
                     if self.remote_known {
                         // The other side looks for a new path already.
                         self.last_restart = Some(Instant::now());
@@ -128,7 +142,7 @@ impl Negotiation {
             SignalBody::Answer { round, .. } if round != self.round => {
                 tracing::debug!("an answer to an older offer was passed over");
             }
-            SignalBody::Answer { sdp, .. } => match self.peer.accept_answer(&sdp).await {
+            SignalBody::Answer { sdp, seal_frames, .. } => match self.accept(&sdp, seal_frames).await {
                 Ok(()) => {
                     self.remote_known = true;
                     self.unanswered = false;
@@ -228,7 +242,13 @@ mod tests {
             let peer = Peer::new(config, sender).await.expect("a peer");
             let (report, said) = mpsc::unbounded_channel();
             let reports = Reports::new(CallId::random(), report);
-            Self { negotiation: Negotiation::new(side, peer.clone()), peer, events, reports, said }
+            Self {
+                negotiation: Negotiation::new(side, peer.clone(), Arc::new(Sealing::new(false))),
+                peer,
+                events,
+                reports,
+                said,
+            }
         }
 
         fn hears(&mut self, event: &PeerEvent) {

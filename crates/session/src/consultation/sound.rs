@@ -18,7 +18,7 @@ use bedside_media::{
 };
 use bytes::Bytes;
 
-use super::meter::Meter;
+use super::{meter::Meter, sealing::Sealing};
 use crate::{
     peer::{MediaKind, OutgoingRtp, Peer},
     studio::AudioPort,
@@ -38,16 +38,18 @@ pub(super) struct Sound {
     peer: Mutex<Option<Peer>>,
     playout: Mutex<Playout>,
     meter: Arc<Meter>,
+    pub(super) sealing: Arc<Sealing>,
 }
 
 impl Sound {
-    pub(super) fn new(muted: bool, meter: Arc<Meter>) -> Arc<Self> {
+    pub(super) fn new(muted: bool, meter: Arc<Meter>, sealing: Arc<Sealing>) -> Arc<Self> {
         Arc::new(Self {
             muted: AtomicBool::new(muted),
             expected_loss: AtomicU32::new(u32::from(EXPECTED_LOSS)),
             peer: Mutex::new(None),
             playout: Mutex::new(Playout::new()),
             meter,
+            sealing,
         })
     }
 
@@ -75,6 +77,7 @@ impl Sound {
             epoch,
             rtp_base,
             packet: Vec::with_capacity(512),
+            sealed: Vec::new(),
             silent: true,
             expected_loss: EXPECTED_LOSS,
             captured_at: None,
@@ -97,6 +100,7 @@ struct Port {
     epoch: Instant,
     rtp_base: u32,
     packet: Vec<u8>,
+    sealed: Vec<u8>,
     /// The last frame was not sent (DTX): the next one begins a talkspurt.
     silent: bool,
     expected_loss: u8,
@@ -121,9 +125,16 @@ impl Port {
         if pause && self.silent {
             return;
         }
-        let packet =
-            OutgoingRtp { timestamp, marker: self.silent, payload: Bytes::copy_from_slice(&self.packet) };
-        self.silent = pause;
+        let marker = std::mem::replace(&mut self.silent, pause);
+        let payload = if self.sound.sealing.is_active() {
+            if !self.sound.sealing.seal_sound(&self.packet, &mut self.sealed) {
+                return;
+            }
+            &self.sealed
+        } else {
+            &self.packet
+        };
+        let packet = OutgoingRtp { timestamp, marker, payload: Bytes::copy_from_slice(payload) };
         let peer = self.sound.peer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(peer) = peer.as_ref() {
             if let Some(captured_at) = self.captured_at {

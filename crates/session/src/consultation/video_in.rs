@@ -16,7 +16,7 @@ use bedside_flow::{freeze::FreezeDetector, video::AssembledFrame};
 use bedside_media::{codec::h264::Decoder, frame::VideoFrame};
 use tokio::sync::watch;
 
-use super::meter::Meter;
+use super::{meter::Meter, sealing::Sealing};
 use crate::tap::MediaTap;
 
 /// Access units that may wait for the decoder: half a second. More means that this machine is too slow.
@@ -60,11 +60,19 @@ impl VideoIn {
         remote: watch::Sender<Option<VideoFrame>>,
         meter: Arc<Meter>,
         tap: Option<Arc<dyn MediaTap>>,
+        sealing: Arc<Sealing>,
     ) -> std::io::Result<Self> {
         let (units, inbox) = sync_channel(BACKLOG);
         let shared = Arc::new(Shared::default());
-        let worker =
-            Worker { inbox, remote, meter, tap, shared: shared.clone(), freezes: FreezeDetector::new() };
+        let worker = Worker {
+            inbox,
+            remote,
+            meter,
+            tap,
+            shared: shared.clone(),
+            freezes: FreezeDetector::new(),
+            sealing,
+        };
         std::thread::Builder::new().name("video-decode".into()).spawn(move || worker.run())?;
         Ok(Self { units, shared })
     }
@@ -85,12 +93,23 @@ struct Worker {
     tap: Option<Arc<dyn MediaTap>>,
     shared: Arc<Shared>,
     freezes: FreezeDetector,
+    sealing: Arc<Sealing>,
 }
 
 impl Worker {
     fn run(mut self) {
         let mut decoder = None;
-        while let Ok(unit) = self.inbox.recv() {
+        while let Ok(mut unit) = self.inbox.recv() {
+            if self.sealing.is_active() {
+                match self.sealing.open_picture(&unit.data) {
+                    Some(opened) => unit.data = opened,
+                    None => {
+                        // What comes after it builds on it.
+                        self.shared.keyframe_needed.store(true, Relaxed);
+                        continue;
+                    }
+                }
+            }
             if let Some(tap) = &self.tap {
                 tap.received_access_unit(&unit.data, unit.keyframe);
             }

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bedside_flow::video::Packetizer;
+use bedside_flow::video::{Packetizer, sealed};
 use bedside_media::{
     codec::{
         VideoEncoder,
@@ -23,7 +23,7 @@ use bedside_media::{
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use super::meter::Meter;
+use super::{meter::Meter, sealing::Sealing};
 use crate::peer::{MAX_PAYLOAD, MediaKind, OutgoingRtp, Peer};
 
 /// RTP clock of video, Hz (RFC 6184 section 8.2.1).
@@ -71,6 +71,7 @@ pub(super) struct VideoOut {
     /// The instant at which the RTP time stamp is `rtp_base`.
     pub(super) epoch: Instant,
     pub(super) rtp_base: u32,
+    pub(super) sealing: Arc<Sealing>,
 }
 
 /// Starts the thread. It ends when the plan's sender is dropped.
@@ -152,7 +153,15 @@ impl Worker {
         let ticks = (since.as_micros() * CLOCK_RATE / 1_000_000) as u32;
         let timestamp = self.out.rtp_base.wrapping_add(ticks);
         self.out.peer.map_clock(MediaKind::Video, timestamp, frame.captured_at);
-        let payloads = self.packetizer.packetize(&encoded.data, MAX_PAYLOAD);
+        let payloads = if self.out.sealing.is_active() {
+            let Some(sealed) = self.out.sealing.seal_picture(&encoded.data, encoded.keyframe) else {
+                // The next one that can be sealed has to be one to begin with.
+                return self.out.shared.keyframe.store(true, Relaxed);
+            };
+            sealed::packetize(encoded.keyframe, &sealed, MAX_PAYLOAD)
+        } else {
+            self.packetizer.packetize(&encoded.data, MAX_PAYLOAD)
+        };
         let last = payloads.len().saturating_sub(1);
         for (index, payload) in payloads.into_iter().enumerate() {
             let packet = OutgoingRtp { timestamp, marker: index == last, payload: Bytes::from(payload) };

@@ -226,6 +226,7 @@ impl Actor {
             // The next snapshot has it.
             ChatEvent::Changed => {}
             ChatEvent::Signal { call, from, signal } => self.signal_arrived(call, &from, signal),
+            ChatEvent::FrameKeys { call, secret, leaf } => self.frame_keys(call, secret, leaf),
             ChatEvent::Notice(notice) => self.notify(notice),
         }
     }

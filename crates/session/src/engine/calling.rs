@@ -9,7 +9,7 @@ mod events;
 mod media;
 
 use bedside_call::{Call, CallLimits, machine::Input};
-use bedside_e2ee::PublicIdentity;
+use bedside_e2ee::{PublicIdentity, sframe::EpochSecret};
 use bedside_protocol::{
     CallId, CallPhase, CallType, EndReason, Pii, Timestamp, UserId,
     call::{CallRecord, Side},
@@ -40,6 +40,8 @@ pub(super) struct LiveCall {
     /// The other side's device: the first that spoke. Nobody else of theirs takes part.
     peer_device: Option<PublicIdentity>,
     early: Vec<SignalBody>,
+    /// What frames are sealed with, and this device's place among those who have it.
+    frame_keys: Option<(EpochSecret, u32)>,
     /// The person hung up before the server had answered.
     hang_up_when_placed: bool,
     /// Answered here; the ticket is under way.
@@ -69,6 +71,7 @@ impl LiveCall {
             consultation: None,
             peer_device: None,
             early: Vec::new(),
+            frame_keys: None,
             hang_up_when_placed: false,
             answering: false,
             flowing: false,
@@ -101,6 +104,11 @@ impl LiveCall {
             Direction::Outgoing => Side::Caller,
             Direction::Incoming => Side::Callee,
         }
+    }
+
+    /// Whether both sides seal frames.
+    pub(super) fn frames_sealed(&self) -> bool {
+        self.consultation.as_ref().is_some_and(Consultation::frames_sealed)
     }
 
     /// The machine's address changed: media must find a new path.

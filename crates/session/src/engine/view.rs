@@ -101,6 +101,7 @@ fn call_view(call: &LiveCall, conversation: Option<&ConversationView>) -> CallVi
         expires_at: call.expires_at,
         quality: call.quality,
         video_paused: call.video_paused,
+        frames_sealed: call.frames_sealed(),
         protection,
         conversation_id: conversation.map(|conversation| conversation.id.clone()),
     }

@@ -246,12 +246,9 @@ async fn upload(State(office): State<Shared>, request: Request) -> Response {
     let mut bytes = Vec::new();
     while let Some(Ok(piece)) = stream.next().await {
         bytes.extend_from_slice(&piece);
-        if let Some(Fault::Cut(after)) = fault {
-            if bytes.len() >= after {
-                // hyper ends the connection without an answer.
-                panic!("the connection is cut, as it was to be");
-            }
-        }
+        let cut = matches!(fault, Some(Fault::Cut(after)) if bytes.len() >= after);
+        // hyper ends the connection without an answer.
+        assert!(!cut, "the connection is cut, as it was to be");
     }
     let (part, content) = fields(&parts.headers, &bytes);
     let mut office = office.lock().unwrap();

@@ -84,6 +84,10 @@ quality: QualityClass | null,
  */
 video_paused: boolean,
 /**
+ * Each frame of sound and picture is sealed once more (RFC 9605): both sides want it.
+ */
+frames_sealed: boolean,
+/**
  * How this call is protected.
  */
 protection: Protection,

@@ -138,6 +138,7 @@ function withCall(call: Partial<CallView>, rest: Partial<Snapshot> = {}): Snapsh
       expires_at: null,
       quality: "good",
       video_paused: false,
+      frames_sealed: false,
       protection: "encrypted",
       conversation_id: "c1",
       ...call,

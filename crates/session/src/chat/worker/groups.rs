@@ -537,6 +537,7 @@ impl Worker {
                 }
                 self.look_at_group(id);
                 self.newcomers_in(id, &[]);
+                self.tell_frame_keys();
                 self.keep(id);
             }
             Ok((other, _)) => {

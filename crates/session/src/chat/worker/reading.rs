@@ -223,6 +223,7 @@ impl Worker {
             }
         }
         self.newcomers_in(id, &before);
+        self.tell_frame_keys();
         Ok(())
     }
 

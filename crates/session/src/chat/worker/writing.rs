@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::{Outcome, Worker, entry_id, group};
 use crate::{
     chat::{
+        ChatEvent,
         body::Body,
         journal::{Receipt, Waiting},
     },
@@ -71,6 +72,7 @@ impl Worker {
     pub(super) fn in_call(&mut self, call: Option<(CallId, UserId)>) {
         let over = self.in_call.filter(|_| call.is_none_or(|new| Some(new) != self.in_call));
         self.in_call = call;
+        self.tell_frame_keys();
         let Some((over, _)) = over else { return };
         self.transfers.call_ended(over);
         for id in self.rooms.keys().copied().collect::<Vec<_>>() {
@@ -82,6 +84,15 @@ impl Worker {
             if live.room.waiting.len() != before {
                 self.keep(id);
             }
+        }
+    }
+
+    /// Gives the call its keys for frames, in each epoch anew.
+    pub(super) fn tell_frame_keys(&mut self) {
+        let Some((call, peer)) = self.in_call else { return };
+        let Some(id) = self.direct(peer) else { return };
+        if let Ok((secret, leaf)) = self.device.frame_secret(&group(id), call.0.as_bytes()) {
+            let _ = self.events.send(ChatEvent::FrameKeys { call, secret, leaf });
         }
     }
 

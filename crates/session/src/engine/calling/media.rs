@@ -1,6 +1,6 @@
 //! The call's media: started with the ticket, fed with the other side's signals, measured, let go.
 
-use bedside_e2ee::PublicIdentity;
+use bedside_e2ee::{PublicIdentity, sframe::EpochSecret};
 use bedside_protocol::{CallId, EndReason, quality::QualityMetrics, rest::CallTicket, socket::Request};
 use bedside_ui_contract::{Notice, StatsSample, call::Direction};
 
@@ -36,9 +36,13 @@ impl Actor {
             camera: self.studio.self_view(),
             remote: self.outlets.remote.clone(),
             tap: self.tap.clone(),
+            seal_frames: self.profile.get().settings.seal_frames,
         };
         let (consultation, audio) = Consultation::start(config, self.media_events.clone());
         self.studio.attach(audio);
+        if let Some((secret, leaf)) = &call.frame_keys {
+            consultation.frame_keys(secret.clone(), *leaf);
+        }
         for body in call.early.drain(..) {
             consultation.signal(body);
         }
@@ -83,6 +87,15 @@ impl Actor {
             None if call.early.len() < MOST_EARLY_SIGNALS => call.early.push(signal),
             None => tracing::warn!("too many signals before the call was answered"),
         }
+    }
+
+    /// The conversation's group has keys for this call's frames.
+    pub(in crate::engine) fn frame_keys(&mut self, call_id: CallId, secret: EpochSecret, leaf: u32) {
+        let Some(call) = self.call.as_mut().filter(|call| call.is(call_id)) else { return };
+        if let Some(consultation) = &call.consultation {
+            consultation.frame_keys(secret.clone(), leaf);
+        }
+        call.frame_keys = Some((secret, leaf));
     }
 
     pub(in crate::engine) fn media_event(&mut self, event: ConsultationEvent) {
