@@ -61,6 +61,8 @@ pub const MAX_MEMBERS: usize = 256;
 const PADDING_BYTES: usize = 256;
 /// How far a sender's messages may be ahead of what arrived, before they are refused.
 const MAX_SKIPPED: u32 = 1000;
+/// No log and no epoch comes this far; whoever says so counts on a number that overflows.
+const MAX_POSITION: u64 = u64::MAX / 4;
 /// How long a key package is valid: 84 days, the longest that `openmls` accepts.
 const KEY_PACKAGE_SECONDS: u64 = 84 * 24 * 3600;
 /// Clocks may be this far apart.

@@ -25,7 +25,7 @@ use bedside_ui_contract::Failure;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use reqwest::{
-    Client, Method, RequestBuilder, StatusCode, Url,
+    Client, Method, RequestBuilder, Response, StatusCode, Url,
     header::{CONTENT_LENGTH, CONTENT_TYPE, RANGE},
 };
 use serde::de::DeserializeOwned;
@@ -47,6 +47,9 @@ const CONTENT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// Refresh this long before the access token runs out, ms.
 const REFRESH_AHEAD_MS: u64 = 60_000;
 
+/// The longest answer that is read: a page of the longest entries, as base64.
+const LONGEST_ANSWER_BYTES: usize = 160 * 1024 * 1024;
+
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -64,7 +67,7 @@ pub enum ApiError {
     Problem(Box<Problem>),
     /// The answer could not be read.
     #[error("the server's answer could not be read: the app may be too old")]
-    Unreadable(#[source] reqwest::Error),
+    Unreadable(#[source] Option<serde_json::Error>),
     /// Nobody is signed in.
     #[error("nobody is signed in")]
     SignedOut,
@@ -468,12 +471,24 @@ async fn send<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, ApiErro
     if !response.status().is_success() {
         return Err(problem_in(response).await);
     }
-    response.json().await.map_err(ApiError::Unreadable)
+    read(response).await
 }
 
-async fn problem_in(response: reqwest::Response) -> ApiError {
+/// An answer's content, if it is no longer than a server that means well makes it.
+async fn read<T: DeserializeOwned>(mut response: Response) -> Result<T, ApiError> {
+    let mut content = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        if content.len() + chunk.len() > LONGEST_ANSWER_BYTES {
+            return Err(ApiError::Unreadable(None));
+        }
+        content.extend_from_slice(&chunk);
+    }
+    serde_json::from_slice(&content).map_err(|error| ApiError::Unreadable(Some(error)))
+}
+
+async fn problem_in(response: Response) -> ApiError {
     let status = response.status();
-    let problem = response.json::<Problem>().await.unwrap_or_else(|_| {
+    let problem = read::<Problem>(response).await.unwrap_or_else(|_| {
         Problem::new(match status {
             StatusCode::UNAUTHORIZED => ErrorCode::NotSignedIn,
             StatusCode::FORBIDDEN => ErrorCode::Forbidden,

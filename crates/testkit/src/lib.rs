@@ -3,6 +3,7 @@
 pub mod cable;
 pub mod clinic;
 pub mod keyring;
+pub mod mallory;
 pub mod net;
 pub mod peers;
 pub mod programs;

@@ -20,9 +20,14 @@ pub(crate) struct Desk {
 impl Desk {
     /// Somebody who has just signed in on a new computer.
     pub(crate) async fn new(clinic: &Clinic, login: &str) -> Self {
+        Self::at(clinic, &clinic.url(), login).await
+    }
+
+    /// The same, with another address for the clinic's.
+    pub(crate) async fn at(clinic: &Clinic, url: &str, login: &str) -> Self {
         let computer = clinic.computer(login);
         let mut seat = computer.clone().start();
-        seat.sign_in(&clinic.url(), login, bedside_testkit::clinic::PASSWORD).await;
+        seat.sign_in(url, login, bedside_testkit::clinic::PASSWORD).await;
         Self { seat, computer, conversation: String::new() }
     }
 

@@ -9,7 +9,7 @@ use openmls::{
 use openmls_traits::OpenMlsProvider as _;
 
 use super::{
-    Change, Device, GroupId, MlsError, Outgoing,
+    Change, Device, GroupId, MAX_POSITION, MlsError, Outgoing,
     device::{erase, join_config},
     key_packages::credential,
     ledger::Kind,
@@ -28,7 +28,8 @@ impl<S: Store> Device<S> {
     /// lead it into another group of the same name. [`MlsError::NotForThisDevice`] also for a welcome that was used
     /// before; then there is nothing to do.
     pub fn join(&mut self, welcome: &[u8], position: u64) -> Result<(GroupId, PublicIdentity), MlsError> {
-        let Some(MlsMessageBodyIn::Welcome(welcome)) = parse(welcome) else {
+        let Some(MlsMessageBodyIn::Welcome(welcome)) = parse(welcome).filter(|_| position <= MAX_POSITION)
+        else {
             return Err(MlsError::BadWelcome);
         };
         let provider = self.provider();
@@ -64,11 +65,15 @@ impl<S: Store> Device<S> {
     /// # Errors
     /// [`MlsError::BadGroupInfo`], and [`MlsError::Unauthorised`] when the others would refuse it.
     pub fn rejoin(&mut self, group_info: &[u8], position: u64) -> Result<Outgoing, MlsError> {
-        let Some(MlsMessageBodyIn::GroupInfo(info)) = parse(group_info) else {
+        let Some(MlsMessageBodyIn::GroupInfo(info)) = parse(group_info).filter(|_| position <= MAX_POSITION)
+        else {
             return Err(MlsError::BadGroupInfo);
         };
         let id = GroupId::new(info.group_id().as_slice())?;
         let epoch = info.epoch().as_u64();
+        if epoch > MAX_POSITION {
+            return Err(MlsError::BadGroupInfo);
+        }
         self.open.remove(&id);
         let provider = self.provider();
         erase(&provider, &id)?;

@@ -1,6 +1,7 @@
 //! Whose keys were compared, on this device. An identity is a person, a device and a key: another of any is another.
 
 use bedside_e2ee::PublicIdentity;
+use bedside_protocol::UserId;
 use serde::{Deserialize, Serialize};
 
 /// The compared identities.
@@ -13,6 +14,11 @@ impl Trust {
 
     pub(crate) fn knows(&self, identity: &PublicIdentity) -> bool {
         self.0.contains(identity)
+    }
+
+    /// Whether any key of this person was compared.
+    pub(crate) fn knows_one_of(&self, user: UserId) -> bool {
+        self.0.iter().any(|known| known.user == user)
     }
 
     pub(crate) fn add(&mut self, identities: &[PublicIdentity]) {

@@ -108,6 +108,8 @@ struct Live {
     busy: bool,
     retry_at: Option<Instant>,
     failures: u32,
+    /// How often it joined, or tried to, since somebody else was understood last.
+    attempts: u32,
     welcome: Option<WaitingWelcome>,
     /// When people without a device in the group are looked for again.
     look_again: Option<Instant>,
@@ -136,6 +138,7 @@ impl Live {
             busy: false,
             retry_at: None,
             failures: 0,
+            attempts: 0,
             welcome: None,
             look_again: None,
             in_flight: HashSet::new(),
@@ -155,6 +158,28 @@ impl Live {
         let pause = RETRY.saturating_mul(1 << self.failures.min(6)).min(LONGEST_RETRY);
         self.failures += 1;
         self.retry_at = Some(now + pause);
+    }
+
+    /// Comes in again, later each time: whoever keeps pushing this device out must not keep it busy.
+    fn try_later(&mut self, now: Instant) {
+        self.busy = false;
+        let pause = match self.attempts.checked_sub(1) {
+            Some(before) => RETRY.saturating_mul(1 << before.min(6)).min(LONGEST_RETRY),
+            None => Duration::ZERO,
+        };
+        self.attempts = self.attempts.saturating_add(1);
+        self.retry_at = Some(now + pause);
+    }
+
+    /// Whether the next attempt has been put off on purpose.
+    const fn backs_off(&self) -> bool {
+        self.retry_at.is_some()
+    }
+
+    /// The log goes on, and what it has is not known here yet.
+    const fn expect_more(&mut self) {
+        let next = &mut self.room.server.next_position;
+        *next = next.saturating_add(1);
     }
 
     fn succeeded(&mut self) {
@@ -192,6 +217,10 @@ struct Worker {
     publishing: bool,
     transfers: Transfers,
     transfer_events: mpsc::UnboundedSender<TransferEvent>,
+    /// Welcomes into conversations that are being fetched.
+    early_welcomes: BTreeMap<ConversationId, WaitingWelcome>,
+    /// Own devices that were revoked and left the server's list, as they were there.
+    leaving: Vec<InstallationView>,
 }
 
 /// Where the task tells what it has to tell, itself included.
@@ -309,12 +338,15 @@ impl Worker {
             installations: Vec::new(),
             revoked,
             publishing: false,
+            early_welcomes: BTreeMap::new(),
+            leaving: Vec::new(),
             transfers,
             transfer_events,
         };
         for id in worker.rooms.keys().copied().collect::<Vec<_>>() {
             worker.look_at_group(id);
             worker.catch_up(id);
+            worker.check_again(id);
         }
         Ok(worker)
     }

@@ -313,6 +313,9 @@ impl Worker {
         if let Err(error) = answer {
             return self.notify_failure(error.failure());
         }
+        let name = device.to_string();
+        let listed = self.installations.iter().find(|one| one.device_id == name);
+        self.leaving.extend(listed.cloned());
         self.revoked.insert(device);
         if let Err(error) = self.journal.write_value(b"revoked", &self.revoked) {
             self.store_failed(error);

@@ -4,7 +4,7 @@
 //! again. A group is founded by whoever first has something to say in it. Devices that were added find a welcome; others
 //! come in from outside, which all see.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bedside_e2ee::{
     PublicIdentity,
@@ -26,6 +26,10 @@ use crate::{api::ApiError, chat::journal::Room};
 const WELCOME_PATIENCE: Duration = Duration::from_secs(3);
 /// How often people without a device in the group are looked for.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Conversations of one person.
+const MOST_ROOMS: usize = 10_000;
+/// Welcomes that wait until their conversation is known.
+const MOST_EARLY_WELCOMES: usize = 64;
 
 impl Worker {
     pub(super) fn came_online(&mut self, resumed: bool) {
@@ -123,22 +127,41 @@ impl Worker {
 
     pub(super) fn fetched(&mut self, id: ConversationId, answer: Result<Conversation, ApiError>) {
         match answer {
-            Ok(conversation) => {
-                self.learn(conversation);
-                self.step(id);
-            }
+            Ok(conversation) => self.learn(conversation),
             Err(error) => tracing::warn!(%error, "a conversation could not be fetched"),
+        }
+        let welcome = self.early_welcomes.remove(&id);
+        match welcome.filter(|_| self.rooms.contains_key(&id)) {
+            Some(welcome) => self.welcomed(welcome),
+            None => self.step(id),
         }
     }
 
     /// What the server says of a conversation.
     fn learn(&mut self, conversation: Conversation) {
         let id = conversation.id;
+        let archive = self.config.archive;
         if let Some(live) = self.rooms.get_mut(&id) {
             // What was read from the log is surer than an answer that may have been overtaken.
             let next_position = live.room.server.next_position.max(conversation.next_position);
+            let known = &live.room.server;
+            let same = known.kind == conversation.kind
+                && (known.kind == ConversationKind::Group || same_people(known, &conversation, archive));
+            if !same {
+                // Who two people are never changes: nobody is put in another's place, with their checked code.
+                return tracing::warn!(conversation = %id, "the server says that a conversation is another one");
+            }
             live.room.server = Conversation { next_position, ..conversation };
         } else {
+            let doubled = |live: &Live| {
+                conversation.kind == ConversationKind::Direct
+                    && live.room.server.kind == ConversationKind::Direct
+                    && same_people(&live.room.server, &conversation, archive)
+            };
+            if self.rooms.len() >= MOST_ROOMS || self.rooms.values().any(doubled) {
+                // A second one of the same two would take the place of the one whose code they compared.
+                return tracing::warn!("the server told of a conversation too many");
+            }
             let mut live = Live::new(Room::new(conversation));
             let age = crate::clock::now().millis_since(live.room.server.created_at);
             if Duration::from_millis(age) < WELCOME_PATIENCE * 10 {
@@ -408,7 +431,7 @@ impl Worker {
         live.rejoining = true;
         live.refused = 0;
         live.unseal();
-        live.failed(Instant::now());
+        live.try_later(Instant::now());
     }
 
     fn offer_commit(&mut self, id: ConversationId, commit: Outgoing) {
@@ -432,17 +455,33 @@ impl Worker {
     }
 
     /// The log has a commit, or not; it counts when it is read there.
-    pub(super) fn committed(&mut self, id: ConversationId, _: EntryId, answer: Result<Appended, ApiError>) {
+    pub(super) fn committed(
+        &mut self,
+        id: ConversationId,
+        entry: EntryId,
+        answer: Result<Appended, ApiError>,
+    ) {
+        let name = group(id);
+        let position = self.device.position(&name).unwrap_or_default();
+        let unsent = self.device.unsent(&name).unwrap_or_default();
+        let current = unsent.iter().any(|outgoing| outgoing.commit && entry_id(&outgoing.entry.0) == entry);
         let Some(live) = self.rooms.get_mut(&id) else { return };
         match answer {
             Ok(appended) => {
                 live.succeeded();
-                live.room.server.next_position = live.room.server.next_position.max(appended.position + 1);
+                live.room.server.next_position =
+                    live.room.server.next_position.max(appended.position.saturating_add(1));
+                if current && appended.position < position {
+                    // The server says that it is where something else was read: it is not offered again at once.
+                    live.failed(Instant::now());
+                }
             }
             Err(error) if refused_with(&error, ErrorCode::StaleEpoch) => {
-                live.failed(Instant::now());
-                live.retry_at = None;
-                live.room.server.next_position += 1;
+                live.busy = false;
+                // Where the change that came first was read meanwhile, this one is dropped already.
+                if current {
+                    live.expect_more();
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "a change of a group was not taken");
@@ -463,12 +502,10 @@ impl Worker {
             Some(_) => self.drop_welcome(welcome.id),
             None => {
                 // It overtook the news of its conversation.
-                let api = self.config.api.clone();
-                self.start(async move {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                    Outcome::Welcomes(api.welcomes().await)
-                });
-                self.fetch_conversation(id);
+                if self.early_welcomes.len() < MOST_EARLY_WELCOMES {
+                    self.early_welcomes.insert(id, welcome);
+                    self.fetch_conversation(id);
+                }
             }
         }
     }
@@ -505,8 +542,11 @@ impl Worker {
             }
             Ok((other, _)) => {
                 tracing::warn!("a welcome led into another conversation than it said");
-                if !self.rooms.keys().any(|known| group(*known) == other) {
-                    let _ = self.device.forget(&other);
+                // Whatever group of that name this device was in, it is that no longer.
+                let _ = self.device.forget(&other);
+                let known = self.rooms.keys().copied().find(|known| group(*known) == other);
+                if let Some(known) = known {
+                    self.look_at_group(known);
                 }
             }
             Err(MlsError::Store(error)) => return self.store_failed(error),
@@ -555,16 +595,23 @@ impl Worker {
         let Some(live) = self.rooms.get_mut(&id) else { return };
         match answer {
             Ok(entries) => {
-                live.succeeded();
-                let found = !entries.is_empty();
-                for entry in &entries {
+                let name = group(id);
+                let before = self.device.position(&name);
+                for entry in entries.iter().filter(|entry| entry.conversation_id == id) {
                     self.read(id, entry);
                 }
-                if !found && let Ok(position) = self.device.position(&group(id)) {
-                    // The log is as long as it is, whatever was said of it.
-                    if let Some(live) = self.rooms.get_mut(&id) {
-                        live.room.server.next_position = position;
-                    }
+                let after = self.device.position(&name);
+                let Some(live) = self.rooms.get_mut(&id) else { return };
+                live.busy = false;
+                if let Ok(position) = after
+                    && after == before
+                    && position < live.room.server.next_position
+                {
+                    // The log is as long as it is, whatever was said of it: who says more is not asked at once.
+                    live.room.server.next_position = position;
+                    live.failed(Instant::now());
+                } else if !live.backs_off() {
+                    live.succeeded();
                 }
                 self.step(id);
             }
@@ -576,11 +623,22 @@ impl Worker {
         }
     }
 
+    /// After a start: whoever came in while the last run ended is told of.
+    pub(super) fn check_again(&mut self, id: ConversationId) {
+        let verified = |live: &&Live| live.room.verified && live.room.changed.is_empty();
+        if self.rooms.get(&id).filter(verified).is_some() {
+            self.newcomers_in(id, &[]);
+        }
+    }
+
     /// Members that were not members before: told, and where the code had been compared, told loudly.
     pub(super) fn newcomers_in(&mut self, id: ConversationId, before: &[PublicIdentity]) {
-        let own = self.own_device();
+        let (own, me) = (self.own_device(), self.me());
         let Some(live) = self.rooms.get_mut(&id) else { return };
-        let unchecked: Vec<_> = live
+        // In whatever conversation: of somebody whose key was compared, another key is news.
+        let first = before.iter().all(|member| member.device == own);
+        let close = first || live.room.server.kind == ConversationKind::Direct;
+        let mut unchecked: Vec<_> = live
             .members
             .iter()
             .filter(|member| member.device != own && !before.contains(member))
@@ -588,10 +646,17 @@ impl Worker {
             .map(|member| member.user)
             .collect();
         if live.room.verified {
+            unchecked.dedup();
             for user in unchecked {
                 self.key_changed(id, user);
             }
-        } else if unchecked.is_empty() {
+        } else if !unchecked.is_empty() {
+            unchecked.retain(|user| close && *user != me && self.trust.knows_one_of(*user));
+            unchecked.dedup();
+            for user in unchecked {
+                self.key_changed(id, user);
+            }
+        } else {
             // Everybody in it was compared elsewhere.
             live.room.verified =
                 live.members.iter().all(|member| member.device == own || self.trust.knows(member))
@@ -625,6 +690,15 @@ impl Live {
             waiting.sealed = false;
         }
     }
+}
+
+/// Whether two conversations are between the same people, with the clinic's archive or without.
+fn same_people(one: &Conversation, other: &Conversation, archive: Option<UserId>) -> bool {
+    let ids = |conversation: &Conversation| -> BTreeSet<UserId> {
+        let ids = conversation.participants.iter().map(|person| person.id);
+        ids.filter(|id| Some(*id) != archive).collect()
+    };
+    ids(one) == ids(other)
 }
 
 /// Whether the server refused with this code.

@@ -37,7 +37,7 @@ impl Worker {
     pub(super) fn entry_came(&mut self, entry: &LogEntry) {
         let id = entry.conversation_id;
         let Some(live) = self.rooms.get_mut(&id) else { return self.fetch_conversation(id) };
-        live.room.server.next_position = live.room.server.next_position.max(entry.position + 1);
+        live.room.server.next_position = live.room.server.next_position.max(entry.position.saturating_add(1));
         live.room.server.founded = true;
         if live.membership != Membership::Outside {
             self.read(id, entry);
@@ -67,7 +67,7 @@ impl Worker {
     fn take(&mut self, id: ConversationId, at: At, event: GroupEvent) {
         let Some(live) = self.rooms.get_mut(&id) else { return };
         if at.position >= live.room.processed {
-            live.room.processed = at.position + 1;
+            live.room.processed = at.position.saturating_add(1);
             if let Err(error) = self.write_down(id, at, event) {
                 if let Some(live) = self.rooms.get_mut(&id) {
                     live.room.processed = at.position;
@@ -91,7 +91,11 @@ impl Worker {
             GroupEvent::Message { sender, id: message, body, own, missing } => {
                 if own {
                     self.said(id, message.0);
-                } else if missing > 0 {
+                } else if let Some(live) = self.rooms.get_mut(&id) {
+                    // Somebody is understood: this device is where the others are.
+                    live.attempts = 0;
+                }
+                if !own && missing > 0 {
                     let count = u32::try_from(missing).unwrap_or(u32::MAX);
                     self.happened(id, at, &sender, Content::Missing { user: sender.user, count })?;
                 }
@@ -114,7 +118,7 @@ impl Worker {
             GroupEvent::JoinLost => {
                 if let Some(live) = self.rooms.get_mut(&id) {
                     live.membership = Membership::Outside;
-                    live.retry_at = None;
+                    live.try_later(Instant::now());
                 }
                 Ok(())
             }
@@ -182,7 +186,7 @@ impl Worker {
         let before = self.rooms.get(&id).map(|live| live.members.clone()).unwrap_or_default();
         self.look_at_group(id);
         let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
-        live.room.server.epoch += 1;
+        live.room.server.epoch = live.room.server.epoch.saturating_add(1);
         live.sealed.clear();
         live.kinds.clear();
         live.in_flight.clear();
@@ -191,6 +195,15 @@ impl Worker {
             live.rejoining = false;
             if was_here || at.position > 0 {
                 self.happened(id, at, by, Content::Rejoined)?;
+            }
+            // Who was known before and who is there now: a group that the server made up has other keys.
+            let after = self.rooms.get(&id).map(|live| live.members.clone()).unwrap_or_default();
+            for member in after.iter().filter(|member| before.len() > 1 && !before.contains(member)) {
+                let content = Content::DeviceJoined { user: member.user, by_itself: false };
+                self.happened(id, at, member, content)?;
+            }
+            for member in before.iter().filter(|member| !after.contains(member)) {
+                self.happened(id, at, by, Content::DeviceLeft { user: member.user })?;
             }
         } else {
             // Whoever founds a group brings in everybody: that is no news.
@@ -320,7 +333,10 @@ impl Worker {
                 self.happened(id, at, sender, Content::Renamed(Pii::new(title)))
             }
             Body::Signal { call, signal } => {
-                if !mine {
+                // Only where the two talk, and not behind a key that nobody has looked at: whoever leads this device
+                // into some other conversation must not speak for the person called.
+                let open = self.rooms.get(&id).is_some_and(|live| live.room.changed.is_empty());
+                if !mine && open && self.direct(sender.user) == Some(id) {
                     let _ = self.events.send(ChatEvent::Signal { call, from: *sender, signal });
                 }
                 Ok(())
@@ -351,7 +367,7 @@ impl Worker {
         let (text, file) = item.content.line();
         live.room.preview = Some(Preview { id: item.id, sender: item.sender, text, at: item.sent_at, file });
         if !mine {
-            live.room.heard = at.position + 1;
+            live.room.heard = at.position.saturating_add(1);
             live.room.unread += 1;
             live.receipt_at.get_or_insert_with(|| Instant::now() + RECEIPT_PAUSE);
         }

@@ -5,9 +5,9 @@ use bedside_protocol::{ConversationId, ConversationKind, Pii, UserId};
 use bedside_ui_contract::{
     call::Protection,
     chat::{
-        ChatEvent as Happening, ChatView, ConversationState, ConversationView, FileView, KeyChangeView,
-        MemberDeviceView, MemberView, MessageContent, MessagePage, MessageState, MessageView, PreviewView,
-        ReceiptView, ReplyView, SearchHit,
+        ChatEvent as Happening, ChatView, ConversationState, ConversationView, FileView, InstallationView,
+        KeyChangeView, MemberDeviceView, MemberView, MessageContent, MessagePage, MessageState, MessageView,
+        PreviewView, ReceiptView, ReplyView, SearchHit,
     },
 };
 use tokio::sync::oneshot;
@@ -47,6 +47,12 @@ impl Worker {
         let mut rooms: Vec<_> = self.rooms.values().collect();
         rooms.sort_by_key(|live| std::cmp::Reverse(last_activity(&live.room)));
         let mut installations = self.installations.clone();
+        // What the server no longer lists and is in a group all the same is still there for this person.
+        let gone =
+            |one: &&InstallationView| installations.iter().all(|listed| listed.device_id != one.device_id);
+        let unlisted: Vec<_> = self.leaving.iter().filter(gone).cloned().collect();
+        let listed = installations.len();
+        installations.extend(unlisted);
         for installation in &mut installations {
             let leaving = rooms.iter().filter(|live| {
                 live.members.iter().any(|member| {
@@ -56,6 +62,11 @@ impl Worker {
             });
             installation.leaving = count(leaving.count());
         }
+        let mut place = 0;
+        installations.retain(|one| {
+            place += 1;
+            place <= listed || one.leaving > 0
+        });
         ChatView {
             vault: self.vault.view,
             conversations: rooms.into_iter().map(|live| self.conversation_view(live)).collect(),

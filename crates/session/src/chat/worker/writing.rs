@@ -177,14 +177,17 @@ impl Worker {
         match answer {
             Ok(appended) => {
                 live.failures = 0;
-                live.room.server.next_position = live.room.server.next_position.max(appended.position + 1);
+                live.room.server.next_position =
+                    live.room.server.next_position.max(appended.position.saturating_add(1));
                 // It stays under way until it is read, or until the epoch ends.
                 return;
             }
             Err(SocketError::Refused(problem)) => {
-                live.in_flight.remove(&entry);
+                let current = live.in_flight.remove(&entry);
                 match problem.code {
-                    ErrorCode::StaleEpoch => live.room.server.next_position += 1,
+                    // Where the change that ended the epoch was read meanwhile, this was sealed anew already.
+                    ErrorCode::StaleEpoch if current => live.expect_more(),
+                    ErrorCode::StaleEpoch => {}
                     // A signal for a call that is over: it must be in the log all the same, as its number is used.
                     ErrorCode::CallNotFound | ErrorCode::Forbidden | ErrorCode::IllegalTransition => {
                         live.kinds.insert(entry, (EntryKind::Message, None));
@@ -211,7 +214,7 @@ impl Worker {
         let read_receipts = self.config.read_receipts;
         let Some(live) = self.rooms.get_mut(&id) else { return };
         let read = match self.journal.item(id, live.room.seen.wrapping_sub(1)) {
-            Ok(Some(item)) if read_receipts => (item.position + 1).min(live.room.heard),
+            Ok(Some(item)) if read_receipts => item.position.saturating_add(1).min(live.room.heard),
             _ => live.room.told.read,
         };
         let receipt = Receipt { delivered: live.room.heard, read: read.max(live.room.told.read) };

@@ -1,0 +1,22 @@
+//! What people see when the server is hostile. Each test is one thing that it tries; `docs/security.md` lists them.
+//!
+//! The engines are genuine, and so is the server behind the one that lies ([`bedside_testkit::mallory`]).
+
+#[allow(dead_code, reason = "shared with another test program")]
+#[path = "chat/desk.rs"]
+mod desk;
+#[path = "hostile_server/ghost.rs"]
+mod ghost;
+#[path = "hostile_server/scene.rs"]
+mod scene;
+
+#[path = "hostile_server/calls.rs"]
+mod calls;
+#[path = "hostile_server/files.rs"]
+mod files;
+#[path = "hostile_server/groups.rs"]
+mod groups;
+#[path = "hostile_server/logs.rs"]
+mod logs;
+#[path = "hostile_server/noise.rs"]
+mod noise;

@@ -1,0 +1,176 @@
+//! Somebody stands between two who call each other.
+
+use bedside_protocol::{
+    CallPhase, EndReason, EntryId, Sealed,
+    conversation::{LogEntry, WaitingWelcome},
+    socket::Event,
+};
+use bedside_ui_contract::{Command, call::Protection};
+use serde_json::json;
+
+use crate::{
+    ghost::Ghost,
+    scene::{Scene, is_message, is_signal, refused},
+};
+
+/// Nothing of the call may have been heard.
+fn assert_silence(scene: &Scene) {
+    for desk in [&scene.doctor, &scene.patient] {
+        let seen = desk.seat.eye.seen();
+        assert_eq!((seen.loud_blocks, seen.counters.len()), (0, 0));
+    }
+}
+
+/// The call is given up, and the next one, with nobody in between, connects.
+async fn call_again(mut scene: Scene) {
+    scene.doctor.seat.ask(Command::HangUp);
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        desk.seat
+            .until_call("over", |call| call.phase == CallPhase::Ended || call.phase == CallPhase::Failed)
+            .await;
+    }
+    assert_silence(&scene);
+    scene.before_patient.behave();
+    scene.before_doctor.behave();
+    scene.call().await;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        desk.seat.until_call("protected", |call| call.protection == Protection::Encrypted).await;
+        desk.seat.eye.until("the voice", |seen| seen.loud_blocks > 0).await;
+    }
+    scene.clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_with_changed_bits_are_refused_and_the_call_fails_in_silence() {
+    let mut scene = Scene::talking().await;
+    for line in [&scene.before_doctor, &scene.before_patient] {
+        line.twist_log(|mut entry| {
+            if is_signal(&entry)
+                && let Some(body) = &mut entry.body
+            {
+                let middle = body.0.len() / 2;
+                body.0[middle] ^= 0x20;
+            }
+            vec![entry]
+        });
+    }
+    scene.call().await;
+    scene.patient.until_items("the person is told", |items| refused(items) > 0).await;
+    let call = scene
+        .doctor
+        .seat
+        .until_call("it fails", |call| call.phase == CallPhase::Failed || call.phase == CallPhase::Ended)
+        .await;
+    assert_eq!(call.end_reason, Some(EndReason::ConnectionFailed));
+    assert_ne!(call.protection, Protection::Verified);
+    assert_silence(&scene);
+    scene.clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_exchanged_for_other_ciphertext_connect_nobody() {
+    let mut scene = Scene::talking().await;
+    let other = scene.before_patient.genuine(&scene.conversation()).into_iter().find(is_message).unwrap();
+    scene.before_patient.twist_log(move |mut entry| {
+        if is_signal(&entry) {
+            entry.body.clone_from(&other.body);
+        }
+        vec![entry]
+    });
+    scene.call().await;
+    scene.patient.until_items("the person is told", |items| refused(items) > 0).await;
+    call_again(scene).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn descriptions_that_the_server_writes_itself_connect_nobody() {
+    let mut scene = Scene::talking().await;
+    scene.before_patient.twist_log(|mut entry| {
+        if is_signal(&entry) {
+            let fingerprint = ["5A"; 32].join(":");
+            let sdp = format!("v=0\r\na=fingerprint:sha-256 {fingerprint}\r\n");
+            let body =
+                json!({"signal": {"call": entry.call_id, "signal": {"offer": {"sdp": sdp, "round": 1}}}});
+            entry.body = Some(Sealed(body.to_string().into_bytes()));
+        }
+        vec![entry]
+    });
+    scene.call().await;
+    scene.patient.until_items("the person is told", |items| refused(items) > 0).await;
+    call_again(scene).await;
+}
+
+/// The server leads the patient into a second conversation with a device that claims to be the doctor's, and lets that
+/// one speak for the doctor in a call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_in_another_conversation_cannot_speak_for_the_person_in_a_call() {
+    let mut scene = Scene::verified().await;
+    let mut ghost = Ghost::of(&scene.clinic, "osei").await;
+    let conversation = bedside_protocol::ConversationId::random();
+    let packages =
+        ghost.api.claim_key_packages(scene.doctor.seat.person("ana").parse().unwrap()).await.unwrap();
+    let commit =
+        ghost.found(&conversation.to_string(), packages.into_iter().map(|one| one.key_package).collect());
+    let known = ghost.api.conversation(scene.conversation().parse().unwrap()).await.unwrap();
+    let made_up = json!({
+        "id": conversation, "kind": "group", "participants": known.participants, "created_at": known.created_at,
+        "founded": true, "epoch": 1, "first_position": 1, "next_position": 1,
+    });
+    scene.before_patient.answer_instead(move |_, path, _| {
+        let page = json!({"items": [], "total": 0, "pages": 1, "current_page": 1});
+        let answer = if path.contains("/messages") { page } else { made_up.clone() };
+        path.contains(&conversation.to_string()).then(|| (200, answer))
+    });
+    let line = &scene.before_patient;
+    line.say(&Event::GroupWelcome(WaitingWelcome {
+        id: EntryId::random(),
+        conversation_id: conversation,
+        position: 1,
+        welcome: commit.welcome.clone(),
+    }));
+    let snapshot = scene
+        .patient
+        .seat
+        .until("led into it", |snapshot| {
+            snapshot
+                .chat
+                .conversations
+                .iter()
+                .any(|one| one.id == conversation.to_string() && !one.changed.is_empty())
+        })
+        .await;
+    assert_eq!(snapshot.chat.conversations.len(), 2);
+    // She looks at it and goes on all the same; what is said there still says nothing about calls.
+    scene.patient.seat.ask(Command::AcknowledgeKeyChange { conversation_id: conversation.to_string() });
+    scene.before_patient.twist_log(|entry| if is_signal(&entry) { Vec::new() } else { vec![entry] });
+    scene.call().await;
+    let call = scene.patient.seat.until_call("answered", |call| call.accepted_at.is_some()).await;
+    let offer = json!({"signal": {"call": call.call_id, "signal": {"offer": {"sdp": "v=0", "round": 1}}}});
+    let body = ghost.seal(&conversation.to_string(), &offer);
+    scene.before_patient.say(&Event::of_entry(LogEntry {
+        conversation_id: conversation,
+        position: 1,
+        id: EntryId::random(),
+        epoch: 1,
+        kind: bedside_protocol::conversation::EntryKind::Offer,
+        from_user: ghost.user,
+        from_device: ghost.id,
+        call_id: call.call_id.parse().ok(),
+        at: bedside_protocol::Timestamp(0),
+        body: Some(body),
+    }));
+    scene.patient.seat.ask(Command::HangUp);
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        desk.seat
+            .until_call("over", |call| call.phase == CallPhase::Ended || call.phase == CallPhase::Failed)
+            .await;
+    }
+    assert_silence(&scene);
+    scene.before_patient.twist_log(|entry| vec![entry]);
+    scene.call().await;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        desk.seat.until_call("with the right one", |call| call.protection == Protection::Verified).await;
+        desk.seat.eye.until("the voice", |seen| seen.loud_blocks > 0).await;
+    }
+    scene.clinic.close().await;
+}

@@ -1,0 +1,107 @@
+//! A device that the server makes up: it has keys of its own and says that it is whose the server likes.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bedside_e2ee::{
+    DeviceIdentity,
+    mls::{Change, Device, Event, GroupId, MembersDecide, MessageId, Outgoing},
+    store::MemoryStore,
+};
+use bedside_protocol::{
+    ConversationId, DeviceId, DeviceType, EntryId, Pii, Sealed, Secret, UserId,
+    conversation::{AppendCommit, ClaimedKeyPackage},
+    user::DeviceInfo,
+};
+use bedside_session::{api::Api, chat::body::Body, secrets::MemoryStore as Secrets};
+use bedside_testkit::clinic::{Clinic, PASSWORD};
+
+pub(crate) struct Ghost {
+    pub(crate) api: Api,
+    pub(crate) device: Device<MemoryStore>,
+    pub(crate) user: UserId,
+    pub(crate) id: DeviceId,
+}
+
+impl Ghost {
+    /// One that the server has put on somebody's list of devices: here by signing in, as it need not.
+    pub(crate) async fn of(clinic: &Clinic, login: &str) -> Self {
+        let api = Api::new(&clinic.url(), std::sync::Arc::new(Secrets::default())).expect("an address");
+        let device =
+            DeviceInfo { id: None, name: Pii::new("ghost".into()), device_type: DeviceType::default() };
+        let signed_in = api
+            .sign_in(Pii::new(login.into()), Secret::new(PASSWORD.into()), device)
+            .await
+            .expect("signed in");
+        let (user, id) = (signed_in.user.id, signed_in.device_id);
+        Self { api, device: keys(user, id), user, id }
+    }
+
+    /// What the server hands out in answer to a claim.
+    pub(crate) fn claimed(&mut self, made: u64) -> ClaimedKeyPackage {
+        let key_package = self.device.key_packages(1, false, made).expect("keys").remove(0);
+        ClaimedKeyPackage { device_id: self.id, key_package }
+    }
+
+    /// Comes into a conversation from outside, as a user's new device does.
+    pub(crate) async fn walk_in(&mut self, conversation: &str) {
+        let id: ConversationId = conversation.parse().expect("a conversation");
+        let info = self.api.group_info(id).await.expect("group information");
+        let commit = self.device.rejoin(&info.group_info.0, info.position).expect("a commit from outside");
+        let body = AppendCommit {
+            id: EntryId::random(),
+            epoch: commit.epoch,
+            body: commit.entry,
+            welcome: None,
+            welcome_for: Vec::new(),
+            group_info: commit.group_info.expect("group information"),
+        };
+        self.api.append_commit(id, &body).await.expect("the server takes it");
+    }
+
+    /// What it can read in a conversation's log.
+    pub(crate) async fn read(&mut self, conversation: &str) -> Vec<String> {
+        let id: ConversationId = conversation.parse().expect("a conversation");
+        let name = name_of(conversation);
+        let from = self.device.position(&name).expect("in the group");
+        let mut texts = Vec::new();
+        for entry in self.api.entries(id, from).await.expect("entries") {
+            let Some(body) = entry.body else { continue };
+            if let Ok(Some(Event::Message { body, .. })) = self.device.receive(&name, entry.position, &body.0)
+                && let Some(Body::Text { text, .. }) = Body::read(&body.0)
+            {
+                texts.push(text);
+            }
+        }
+        texts
+    }
+
+    /// A group of its own under a conversation's name, with other devices in it; what they are given to come in.
+    pub(crate) fn found(&mut self, conversation: &str, packages: Vec<Sealed>) -> Outgoing {
+        let name = name_of(conversation);
+        self.device.create(&name, now()).expect("a group");
+        let commit = self.device.commit(&name, &Change::Add(packages)).expect("a commit");
+        self.device.receive(&name, 0, &commit.entry.0).expect("its own commit");
+        commit
+    }
+
+    /// Seals something in its group.
+    pub(crate) fn seal(&mut self, conversation: &str, body: &serde_json::Value) -> Sealed {
+        let id = MessageId(bedside_protocol::EntryId::random().0);
+        let body = serde_json::to_vec(body).expect("JSON");
+        self.device.send(&name_of(conversation), id, &body).expect("sealed").entry
+    }
+}
+
+fn keys(user: UserId, id: DeviceId) -> Device<MemoryStore> {
+    let identity = DeviceIdentity::generate(user, id).expect("a key");
+    Device::open(identity, MemoryStore::default(), Box::new(MembersDecide))
+}
+
+pub(crate) fn name_of(conversation: &str) -> GroupId {
+    let id: ConversationId = conversation.parse().expect("a conversation");
+    GroupId::new(*id.0.as_bytes()).expect("a name")
+}
+
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+}

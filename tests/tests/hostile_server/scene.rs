@@ -1,0 +1,137 @@
+//! Two people, each with an untrustworthy server of their own before the genuine one.
+
+use bedside_protocol::{
+    CallType, Role,
+    conversation::{EntryKind, LogEntry},
+};
+use bedside_testkit::{clinic::Clinic, mallory::Mallory};
+use bedside_ui_contract::{
+    Command,
+    call::Protection,
+    chat::{ChatEvent, ConversationState, ConversationView, MessageContent, MessageView},
+};
+
+use crate::desk::Desk;
+
+/// A doctor and a patient, and who stands before each.
+pub(crate) struct Scene {
+    pub(crate) clinic: Clinic,
+    pub(crate) before_doctor: Mallory,
+    pub(crate) before_patient: Mallory,
+    pub(crate) doctor: Desk,
+    pub(crate) patient: Desk,
+}
+
+impl Scene {
+    /// Both are signed in; they have not talked yet.
+    pub(crate) async fn signed_in() -> Self {
+        let clinic = Clinic::open().await;
+        clinic.add("osei", Role::Clinician).await;
+        clinic.add("lind", Role::Clinician).await;
+        clinic.add("ana", Role::Patient).await;
+        clinic.befriend("osei", "ana").await;
+        clinic.befriend("lind", "ana").await;
+        clinic.befriend("lind", "osei").await;
+        let before_doctor = Mallory::before(&clinic).await;
+        let before_patient = Mallory::before(&clinic).await;
+        let doctor = Desk::at(&clinic, &before_doctor.url(), "osei").await;
+        let patient = Desk::at(&clinic, &before_patient.url(), "ana").await;
+        Self { clinic, before_doctor, before_patient, doctor, patient }
+    }
+
+    /// They have a conversation in which each has read the other.
+    pub(crate) async fn talking() -> Self {
+        let mut scene = Self::signed_in().await;
+        scene.doctor.open("ana").await;
+        scene.patient.open("osei").await;
+        scene.doctor.write("good morning");
+        scene.patient.until_texts("a greeting", |texts| texts == ["good morning"]).await;
+        scene.patient.write("hello");
+        scene.doctor.until_texts("the answer", |texts| texts == ["good morning", "hello"]).await;
+        scene
+    }
+
+    /// They have compared their code as well.
+    pub(crate) async fn verified() -> Self {
+        let mut scene = Self::talking().await;
+        for desk in [&mut scene.doctor, &mut scene.patient] {
+            desk.ask(|conversation_id| Command::ShowCheckCode { conversation_id });
+            desk.until("a code", |one| one.check_code.is_some()).await;
+            desk.ask(|conversation_id| Command::ConfirmCheckCode { conversation_id });
+            desk.until("verified", |one| one.protection == Protection::Verified).await;
+        }
+        scene
+    }
+
+    pub(crate) fn conversation(&self) -> String {
+        self.doctor.conversation.clone()
+    }
+
+    /// What was tried has done no harm: both go on talking, and each reads the other.
+    pub(crate) async fn still_talk(mut self) {
+        say(&mut self.doctor, &mut self.patient, "are you still there?").await;
+        say(&mut self.patient, &mut self.doctor, "I am").await;
+        self.clinic.close().await;
+    }
+
+    /// The doctor calls, and the patient answers.
+    pub(crate) async fn call(&mut self) {
+        let callee = self.doctor.seat.person("ana");
+        self.doctor.seat.ask(Command::Call { user_id: callee, call_type: CallType::Voice });
+        self.patient
+            .seat
+            .until_call("it rings", |call| call.phase == bedside_protocol::CallPhase::Ringing)
+            .await;
+        self.patient.seat.ask(Command::Answer { call_type: CallType::Voice });
+    }
+}
+
+async fn say(from: &mut Desk, to: &mut Desk, text: &str) {
+    from.until("usable", |one| one.state == ConversationState::Ready).await;
+    from.write(text);
+    to.until_texts(text, |texts| texts.iter().filter(|one| *one == text).count() == 1).await;
+}
+
+/// What happened in a conversation, beside what was said.
+pub(crate) fn happenings(items: &[MessageView]) -> Vec<ChatEvent> {
+    let event = |item: &MessageView| match &item.content {
+        MessageContent::Event { event } => Some(event.clone()),
+        _ => None,
+    };
+    items.iter().filter_map(event).collect()
+}
+
+/// How many entries the person is told were refused.
+pub(crate) fn refused(items: &[MessageView]) -> u32 {
+    let count = |event: ChatEvent| match event {
+        ChatEvent::Refused { count } => count,
+        _ => 0,
+    };
+    happenings(items).into_iter().map(count).sum()
+}
+
+/// How many messages the person is told are missing.
+pub(crate) fn missing(items: &[MessageView]) -> u32 {
+    let count = |event: ChatEvent| match event {
+        ChatEvent::Missing { count, .. } => count,
+        _ => 0,
+    };
+    happenings(items).into_iter().map(count).sum()
+}
+
+/// How many devices of others the person sees in a conversation.
+pub(crate) fn others_devices(view: &ConversationView) -> usize {
+    view.members.iter().filter(|member| !member.own).map(|member| member.devices.len()).sum()
+}
+
+pub(crate) const fn is_message(entry: &LogEntry) -> bool {
+    matches!(entry.kind, EntryKind::Message)
+}
+
+pub(crate) const fn is_receipt(entry: &LogEntry) -> bool {
+    matches!(entry.kind, EntryKind::Delivered | EntryKind::Read)
+}
+
+pub(crate) const fn is_signal(entry: &LogEntry) -> bool {
+    matches!(entry.kind, EntryKind::Offer | EntryKind::Answer | EntryKind::Ice)
+}
