@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{options::Options, shell, workspace};
 
 mod call;
+mod e2ee;
 mod server;
 
 /// `cargo xtask bench`.
@@ -15,7 +16,8 @@ pub(crate) fn main(options: Options) -> Result<()> {
     match options.words() {
         [word] if word == "call" => call::run(options.number("seconds")?.unwrap_or(60)),
         [word] if word == "server" => server::run(),
-        _ => bail!("`cargo xtask bench call [--seconds N]` or `cargo xtask bench server`."),
+        [word] if word == "e2ee" => e2ee::run(),
+        _ => bail!("`cargo xtask bench call [--seconds N]`, `cargo xtask bench server` or `cargo xtask bench e2ee`."),
     }
 }
 

@@ -1,0 +1,138 @@
+//! What encryption costs: groups, messages from one app's engine to another's, and a file of 2 GiB by the server.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::{machine, publish};
+use crate::{
+    clinic::{Clinic, Person},
+    processes::{Running, wait_until},
+    setup::{self, Purpose},
+    shell,
+    workspace::Profile,
+};
+
+/// Messages whose age is measured.
+const MESSAGES: u32 = 300;
+/// The longest file there may be.
+const FILE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// Nothing takes longer unless it never ends.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Measures and publishes.
+pub(crate) fn run() -> Result<()> {
+    setup::ready(Purpose::Build)?;
+    let build = |arguments: &[&str]| {
+        shell::run(shell::cargo().args(["build", "--locked", "--release"]).args(arguments))
+    };
+    build(&["--package", "bedside-e2ee", "--example", "cost"])?;
+    build(&["--package", "bedside-server", "--package", "bedside-headless", "--bins"])?;
+    let groups = shell::read(&mut shell::program(&Profile::Release.binary("examples/cost")))?;
+    let groups: Value = serde_json::from_str(&groups).context("the groups' figures are not JSON")?;
+    let clinic = Clinic::open(Profile::Release)?;
+    let messages = messages(&clinic)?;
+    let (sent, saved) = file(&clinic)?;
+    let figures =
+        json!({ "machine": machine()?, "groups": groups, "messages": messages, "sent": sent, "saved": saved });
+    publish("e2ee", &page(&figures)?, &figures)
+}
+
+/// One writes, the other measures how old each message is when it could be shown.
+fn messages(clinic: &Clinic) -> Result<Value> {
+    let count = MESSAGES.to_string();
+    let listener = start(clinic, &clinic.patient, "chat", "heard", &["--expect", &count, "--patience", "120"])?;
+    let with = ["--with", &clinic.patient.name, "--count", &count, "--interval-ms", "50", "--patience", "120"];
+    let writer = start(clinic, &clinic.doctor, "chat", "written", &with)?;
+    finished(writer, "the writer")?;
+    finished(listener, "the listener")?;
+    report(clinic, "heard")
+}
+
+/// One sends a file, the other saves it.
+fn file(clinic: &Clinic) -> Result<(Value, Value)> {
+    let big = clinic.folder().join("scan.bin");
+    // A file of zeros without blocks on the disk: what is measured is not this disk.
+    File::create(&big)?.set_len(FILE_BYTES)?;
+    let folder = clinic.folder().join("saved");
+    fs::create_dir_all(&folder)?;
+    let folder = folder.display().to_string();
+    let listen = ["--save-files", &folder, "--expect-files", "1", "--patience", "600"];
+    let receiver = start(clinic, &clinic.patient, "chat", "saved", &listen)?;
+    let big = big.display().to_string();
+    let sender = start(clinic, &clinic.doctor, "send-file", "sent", &["--to", &clinic.patient.name, &big])?;
+    finished(sender, "the sender")?;
+    finished(receiver, "the receiver")?;
+    Ok((report(clinic, "sent")?, report(clinic, "saved")?))
+}
+
+fn start(
+    clinic: &Clinic,
+    person: &Person,
+    command: &str,
+    name: &str,
+    arguments: &[&str],
+) -> Result<Running> {
+    let mut program = shell::program(&Profile::Release.binary("bedside-headless"));
+    program
+        .args([command, "--server", &clinic.url, "--login", &person.login])
+        .arg("--password-file")
+        .arg(&person.password_file)
+        // The same computer each time: a new one would be another device of theirs.
+        .arg("--profile")
+        .arg(clinic.folder().join(format!("profile-{name}")))
+        .arg("--report")
+        .arg(clinic.folder().join(format!("{name}.json")))
+        .args(arguments);
+    Running::start(name, &mut program)
+}
+
+fn finished(mut running: Running, who: &str) -> Result<()> {
+    let mut status = None;
+    wait_until(&format!("{who} to finish"), PATIENCE, || {
+        status = running.ended()?;
+        Ok(status.is_some())
+    })?;
+    anyhow::ensure!(status.is_some_and(|status| status.success()), "{who} failed");
+    Ok(())
+}
+
+fn report(clinic: &Clinic, name: &str) -> Result<Value> {
+    let file: &Path = &clinic.folder().join(format!("{name}.json"));
+    let text = fs::read_to_string(file).with_context(|| format!("{name} left no report"))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn page(figures: &Value) -> Result<String> {
+    let mut page = format!(
+        "{}.\n\n| group of | sealed, messages/s | opened, messages/s | adding a device, ms |\n| --- | --- | --- | --- |\n",
+        figures["machine"].as_str().unwrap_or_default()
+    );
+    for row in figures["groups"].as_array().context("groups")? {
+        page += &format!(
+            "| {} devices | {} | {} | {} |\n",
+            row["devices"], row["sealed_per_s"], row["opened_per_s"], row["add_ms"]
+        );
+    }
+    let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+    let peak = |side: &Value| number(&side["process"]["peak_rss_bytes"]) / 1e6;
+    page += &format!(
+        "\n| messages, engine to engine through the server | |\n| --- | --- |\n| sent → can be shown, p50 | {:.1} ms |\n\
+         | p99 | {:.1} ms (goal: < 100) |\n\n| a file of 2 GiB by the server | MB/s | peak memory (RSS), MB |\n\
+         | --- | --- | --- |\n| sealed and uploaded | {:.0} | {:.0} |\n| fetched, opened and saved | {:.0} | {:.0} |\n\
+         | (the same programs with messages alone) | | {:.0} |\n",
+        number(&figures["messages"]["latency_ms"]["p50"]),
+        number(&figures["messages"]["latency_ms"]["p99"]),
+        number(&figures["sent"]["files"][0]["mb_per_second"]),
+        peak(&figures["sent"]),
+        number(&figures["saved"]["files"][0]["mb_per_second"]),
+        peak(&figures["saved"]),
+        peak(&figures["messages"]),
+    );
+    Ok(page)
+}
