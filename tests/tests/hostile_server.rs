@@ -2,6 +2,8 @@
 //!
 //! The engines are genuine, and so is the server behind the one that lies ([`bedside_testkit::mallory`]).
 
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
 #[allow(dead_code, reason = "shared with another test program")]
 #[path = "chat/desk.rs"]
 mod desk;

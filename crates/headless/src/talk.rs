@@ -11,9 +11,7 @@ use anyhow::{Context, bail};
 use bedside_ui_contract::{
     Command as Ask, Notice, Snapshot,
     call::Protection,
-    chat::{
-        ConversationState, ConversationView, MessageContent, MessageState, MessageView, TransferState,
-    },
+    chat::{ConversationState, ConversationView, MessageContent, MessageState, MessageView, TransferState},
 };
 use serde::Serialize;
 
@@ -77,7 +75,9 @@ impl Talk {
     /// The conversation with somebody, once it can be used.
     async fn with(mut client: Client, name: &str, patience: Duration) -> anyhow::Result<Self> {
         let person = client.find(name).await?;
-        client.engine.dispatch(Ask::StartConversation { user_ids: vec![person.user_id.clone()], title: None });
+        client
+            .engine
+            .dispatch(Ask::StartConversation { user_ids: vec![person.user_id.clone()], title: None });
         Self::wait(client, patience, |one| one.peer_id.as_deref() == Some(&*person.user_id)).await
     }
 
@@ -175,10 +175,8 @@ pub(crate) async fn chat(client: Client, options: Chat) -> anyhow::Result<ExitCo
         }
         let revision = heard.revision;
         let files = heard.states.clone();
-        talk.until("what is expected", |one, snapshot| {
-            one.revision != revision || states(snapshot) != files
-        })
-        .await?;
+        talk.until("what is expected", |one, snapshot| one.revision != revision || states(snapshot) != files)
+            .await?;
     }
     report.protection = Some(talk.until("the conversation", |_, _| true).await?.protection);
     report.sent = heard.sent;
@@ -232,7 +230,8 @@ impl Heard {
     fn take(&mut self, talk: &Talk, options: &Chat, item: &MessageView, now_us: u64) {
         match &item.content {
             MessageContent::Text { text } => {
-                let sent = text.strip_prefix('#').and_then(|rest| rest.split_once(' ')?.1.parse::<u64>().ok());
+                let sent =
+                    text.strip_prefix('#').and_then(|rest| rest.split_once(' ')?.1.parse::<u64>().ok());
                 if let Some(sent) = sent {
                     self.ages_ms.push(now_us.saturating_sub(sent) as f64 / 1e3);
                 }
@@ -250,10 +249,9 @@ impl Heard {
             }
             MessageContent::Deleted | MessageContent::Event { .. } => {}
         }
-        talk.client.engine.dispatch(Ask::MarkRead {
-            conversation_id: talk.conversation.clone(),
-            index: item.index,
-        });
+        talk.client
+            .engine
+            .dispatch(Ask::MarkRead { conversation_id: talk.conversation.clone(), index: item.index });
     }
 
     async fn count_own(&mut self, talk: &Talk) {

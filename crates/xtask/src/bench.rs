@@ -17,7 +17,9 @@ pub(crate) fn main(options: Options) -> Result<()> {
         [word] if word == "call" => call::run(options.number("seconds")?.unwrap_or(60)),
         [word] if word == "server" => server::run(),
         [word] if word == "e2ee" => e2ee::run(),
-        _ => bail!("`cargo xtask bench call [--seconds N]`, `cargo xtask bench server` or `cargo xtask bench e2ee`."),
+        _ => bail!(
+            "`cargo xtask bench call [--seconds N]`, `cargo xtask bench server` or `cargo xtask bench e2ee`."
+        ),
     }
 }
 

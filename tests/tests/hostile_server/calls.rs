@@ -119,7 +119,7 @@ async fn a_device_in_another_conversation_cannot_speak_for_the_person_in_a_call(
     scene.before_patient.answer_instead(move |_, path, _| {
         let page = json!({"items": [], "total": 0, "pages": 1, "current_page": 1});
         let answer = if path.contains("/messages") { page } else { made_up.clone() };
-        path.contains(&conversation.to_string()).then(|| (200, answer))
+        path.contains(&conversation.to_string()).then_some((200, answer))
     });
     let line = &scene.before_patient;
     line.say(&Event::GroupWelcome(WaitingWelcome {

@@ -33,21 +33,22 @@ pub(crate) fn run() -> Result<()> {
     };
     build(&["--package", "bedside-e2ee", "--example", "cost"])?;
     build(&["--package", "bedside-server", "--package", "bedside-headless", "--bins"])?;
-    let groups = shell::read(&mut shell::program(&Profile::Release.binary("examples/cost")))?;
+    let groups = shell::read(&mut shell::program(Profile::Release.binary("examples/cost")))?;
     let groups: Value = serde_json::from_str(&groups).context("the groups' figures are not JSON")?;
     let clinic = Clinic::open(Profile::Release)?;
     let messages = messages(&clinic)?;
     let (sent, saved) = file(&clinic)?;
-    let figures =
-        json!({ "machine": machine()?, "groups": groups, "messages": messages, "sent": sent, "saved": saved });
+    let figures = json!({ "machine": machine()?, "groups": groups, "messages": messages, "sent": sent, "saved": saved });
     publish("e2ee", &page(&figures)?, &figures)
 }
 
 /// One writes, the other measures how old each message is when it could be shown.
 fn messages(clinic: &Clinic) -> Result<Value> {
     let count = MESSAGES.to_string();
-    let listener = start(clinic, &clinic.patient, "chat", "heard", &["--expect", &count, "--patience", "120"])?;
-    let with = ["--with", &clinic.patient.name, "--count", &count, "--interval-ms", "50", "--patience", "120"];
+    let listener =
+        start(clinic, &clinic.patient, "chat", "heard", &["--expect", &count, "--patience", "120"])?;
+    let with =
+        ["--with", &clinic.patient.name, "--count", &count, "--interval-ms", "50", "--patience", "120"];
     let writer = start(clinic, &clinic.doctor, "chat", "written", &with)?;
     finished(writer, "the writer")?;
     finished(listener, "the listener")?;
@@ -71,14 +72,8 @@ fn file(clinic: &Clinic) -> Result<(Value, Value)> {
     Ok((report(clinic, "sent")?, report(clinic, "saved")?))
 }
 
-fn start(
-    clinic: &Clinic,
-    person: &Person,
-    command: &str,
-    name: &str,
-    arguments: &[&str],
-) -> Result<Running> {
-    let mut program = shell::program(&Profile::Release.binary("bedside-headless"));
+fn start(clinic: &Clinic, person: &Person, command: &str, name: &str, arguments: &[&str]) -> Result<Running> {
+    let mut program = shell::program(Profile::Release.binary("bedside-headless"));
     program
         .args([command, "--server", &clinic.url, "--login", &person.login])
         .arg("--password-file")
