@@ -73,15 +73,14 @@ fn figures(size: usize) -> Outcome<String> {
         read(&mut ben, &id, position, &entry.0)?;
     }
     let opened = entries.len() as f64 / (now() - begun).as_secs_f64();
-    let mut end = entries.len() as u64 + 1;
+    let end = entries.len() as u64 + 1;
     let mut adding = Duration::ZERO;
-    for _ in 0..ADDED {
+    for position in end..end + u64::from(ADDED) {
         let package = member()?.key_packages(1, false, seconds())?;
         let begun = now();
         let commit = ana.commit(&id, &Change::Add(package))?;
-        read(&mut ana, &id, end, &commit.entry.0)?;
-        read(&mut ben, &id, end, &commit.entry.0)?;
-        end += 1;
+        read(&mut ana, &id, position, &commit.entry.0)?;
+        read(&mut ben, &id, position, &commit.entry.0)?;
         adding += now() - begun;
     }
     let add_ms = adding.as_secs_f64() * 1e3 / f64::from(ADDED);

@@ -212,7 +212,8 @@ impl Heard {
             let page = talk.client.engine.messages(talk.conversation.clone(), from, PAGE).await;
             self.revision = page.revision;
             let now = bedside_media::stamp::now_us();
-            for item in page.items.iter().filter(|item| item.index >= self.next && !item.own) {
+            let known = self.next;
+            for item in page.items.iter().filter(|item| item.index >= known && !item.own) {
                 self.take(talk, options, item, now);
             }
             // One's own that still wait are no part of the list yet.
