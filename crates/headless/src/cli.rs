@@ -51,14 +51,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         account: Account,
         #[command(flatten)]
-        chat: Chat,
+        chat: ChatOptions,
     },
     /// Send files to somebody.
     SendFile {
         #[command(flatten)]
         account: Account,
         #[command(flatten)]
-        send: SendFile,
+        send: SendOptions,
     },
     /// List cameras, microphones and speakers as JSON.
     Devices,
@@ -83,7 +83,7 @@ pub(crate) struct Account {
 
 /// What is written and waited for.
 #[derive(Debug, Args)]
-pub(crate) struct Chat {
+pub(crate) struct ChatOptions {
     /// The other person's name, or a part that only one person's name has; without it, the first conversation there is.
     #[arg(long)]
     pub(crate) with: Option<String>,
@@ -115,7 +115,7 @@ pub(crate) struct Chat {
 
 /// What is sent to whom.
 #[derive(Debug, Args)]
-pub(crate) struct SendFile {
+pub(crate) struct SendOptions {
     /// The other person's name, or a part that only one person's name has.
     #[arg(long)]
     pub(crate) to: String,

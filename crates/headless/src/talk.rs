@@ -16,7 +16,7 @@ use bedside_ui_contract::{
 use serde::Serialize;
 
 use crate::{
-    cli::{Chat, SendFile},
+    cli::{ChatOptions, SendOptions},
     report::{self, Process},
     run::Client,
 };
@@ -140,7 +140,7 @@ fn failed(snapshot: &Snapshot) -> anyhow::Result<()> {
 }
 
 /// `bedside-headless chat`.
-pub(crate) async fn chat(client: Client, options: Chat) -> anyhow::Result<ExitCode> {
+pub(crate) async fn chat(client: Client, options: ChatOptions) -> anyhow::Result<ExitCode> {
     let patience = Duration::from_secs(options.patience);
     let mut talk = match &options.with {
         Some(name) => Talk::with(client, name, patience).await?,
@@ -206,7 +206,7 @@ struct Heard {
 
 impl Heard {
     /// Takes what is new, and asks for files.
-    async fn listen(&mut self, talk: &Talk, options: &Chat) {
+    async fn listen(&mut self, talk: &Talk, options: &ChatOptions) {
         let mut from = self.next;
         loop {
             let page = talk.client.engine.messages(talk.conversation.clone(), from, PAGE).await;
@@ -228,7 +228,7 @@ impl Heard {
         self.note_saved(talk);
     }
 
-    fn take(&mut self, talk: &Talk, options: &Chat, item: &MessageView, now_us: u64) {
+    fn take(&mut self, talk: &Talk, options: &ChatOptions, item: &MessageView, now_us: u64) {
         match &item.content {
             MessageContent::Text { text } => {
                 let sent =
@@ -307,7 +307,7 @@ struct SendReport {
 }
 
 /// `bedside-headless send-file`.
-pub(crate) async fn send_file(client: Client, options: SendFile) -> anyhow::Result<ExitCode> {
+pub(crate) async fn send_file(client: Client, options: SendOptions) -> anyhow::Result<ExitCode> {
     let mut talk = Talk::with(client, &options.to, Duration::from_secs(options.patience)).await?;
     let mut report = SendReport::default();
     for file in &options.files {
