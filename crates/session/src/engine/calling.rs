@@ -42,6 +42,8 @@ pub(super) struct LiveCall {
     early: Vec<SignalBody>,
     /// What frames are sealed with, and this device's place among those who have it.
     frame_keys: Option<(EpochSecret, u32)>,
+    /// The call before this one: late news of it is not of this one.
+    before: Option<CallId>,
     /// The person hung up before the server had answered.
     hang_up_when_placed: bool,
     /// Answered here; the ticket is under way.
@@ -72,6 +74,7 @@ impl LiveCall {
             peer_device: None,
             early: Vec::new(),
             frame_keys: None,
+            before: None,
             hang_up_when_placed: false,
             answering: false,
             flowing: false,
@@ -126,7 +129,11 @@ impl LiveCall {
     fn matches(&self, record: &CallRecord) -> bool {
         match self.id() {
             Some(id) => id == record.call_id,
-            None => self.direction == Direction::Outgoing && record.callee.user_id == self.peer_id,
+            None => {
+                self.direction == Direction::Outgoing
+                    && record.callee.user_id == self.peer_id
+                    && self.before != Some(record.call_id)
+            }
         }
     }
 

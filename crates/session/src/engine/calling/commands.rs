@@ -27,7 +27,8 @@ impl Actor {
         }
         let Some(socket) = self.socket.clone() else { return };
         self.tell_chat(Input::Prepare(callee));
-        let call = LiveCall::new(Direction::Outgoing, callee, person.user.name.clone(), call_type);
+        let mut call = LiveCall::new(Direction::Outgoing, callee, person.user.name.clone(), call_type);
+        call.before = self.call.as_ref().and_then(LiveCall::id);
         self.studio.set_call(Some(call.camera_on));
         self.call = Some(call);
         self.spawn(async move {
