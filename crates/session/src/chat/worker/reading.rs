@@ -208,6 +208,9 @@ impl Worker {
         } else {
             // Whoever founds a group brings in everybody: that is no news.
             let founding = own && before.len() <= 1 && at.position == 0;
+            // Whoever comes in from outside is told of, also one who was a member before and lost its place.
+            let returned = external && joined.is_empty();
+            let joined = if returned { std::slice::from_ref(by) } else { joined };
             for member in joined.iter().filter(|_| !founding) {
                 let content = Content::DeviceJoined { user: member.user, by_itself: external };
                 self.happened(id, at, by, content)?;
