@@ -500,7 +500,7 @@ export const en = {
   "event.device_joined_by_itself": "A new device of {name} let itself in and reads along from here on.",
   "event.device_left": "A device of {name} reads along no longer.",
   "event.rejoined":
-    "This device had lost its keys and came back. What was written meanwhile can't be read here.",
+    "This device came into the conversation here. What was written before that can't be read on it.",
   "event.missing": {
     one: "{count} message of {name} never arrived. Ask {name} to send it again.",
     other: "{count} messages of {name} never arrived. Ask {name} to send them again.",
