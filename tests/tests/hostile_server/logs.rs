@@ -169,7 +169,7 @@ async fn a_changed_message_is_refused_and_the_genuine_one_still_arrives() {
         .patient
         .until_texts("the genuine one", |texts| texts.last().is_some_and(|text| text == "5 mg"))
         .await;
-    assert_eq!(refused(&scene.patient.items().await), 1);
+    assert!(refused(&scene.patient.items().await) >= 1);
     scene.before_patient.behave();
     scene.still_talk().await;
 }

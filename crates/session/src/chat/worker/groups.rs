@@ -148,7 +148,9 @@ impl Worker {
             let same = known.kind == conversation.kind
                 && (known.kind == ConversationKind::Group || same_people(known, &conversation, archive));
             if !same {
-                // Who two people are never changes: nobody is put in another's place, with their checked code.
+                // Who two people are never changes: nobody is put in another's place, with their checked code. How far
+                // the log goes is looked at all the same.
+                live.room.server.next_position = next_position;
                 return tracing::warn!(conversation = %id, "the server says that a conversation is another one");
             }
             live.room.server = Conversation { next_position, ..conversation };
