@@ -16,7 +16,6 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "does not pass yet: what is shown differs from what is expected here, and why is not known"]
 async fn a_message_told_twice_is_shown_once_and_the_second_is_refused() {
     let mut scene = Scene::talking().await;
     scene.before_patient.twist_log(
@@ -108,7 +107,6 @@ async fn messages_in_another_order_show_as_missing_and_refused_never_in_that_ord
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "does not pass yet: what is shown differs from what is expected here, and why is not known"]
 async fn withheld_messages_show_with_the_next_one() {
     let mut scene = Scene::talking().await;
     let mut withheld = 0;
@@ -172,7 +170,7 @@ async fn a_changed_message_is_refused_and_the_genuine_one_still_arrives() {
         .patient
         .until_texts("the genuine one", |texts| texts.last().is_some_and(|text| text == "5 mg"))
         .await;
-    assert!(refused(&scene.patient.items().await) >= 1);
+    assert_eq!(refused(&scene.patient.items().await), 1);
     scene.before_patient.behave();
     scene.still_talk().await;
 }

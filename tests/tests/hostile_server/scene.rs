@@ -48,6 +48,10 @@ impl Scene {
         scene.patient.until_texts("a greeting", |texts| texts == ["good morning"]).await;
         scene.patient.write("hello");
         scene.doctor.until_texts("the answer", |texts| texts == ["good morning", "hello"]).await;
+        // What each wrote has come back to them from the log: whatever is twisted now is what comes after.
+        for desk in [&mut scene.doctor, &mut scene.patient] {
+            desk.until("nothing under way", |one| one.waiting == 0).await;
+        }
         scene
     }
 
