@@ -47,6 +47,7 @@ use super::{
 };
 use crate::{
     api::ApiError,
+    signal::SignalBody,
     socket::SocketError,
     transfer::{TransferEvent, Transfers},
 };
@@ -217,6 +218,8 @@ struct Worker {
     publishing: bool,
     transfers: Transfers,
     transfer_events: mpsc::UnboundedSender<TransferEvent>,
+    /// Signals in conversations that are being founded.
+    early_signals: Vec<(CallId, UserId, SignalBody)>,
     /// Welcomes into conversations that are being fetched.
     early_welcomes: BTreeMap<ConversationId, WaitingWelcome>,
     /// Own devices that were revoked and left the server's list, as they were there.
@@ -338,6 +341,7 @@ impl Worker {
             installations: Vec::new(),
             revoked,
             publishing: false,
+            early_signals: Vec::new(),
             early_welcomes: BTreeMap::new(),
             leaving: Vec::new(),
             transfers,
@@ -395,6 +399,7 @@ impl Worker {
             Event::ConversationChanged { conversation_id } => self.fetch_conversation(conversation_id),
             Event::DevicesChanged => self.fetch_devices(),
             Event::KeyPackagesLow(left) => self.refill(left),
+            Event::KeyPackagesPublished { user_id } => self.reachable(user_id),
             event => {
                 if let Some(entry) = event.log_entry() {
                     self.entry_came(entry);

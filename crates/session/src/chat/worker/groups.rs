@@ -24,7 +24,7 @@ use crate::{api::ApiError, chat::journal::Room};
 
 /// How long a device that was just added waits for its welcome before it comes in by itself.
 const WELCOME_PATIENCE: Duration = Duration::from_secs(3);
-/// How often people without a device in the group are looked for.
+/// How often people without a device in the group are looked for, beside whenever the server says that one is there.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Conversations of one person.
 const MOST_ROOMS: usize = 10_000;
@@ -38,6 +38,10 @@ impl Worker {
         for live in self.rooms.values_mut() {
             live.retry_at = None;
             live.in_flight.clear();
+            if !resumed {
+                // Whose devices have come meanwhile was told to nobody here.
+                live.look_again = None;
+            }
         }
         if resumed && self.loaded {
             return self.step_all();
@@ -176,6 +180,7 @@ impl Worker {
             }
         }
         self.keep(id);
+        self.say_early_signals();
     }
 
     /// Reads from the local store how this device stands to a group.
@@ -218,12 +223,14 @@ impl Worker {
         );
     }
 
-    /// Somebody came online: their first device may have keys now.
+    /// Somebody came online, or has published key packages: their first device may be there now.
     pub(super) fn reachable(&mut self, user: UserId) {
+        let now = Instant::now();
         for id in self.rooms.keys().copied().collect::<Vec<_>>() {
             let Some(live) = self.rooms.get_mut(&id) else { continue };
             if live.others(self.config.me.id).any(|other| other == user) && live.lacks(user) {
-                live.look_again = None;
+                // An answer that is on its way may be from before: it is asked once more after that.
+                live.look_again = Some(now);
                 self.step(id);
             }
         }
@@ -233,7 +240,8 @@ impl Worker {
     pub(super) fn step(&mut self, id: ConversationId) {
         let now = Instant::now();
         let Some(live) = self.rooms.get_mut(&id) else { return };
-        if !self.online || live.busy || live.retry_at.is_some_and(|at| at > now) {
+        let waits = live.retry_at.is_some_and(|at| at > now) && live.welcome.is_none();
+        if !self.online || live.busy || waits {
             return;
         }
         live.retry_at = None;
@@ -298,7 +306,9 @@ impl Worker {
             };
         }
         let lacking: Vec<_> = live.others(self.config.me.id).filter(|user| live.lacks(*user)).collect();
-        if !lacking.is_empty() && live.look_again.is_none_or(|at| at <= now) {
+        if lacking.is_empty() {
+            live.look_again = None;
+        } else if live.look_again.is_none_or(|at| at <= now) {
             live.look_again = Some(now + LOOK_AGAIN);
             live.busy = true;
             return self.claim(id, false, lacking);
@@ -406,6 +416,8 @@ impl Worker {
                     live.succeeded();
                     live.room.server.founded = true;
                     live.retry_at = Some(Instant::now() + WELCOME_PATIENCE);
+                    // The welcome may have come while this one was trying.
+                    self.step(id);
                 } else {
                     tracing::warn!(%error, "a group could not be founded");
                     live.failed(Instant::now());

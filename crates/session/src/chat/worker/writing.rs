@@ -34,6 +34,8 @@ const TYPING_LASTS: Duration = Duration::from_secs(6);
 const TYPING_LABEL: &str = "Bedside 1 typing";
 /// Messages that may wait for the network.
 const MOST_WAITING: usize = 10_000;
+/// Signals of a call that may wait for its conversation.
+const MOST_EARLY_SIGNALS: usize = 256;
 
 impl Worker {
     /// Says something in a conversation as soon as that is possible. The name under which it is said.
@@ -62,10 +64,23 @@ impl Worker {
 
     pub(super) fn signal(&mut self, call: CallId, peer: UserId, signal: SignalBody) {
         self.prepare(peer);
-        let Some(id) = self.direct(peer) else {
-            return tracing::warn!("there is no conversation to send a signal in");
-        };
-        self.say(id, Body::Signal { call, signal });
+        match self.direct(peer) {
+            Some(id) => _ = self.say(id, Body::Signal { call, signal }),
+            None if self.early_signals.len() < MOST_EARLY_SIGNALS => {
+                self.early_signals.push((call, peer, signal));
+            }
+            None => tracing::warn!("there is no conversation to send a signal in"),
+        }
+    }
+
+    /// Says what was to be said in a call before its conversation was known.
+    pub(super) fn say_early_signals(&mut self) {
+        for (call, peer, signal) in std::mem::take(&mut self.early_signals) {
+            match self.direct(peer) {
+                Some(id) => _ = self.say(id, Body::Signal { call, signal }),
+                None => self.early_signals.push((call, peer, signal)),
+            }
+        }
     }
 
     /// Another call, or none: signals of the one before that were not sealed yet are of no use.
@@ -75,6 +90,7 @@ impl Worker {
         self.tell_frame_keys();
         let Some((over, _)) = over else { return };
         self.transfers.call_ended(over);
+        self.early_signals.retain(|(call, ..)| *call != over);
         for id in self.rooms.keys().copied().collect::<Vec<_>>() {
             let Some(live) = self.rooms.get_mut(&id) else { continue };
             let before = live.room.waiting.len();
