@@ -14,6 +14,9 @@ const COMMANDS: &[&str] = &[
     "frame_channel",
     "frame_feedback",
     "frame_channel_close",
+    "underlay_open",
+    "underlay_place",
+    "underlay_close",
     "show_ringing",
     "hide_ringing",
 ];

@@ -16,6 +16,9 @@ use crate::{
     frames::{ChannelHub, DrawnAges, FrameServer},
 };
 
+#[cfg(target_os = "linux")]
+use crate::frames::underlay::Underlay;
+
 /// The main window's label.
 pub(crate) const MAIN_WINDOW: &str = "main";
 const IDENTIFIER: &str = "health.bedside.app";
@@ -74,11 +77,11 @@ fn setup(app: &AppHandle, cli: &Cli) -> anyhow::Result<()> {
     let ages = cli.report.is_some().then(|| Arc::new(DrawnAges::default()));
     let server = tauri::async_runtime::block_on(FrameServer::start(source.clone(), ORIGINS, ages.clone()))
         .context("no loopback address for frames")?;
-    crate::errand::start(app, &engine, cli, ages)?;
+    crate::errand::start(app, &engine, cli, ages.clone())?;
     let web_data = profile.join("web");
     app.manage(engine);
     app.manage(server);
-    app.manage(ChannelHub::new(source));
+    app.manage(ChannelHub::new(source.clone()));
     app.manage(WebData(web_data.clone()));
 
     let mut window = WebviewWindowBuilder::new(app, MAIN_WINDOW, WebviewUrl::default())
@@ -89,11 +92,21 @@ fn setup(app: &AppHandle, cli: &Cli) -> anyhow::Result<()> {
     if crate::rendering::in_software() {
         window = window.initialization_script("window.__BEDSIDE_NO_GPU__ = true;");
     }
+    #[cfg(target_os = "linux")]
+    let under = crate::rendering::is_beneath();
+    #[cfg(target_os = "linux")]
+    if under {
+        window = window.initialization_script("window.__BEDSIDE_UNDERLAY__ = true;");
+    }
     if let Some(server) = &cli.server {
         let address = serde_json::to_string(server)?;
         window = window.initialization_script(format!("window.__BEDSIDE_SERVER__ = {address};"));
     }
     let window = window.build().context("the main window can't be opened")?;
+    #[cfg(target_os = "linux")]
+    if under {
+        app.manage(Underlay::new(source, &window, ages)?);
+    }
     // The small window must not keep the app alive.
     let handle = app.clone();
     window.on_window_event(move |event| {

@@ -8,6 +8,8 @@ use tauri::{
     ipc::{Channel, Invoke, InvokeResponseBody},
 };
 
+#[cfg(target_os = "linux")]
+use crate::frames::underlay::{Place, Sizes, Underlay};
 use crate::{
     files::{self, NotPossible},
     frames::{ChannelHub, FrameServer},
@@ -29,6 +31,12 @@ pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static 
         frame_channel,
         frame_feedback,
         frame_channel_close,
+        #[cfg(target_os = "linux")]
+        underlay_open,
+        #[cfg(target_os = "linux")]
+        underlay_place,
+        #[cfg(target_os = "linux")]
+        underlay_close,
         show_ringing,
         hide_ringing
     ]
@@ -134,6 +142,24 @@ fn frame_feedback(hub: State<'_, ChannelHub>, id: u32, bytes: Vec<u8>) {
 #[tauri::command]
 fn frame_channel_close(hub: State<'_, ChannelHub>, id: u32) {
     hub.close(id);
+}
+
+#[cfg(target_os = "linux")]
+#[tauri::command]
+fn underlay_open(underlay: State<'_, Underlay>, stream: Stream, sizes: Sizes) -> u32 {
+    underlay.open(stream.into(), sizes)
+}
+
+#[cfg(target_os = "linux")]
+#[tauri::command]
+fn underlay_place(underlay: State<'_, Underlay>, id: u32, place: Place) {
+    underlay.place(id, place);
+}
+
+#[cfg(target_os = "linux")]
+#[tauri::command]
+fn underlay_close(underlay: State<'_, Underlay>, id: u32) {
+    underlay.close(id);
 }
 
 // Asynchronous: opening a window from a synchronous command deadlocks on Windows.

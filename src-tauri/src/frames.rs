@@ -1,8 +1,9 @@
 //! Live pictures for the web view.
 //!
 //! A loopback WebSocket per stream carries them ([`FrameServer`]); where the web view may not open one, Tauri's
-//! own channel does ([`ChannelHub`]). Both are a [`Carrier`] for the same pump: the newest picture, scaled to the
-//! size it is shown at, never more than two under way. Nothing here knows about calls.
+//! own channel does ([`ChannelHub`]); on a Linux without a GPU they are painted under the page and never enter it
+//! ([`underlay`]). Each is a [`Carrier`] for the same pump: the newest picture, scaled to the size it is shown at,
+//! never more than two under way. Nothing here knows about calls.
 
 mod ages;
 mod channel;
@@ -10,8 +11,13 @@ mod pace;
 mod pump;
 mod socket;
 mod tokens;
+#[cfg(target_os = "linux")]
+pub(crate) mod underlay;
 mod wire;
 
+use std::sync::Arc;
+
+use bedside_media::frame::I420;
 use bedside_session::{Engine, Frames, StreamKind};
 
 pub use ages::DrawnAges;
@@ -32,11 +38,20 @@ impl FrameSource for Engine {
     }
 }
 
-/// A way to a web view.
-pub(crate) trait Carrier: Send {
-    /// Sends a frame message; false when the web view is gone.
-    fn send(&mut self, message: Vec<u8>) -> impl Future<Output = bool> + Send;
+/// A picture on its way to the screen.
+pub(crate) struct Picture {
+    /// Grows by one with each that is sent.
+    sequence: u32,
+    /// Since the stream was opened, microseconds.
+    captured_us: u64,
+    image: Arc<I420>,
+}
 
-    /// What the web view says next; `None` when it is gone. Nothing is lost when the future is dropped.
+/// A way to the screen.
+pub(crate) trait Carrier: Send {
+    /// Sends a picture; false when nobody shows it any more.
+    fn send(&mut self, picture: Picture) -> impl Future<Output = bool> + Send;
+
+    /// What the other side says next; `None` when it is gone. Nothing is lost when the future is dropped.
     fn feedback(&mut self) -> impl Future<Output = Option<Feedback>> + Send;
 }

@@ -1,9 +1,12 @@
-//! From what cameras give (YUYV, NV12, JPEG) to I420, limited range. Every function checks the length of its
+//! From what cameras give (YUYV, NV12, JPEG) to I420, limited range, and from there to what toolkits paint. Every function checks the length of its
 //! input: what a driver hands over is not to be trusted.
 
 use std::borrow::Cow;
 
-use yuv::{BufferStoreMut, YuvPackedImage, YuvPlanarImageMut, yuyv422_to_yuv420};
+use yuv::{
+    BufferStoreMut, YuvPackedImage, YuvPlanarImage, YuvPlanarImageMut, YuvRange, YuvStandardMatrix,
+    yuv420_to_bgra, yuyv422_to_yuv420,
+};
 use zune_jpeg::JpegDecoder as Library;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -74,6 +77,29 @@ pub fn nv12_to_i420(nv12: &[u8], width: u32, height: u32, image: &mut I420) -> R
         }
     }
     Ok(())
+}
+
+/// Four bytes a pixel: blue, green, red and 255, rows without gaps.
+///
+/// # Errors
+/// [`PixelError::Size`] when `bgra` is not four bytes for each pixel.
+pub fn i420_to_bgra(image: &I420, bgra: &mut [u8]) -> Result<(), PixelError> {
+    let (wide, high) = (image.width(), image.height());
+    let planes = YuvPlanarImage {
+        y_plane: image.y(),
+        y_stride: wide,
+        u_plane: image.u(),
+        u_stride: wide / 2,
+        v_plane: image.v(),
+        v_stride: wide / 2,
+        width: wide,
+        height: high,
+    };
+    if bgra.len() != wide as usize * high as usize * 4 {
+        return Err(PixelError::Size);
+    }
+    yuv420_to_bgra(&planes, bgra, wide * 4, YuvRange::Limited, YuvStandardMatrix::Bt601)
+        .map_err(|_| PixelError::Size)
 }
 
 /// Brings full-range samples (0–255) to limited range (luma 16–235, chroma 16–240), in place.

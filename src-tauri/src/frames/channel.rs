@@ -14,7 +14,7 @@ use bedside_session::StreamKind;
 use tauri::ipc::{Channel, InvokeResponseBody};
 use tokio::sync::mpsc;
 
-use super::{Carrier, Feedback, FrameSource, pump::pump};
+use super::{Carrier, Feedback, FrameSource, Picture, pump::pump, wire};
 
 /// Feedback that waits to be taken in; more means that something is wrong and is dropped.
 const BACKLOG: usize = 16;
@@ -72,8 +72,8 @@ struct ChannelCarrier {
 }
 
 impl Carrier for ChannelCarrier {
-    async fn send(&mut self, message: Vec<u8>) -> bool {
-        self.channel.send(InvokeResponseBody::Raw(message)).is_ok()
+    async fn send(&mut self, picture: Picture) -> bool {
+        self.channel.send(InvokeResponseBody::Raw(wire::message(&picture))).is_ok()
     }
 
     async fn feedback(&mut self) -> Option<Feedback> {

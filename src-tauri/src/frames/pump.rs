@@ -6,7 +6,7 @@ use bedside_media::scale::Scaler;
 use bedside_session::Frames;
 use tokio::time::Instant;
 
-use super::{Carrier, DrawnAges, Feedback, pace::Pace, wire};
+use super::{Carrier, DrawnAges, Feedback, Picture, pace::Pace};
 
 /// Sends pictures until either side is gone.
 pub(crate) async fn pump(mut frames: Frames, mut carrier: impl Carrier, ages: Option<Arc<DrawnAges>>) {
@@ -38,7 +38,7 @@ pub(crate) async fn pump(mut frames: Frames, mut carrier: impl Carrier, ages: Op
                 if let Some(ages) = &ages {
                     ages.sent(sequence, &frame.image);
                 }
-                if !carrier.send(wire::message(sequence, captured_us, &image)).await {
+                if !carrier.send(Picture { sequence, captured_us, image }).await {
                     return;
                 }
             }

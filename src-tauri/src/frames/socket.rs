@@ -22,7 +22,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Carrier, DrawnAges, Feedback, FrameSource, pump::pump, tokens::Tokens};
+use super::{Carrier, DrawnAges, Feedback, FrameSource, Picture, pump::pump, tokens::Tokens, wire};
 
 const PATH: &str = "/frames/";
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -123,8 +123,8 @@ fn forbidden() -> ErrorResponse {
 }
 
 impl Carrier for WebSocketStream<TcpStream> {
-    async fn send(&mut self, message: Vec<u8>) -> bool {
-        SinkExt::send(self, Message::Binary(message.into())).await.is_ok()
+    async fn send(&mut self, picture: Picture) -> bool {
+        SinkExt::send(self, Message::Binary(wire::message(&picture).into())).await.is_ok()
     }
 
     async fn feedback(&mut self) -> Option<Feedback> {

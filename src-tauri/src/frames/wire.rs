@@ -11,7 +11,7 @@
 //! | 21 | 3 | zero |
 //! | 24 | … | planes Y, U, V, tightly packed |
 
-use bedside_media::frame::I420;
+use super::Picture;
 
 /// Bytes before the planes.
 pub const HEADER_BYTES: usize = 24;
@@ -50,7 +50,8 @@ impl Feedback {
 }
 
 /// Lays a picture out as a message.
-pub(crate) fn message(sequence: u32, captured_us: u64, image: &I420) -> Vec<u8> {
+pub(crate) fn message(picture: &Picture) -> Vec<u8> {
+    let Picture { sequence, captured_us, image } = picture;
     let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX).to_le_bytes();
     let planes = image.as_bytes();
     let mut message = Vec::with_capacity(HEADER_BYTES + planes.len());
@@ -66,11 +67,16 @@ pub(crate) fn message(sequence: u32, captured_us: u64, image: &I420) -> Vec<u8> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use bedside_media::frame::I420;
+
     use super::*;
 
     #[test]
     fn a_message_is_a_header_and_three_planes() {
-        let message = message(7, 1_000_000, &I420::new(64, 32));
+        let message =
+            message(&Picture { sequence: 7, captured_us: 1_000_000, image: Arc::new(I420::new(64, 32)) });
         assert_eq!(message.len(), HEADER_BYTES + 64 * 32 * 3 / 2);
         assert_eq!(&message[..4], b"BSF1");
         assert_eq!(message[4..8], 7_u32.to_le_bytes());

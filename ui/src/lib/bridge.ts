@@ -6,6 +6,7 @@
  */
 import type { Command, MessagePage, SearchHit, Update } from "$lib/contract";
 import type { FrameSource } from "$lib/frames/stream";
+import type { Beneath } from "$lib/frames/underlay";
 
 /** Whose picture. */
 export type StreamKind = "remote" | "self_view";
@@ -43,6 +44,10 @@ export interface Bridge {
   watchDrops(listener: (drop: Drop) => void): () => void;
   /** Live pictures, from the moment the returned source is opened until it is closed. */
   frames(stream: StreamKind): FrameSource;
+  /** Live pictures painted under the page, where the app does that; `onsize` gets the size of the first and of each
+   * of another size. */
+  readonly beneath:
+    ((stream: StreamKind, onsize: (width: number, height: number) => void) => Beneath) | undefined;
   /** Says outside the window that somebody calls, in these words. */
   showRinging(words: RingingWords): void;
   /** The call rings no more; `answered` brings the main window to the front. */

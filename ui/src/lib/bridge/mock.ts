@@ -24,6 +24,7 @@ const LISTS = { camera: "cameras", microphone: "microphones", speaker: "speakers
 export class MockBridge implements Bridge {
   readonly window: WindowKind;
   readonly drawsInSoftware = false;
+  beneath: Bridge["beneath"];
   readonly server = undefined;
   /** What is said outside the window. */
   ringing: RingingWords | undefined;

@@ -8,14 +8,30 @@ import type { Command, MessagePage, SearchHit, Update } from "$lib/contract";
 import { ChannelSource } from "$lib/frames/channel";
 import { SocketSource } from "$lib/frames/socket";
 import type { FrameSource } from "$lib/frames/stream";
+import type { Beneath } from "$lib/frames/underlay";
 
 /** What the app tells the page before it loads. */
-const given = window as { __BEDSIDE_SERVER__?: string; __BEDSIDE_NO_GPU__?: boolean };
+const given = window as {
+  __BEDSIDE_SERVER__?: string;
+  __BEDSIDE_NO_GPU__?: boolean;
+  __BEDSIDE_UNDERLAY__?: boolean;
+};
+
+function beneath(stream: StreamKind, onsize: (width: number, height: number) => void): Beneath {
+  const sizes = new Channel<[number, number]>();
+  sizes.onmessage = ([width, height]) => onsize(width, height);
+  const opened = invoke<number>("underlay_open", { stream, sizes });
+  return {
+    place: (place) => void opened.then((id) => invoke("underlay_place", { id, place })),
+    close: () => void opened.then((id) => invoke("underlay_close", { id })),
+  };
+}
 
 export class TauriBridge implements Bridge {
   readonly window: WindowKind = getCurrentWindow().label === "incoming" ? "incoming" : "main";
 
   readonly drawsInSoftware = given.__BEDSIDE_NO_GPU__ ?? false;
+  readonly beneath = given.__BEDSIDE_UNDERLAY__ ? beneath : undefined;
   readonly server = given.__BEDSIDE_SERVER__;
 
   subscribe(listener: (update: Update) => void): void {
