@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use bedside_protocol::{
-    ConversationId, ErrorCode, Role, Sealed,
-    conversation::{AppendCommit, Conversation, EntryKind, GroupInfo},
-    rest::{ClinicInfo, Page},
+    ConversationId, EntryId, ErrorCode, Role, Sealed,
+    conversation::{Append, AppendCommit, Appended, Conversation, EntryKind, GroupInfo},
+    rest::{ClinicInfo, Page, SignedIn},
     socket::Event,
 };
 use serde_json::json;

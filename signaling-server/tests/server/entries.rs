@@ -10,7 +10,7 @@ use bedside_protocol::{
 use serde_json::{Value, json};
 
 use crate::{
-    fixture::{Clinic, entry, log_entry, problem},
+    fixture::{Clinic, Socket, entry, log_entry, problem},
     log::{commit, look, read, say, send_commit, welcomes},
 };
 
