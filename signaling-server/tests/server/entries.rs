@@ -4,12 +4,12 @@
 use bedside_protocol::{
     ConversationId, EntryId, ErrorCode, Role, Sealed,
     conversation::{Append, AppendCommit, EntryKind, MAX_ENTRY_BYTES, MAX_INLINE_ENTRY_BYTES},
-    rest::CallTicket,
     socket::Event,
 };
 use serde_json::{Value, json};
 
 use crate::{
+    calls::{accept, hang_up, ring},
     fixture::{Clinic, Socket, entry, log_entry, problem},
     log::{commit, look, read, say, send_commit, welcomes},
 };
@@ -224,11 +224,8 @@ async fn signaling_belongs_to_a_live_call_of_this_device_between_these_two() {
     let mut on_laptop = clinic.connect(&laptop).await;
     let log = clinic.conversation(&doctor, patient.user.id).await;
     let other_log = clinic.conversation(&doctor, nurse.user.id).await;
-    let wish = json!({"callee_id": patient.user.id, "call_type": "video"});
-    let ticket: CallTicket =
-        serde_json::from_value(osei.request("initiate_call", wish).await.unwrap()).unwrap();
-    let call = ticket.call_id;
-    ana.request("accept_call", json!({"call_id": call, "call_type": "video"})).await.unwrap();
+    let call = ring(&mut osei, &patient).await.call_id;
+    accept(&mut ana, call).await;
     let signal = |log, call, body: &str| {
         serde_json::to_value(Append { call_id: call, ..entry(log, 0, body.as_bytes()) }).unwrap()
     };
@@ -256,7 +253,7 @@ async fn signaling_belongs_to_a_live_call_of_this_device_between_these_two() {
         assert_eq!((offer.kind, offer.call_id, offer.position), (EntryKind::Offer, Some(call), 0));
         assert_eq!(socket.event_where(log_entry).await.kind, EntryKind::Message);
     }
-    osei.request("hangup_call", json!({"call_id": call, "reason": "user_hangup"})).await.unwrap();
+    hang_up(&mut osei, call).await;
     let late = ana.request("webrtc:ice", signal(log, Some(call), "late")).await.unwrap_err();
     assert_eq!(late.code, ErrorCode::IllegalTransition);
     ana.request("chat:message", signal(log, Some(call), "about the call")).await.unwrap();
