@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use bedside_protocol::{
-    ConversationId, EntryId, ErrorCode, Role, Sealed,
+    ConversationId, EntryId, ErrorCode, Role, Sealed, SessionId,
     conversation::{Append, AppendCommit, Appended, Conversation, EntryKind, GroupInfo},
     rest::{ClinicInfo, Page, SignedIn},
     socket::Event,
 };
+use bedside_server::{Config, StartError};
 use serde_json::json;
 
 use crate::{
@@ -313,13 +314,13 @@ async fn what_nobody_comes_for_is_deleted_after_the_retention() {
 
 #[tokio::test]
 async fn the_clinics_archive_takes_part_in_every_conversation_and_everybody_may_know() {
-    let clinic = Clinic::open_with(|config| config.archive_user = Some("archive".to_owned())).await;
+    let clinic = Clinic::open().await;
+    clinic.add("archive", Role::Admin).await;
+    let set = |config: &mut Config| config.archive_user = Some("archive".to_owned());
+    let clinic = clinic.restart_with(true, set).await;
     let (doctor, patient) = clinic.doctor_and_patient().await;
+    let archive = clinic.sign_in("archive").await;
     let wish = json!({"kind": "direct", "participants": [patient.user.id]});
-    let missing = clinic.post(&doctor, "/api/conversations", wish.clone()).await;
-    assert_eq!(problem(missing).await.code, ErrorCode::Internal, "not without the archive that was promised");
-
-    let archive = clinic.person("archive", Role::Admin).await;
     let info: ClinicInfo =
         clinic.http.get(clinic.url("/api/clinic")).send().await.unwrap().json().await.unwrap();
     assert_eq!(info.archive.map(|profile| profile.id), Some(archive.user.id));
@@ -330,5 +331,30 @@ async fn the_clinics_archive_takes_part_in_every_conversation_and_everybody_may_
     assert_eq!(look(&clinic, &archive, direct.id).await.id, direct.id);
     let alone = json!({"kind": "direct", "participants": [archive.user.id]});
     assert_eq!(clinic.post(&patient, "/api/conversations", alone).await.status(), 200);
+
+    sqlx::query("UPDATE users SET disabled_at = 1 WHERE login = 'archive'")
+        .execute(&clinic.server.app().db.write)
+        .await
+        .unwrap();
+    let group = json!({"kind": "group", "participants": [patient.user.id]});
+    let missing = problem(clinic.post(&doctor, "/api/conversations", group).await).await;
+    assert_eq!(
+        (missing.code, missing.status),
+        (ErrorCode::NoArchive, 503),
+        "not without the promised archive"
+    );
+    assert!(clinic.get(&doctor, "/api/conversations").await.status().is_success(), "the rest goes on");
     clinic.close().await;
+}
+
+#[tokio::test]
+async fn a_server_without_the_archive_that_is_configured_does_not_start_and_says_why() {
+    let folder = std::env::temp_dir().join(format!("bedside-server-{}", SessionId::random()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut config = Config::for_tests(folder.join("test.db"));
+    config.archive_user = Some("archive".to_owned());
+    let Err(error) = bedside_server::start(config).await else { panic!("it started") };
+    assert!(matches!(error, StartError::NoArchive), "{error}");
+    assert!(error.to_string().contains("`bedside-server user add`"), "{error}");
+    let _ = std::fs::remove_dir_all(&folder);
 }

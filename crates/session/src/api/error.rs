@@ -83,6 +83,7 @@ pub fn failure_of(code: ErrorCode) -> Failure {
         | ErrorCode::StaleEpoch
         | ErrorCode::GroupExists
         | ErrorCode::NoGroup
+        | ErrorCode::NoArchive
         | ErrorCode::Expired
         | ErrorCode::WrongOffset
         | ErrorCode::WrongDigest
