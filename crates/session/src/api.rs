@@ -8,6 +8,8 @@ mod answer;
 mod attachments;
 mod delivery;
 mod error;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::{
     sync::{

@@ -20,6 +20,7 @@ mod writing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -41,16 +42,17 @@ use bedside_ui_contract::{
 };
 use sha2::{Digest, Sha256};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     time::Instant,
 };
 
 use self::{
     live::{Live, Membership},
-    opening::unlocked,
+    opening::{Held, unlocked},
 };
 use super::{
     ChatConfig, ChatEvent, Input,
+    inbox::Inbox,
     journal::Journal,
     trust::Trust,
     vault::{Local, Vault},
@@ -113,6 +115,14 @@ struct Worker {
     publishing: bool,
     transfers: Transfers,
     transfer_events: mpsc::UnboundedSender<TransferEvent>,
+    /// Conversations that are being fetched, and whether something changed meanwhile.
+    fetching: BTreeMap<ConversationId, bool>,
+    /// More changed than is fetched one by one: all are fetched.
+    list_again: bool,
+    /// The same for this person's devices.
+    fetching_devices: Option<bool>,
+    /// Welcomes of no use that the server is being told of.
+    dropping: Arc<Semaphore>,
     /// Welcomes into conversations that are being fetched.
     early_welcomes: BTreeMap<ConversationId, WaitingWelcome>,
     /// Own devices that were revoked and left the server's list, as they were there.
@@ -130,12 +140,12 @@ struct Channels {
 /// Runs the task until its handle is dropped.
 pub(super) async fn run(
     config: ChatConfig,
-    mut inputs: mpsc::UnboundedReceiver<Input>,
+    mut inputs: Inbox<Input>,
     events: mpsc::UnboundedSender<ChatEvent>,
     shown: watch::Sender<ChatView>,
 ) {
-    let mut waiting = Vec::new();
-    let Some(vault) = unlocked(&config, &mut inputs, &mut waiting, &events, &shown).await else { return };
+    let mut held = Held::default();
+    let Some(vault) = unlocked(&config, &mut inputs, &mut held, &events, &shown).await else { return };
     let (outcomes, mut brought) = mpsc::unbounded_channel();
     let (transfer_events, mut transferred) = mpsc::unbounded_channel();
     let channels = Channels { events, shown, outcomes, transfer_events };
@@ -143,7 +153,7 @@ pub(super) async fn run(
         Ok(worker) => worker,
         Err(error) => return tracing::error!(%error, "messages can't be used"),
     };
-    for input in waiting {
+    for input in held.inputs {
         worker.input(input);
     }
     worker.publish();

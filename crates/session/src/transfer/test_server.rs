@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Json,
     body::{Body, Bytes},
     extract::{Path, Request, State},
     http::{HeaderMap, StatusCode, header},
@@ -18,11 +18,8 @@ use axum::{
 };
 use bedside_e2ee::store::MemoryStore;
 use bedside_protocol::{
-    AttachmentId, ConversationId, DeviceId, EntryId, ErrorCode, Pii, Problem, Role, Secret, Timestamp,
-    UserId,
+    AttachmentId, ConversationId, EntryId, ErrorCode, Problem, Timestamp,
     attachment::{Attachment, PART_BYTES, UploadPart},
-    rest::SignedIn,
-    user::{DeviceInfo, DeviceType, UserProfile},
 };
 use bedside_ui_contract::chat::{TransferFailure, TransferState};
 use futures_util::StreamExt as _;
@@ -30,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::{SharedFile, TransferEvent, TransferId, Transfers, testing::Folder};
-use crate::{api::Api, secrets::MemoryStore as Secrets};
+use crate::api::testing;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -95,8 +92,7 @@ impl Drop for Server {
 impl Server {
     pub(super) async fn start() -> Self {
         let office = Shared::default();
-        let router = Router::new()
-            .route("/api/auth/sign-in", post(sign_in))
+        let router = testing::sign_in_route()
             .route("/api/attachments/upload", post(upload))
             .route("/api/attachments/{id}", get(metadata).delete(delete))
             .route("/api/attachments/{id}/content", get(content))
@@ -116,9 +112,7 @@ impl Server {
     }
 
     pub(super) async fn client(&self, store: &MemoryStore) -> Client {
-        let api = Api::new(&self.address, Arc::new(Secrets::default())).unwrap();
-        let device = DeviceInfo { id: None, name: Pii::from("test"), device_type: DeviceType::Desktop };
-        api.sign_in(Pii::from("ana"), Secret::new("secret".into()), device).await.unwrap();
+        let api = testing::signed_in(&self.address).await;
         let (sender, events) = mpsc::unbounded_channel();
         let transfers = Transfers::new(api, Arc::new(store.clone()), sender).unwrap();
         Client { transfers, events }
@@ -200,21 +194,6 @@ pub(super) fn listing(folder: &Folder) -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-async fn sign_in() -> Json<SignedIn> {
-    Json(SignedIn {
-        access_token: Secret::new("access".into()),
-        access_expires_at: Timestamp(i64::MAX),
-        refresh_token: Secret::new("refresh".into()),
-        user: UserProfile {
-            id: UserId::random(),
-            name: Pii::from("Ana"),
-            role: Role::Patient,
-            specialty: None,
-        },
-        device_id: DeviceId::random(),
-    })
 }
 
 fn refuse(code: ErrorCode) -> Response {

@@ -114,11 +114,14 @@ impl Worker {
     }
 
     fn drop_welcome(&self, id: EntryId) {
+        // One that is not dropped now comes again with the next list.
+        let Ok(turn) = self.dropping.clone().try_acquire_owned() else { return };
         let api = self.config.api.clone();
         tokio::spawn(async move {
             if let Err(error) = api.delete_welcome(id).await {
                 tracing::debug!(%error, "a welcome could not be dropped");
             }
+            drop(turn);
         });
     }
 

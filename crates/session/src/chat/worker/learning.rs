@@ -16,6 +16,8 @@ use super::{
 };
 use crate::{api::ApiError, chat::journal::Room};
 
+/// Conversations that are asked for one by one at the same time.
+const MOST_FETCHING: usize = 32;
 /// Conversations of one person.
 const MOST_ROOMS: usize = 10_000;
 
@@ -62,12 +64,23 @@ impl Worker {
         }
     }
 
-    pub(super) fn fetch_conversation(&self, id: ConversationId) {
+    /// Asks for a conversation: once at a time for each, and for all at once where that would be too many.
+    pub(super) fn fetch_conversation(&mut self, id: ConversationId) {
+        if let Some(again) = self.fetching.get_mut(&id) {
+            *again = true;
+            return;
+        }
+        if self.fetching.len() >= MOST_FETCHING {
+            self.list_again = true;
+            return;
+        }
+        self.fetching.insert(id, false);
         let api = self.config.api.clone();
         self.start(async move { Outcome::Fetched(id, api.conversation(id).await) });
     }
 
     pub(super) fn fetched(&mut self, id: ConversationId, answer: Result<Conversation, ApiError>) {
+        let again = self.fetching.remove(&id).unwrap_or(false);
         match answer {
             Ok(conversation) => self.learn(conversation),
             Err(error) => tracing::warn!(%error, "a conversation could not be fetched"),
@@ -76,6 +89,12 @@ impl Worker {
         match welcome.filter(|_| self.rooms.contains_key(&id)) {
             Some(welcome) => self.welcomed(welcome),
             None => self.step(id),
+        }
+        if again {
+            self.fetch_conversation(id);
+        } else if self.fetching.is_empty() && std::mem::take(&mut self.list_again) {
+            let api = self.config.api.clone();
+            self.start(async move { Outcome::Listed(api.conversations().await) });
         }
     }
 

@@ -1,6 +1,10 @@
 //! How the messenger comes by its vault, and by what is in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem::discriminant,
+    sync::Arc,
+};
 
 use bedside_e2ee::{
     DeviceIdentity,
@@ -10,12 +14,13 @@ use bedside_ui_contract::{
     Command,
     chat::{ChatView, VaultView},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::{Channels, Live, Worker};
 use crate::{
     chat::{
         ChatConfig, ChatEvent, Input,
+        inbox::Inbox,
         journal::Journal,
         trust::Trust,
         vault::{self, Opening, Place, Vault, VaultError},
@@ -23,19 +28,59 @@ use crate::{
     transfer::Transfers,
 };
 
+/// Welcomes that the server is told at once to be of no use.
+const MOST_DROPPING: usize = 8;
+/// As much as can be wanted of a messenger that can't do anything yet.
+const MOST_HELD: usize = 256;
+
+/// What was told while nothing could be done yet, as far as it matters afterwards.
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) inputs: Vec<Input>,
+}
+
+impl Held {
+    fn hold(&mut self, input: Input) {
+        match &input {
+            // Nobody waits for an answer longer than needed; what the server says is caught up with later.
+            Input::Messages { .. } | Input::Search { .. } | Input::Event(_) | Input::Reachable(_) => return,
+            // Only the last counts.
+            Input::Online { .. } | Input::Offline => {
+                self.inputs.retain(|held| !matches!(held, Input::Online { .. } | Input::Offline));
+            }
+            Input::InCall(_) | Input::ReadReceipts(_) => {
+                self.inputs.retain(|held| discriminant(held) != discriminant(&input));
+            }
+            Input::Command(_) | Input::Prepare(_) | Input::Signal { .. } | Input::Files { .. } => {}
+        }
+        if self.inputs.len() < MOST_HELD {
+            self.inputs.push(input);
+        } else {
+            tracing::warn!("too much is wanted of a messenger that is not open yet");
+        }
+    }
+}
+
 /// Opens the vault; while it is locked, waits for its passphrase and keeps what else it is told.
 pub(super) async fn unlocked(
     config: &ChatConfig,
-    inputs: &mut mpsc::UnboundedReceiver<Input>,
-    waiting: &mut Vec<Input>,
+    inputs: &mut Inbox<Input>,
+    held: &mut Held,
     events: &mpsc::UnboundedSender<ChatEvent>,
     shown: &watch::Sender<ChatView>,
 ) -> Option<Vault> {
     let place = Place { folder: config.folder.clone(), user: config.me.id, device: config.device };
     let (secrets, at) = (config.secrets.clone(), place.clone());
-    let opening = tokio::task::spawn_blocking(move || vault::open(secrets.as_ref(), &at)).await.ok()?;
+    let mut opening = tokio::task::spawn_blocking(move || vault::open(secrets.as_ref(), &at));
+    // The keyring may be asking for its password, and calls ring all the same: the server's events are taken in.
+    let opened = loop {
+        tokio::select! {
+            opened = &mut opening => break opened.ok()?,
+            input = inputs.recv() => held.hold(input?),
+        }
+    };
     let mut wrong = false;
-    match opening {
+    match opened {
         Ok(Opening::Open(vault)) => return Some(*vault),
         Ok(Opening::Locked) => {}
         Err(error) => {
@@ -60,9 +105,7 @@ pub(super) async fn unlocked(
                     }
                 }
             }
-            // Nobody waits for an answer longer than needed; what the line brings is caught up with later.
-            Input::Messages { .. } | Input::Search { .. } | Input::Event(_) => {}
-            other => waiting.push(other),
+            other => held.hold(other),
         }
     }
 }
@@ -94,6 +137,10 @@ impl Worker {
             installations: Vec::new(),
             revoked,
             publishing: false,
+            fetching: BTreeMap::new(),
+            list_again: false,
+            fetching_devices: None,
+            dropping: Arc::new(Semaphore::new(MOST_DROPPING)),
             early_welcomes: BTreeMap::new(),
             leaving: Vec::new(),
             transfers,
