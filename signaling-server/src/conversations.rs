@@ -98,7 +98,8 @@ impl ConversationService {
     /// Creates a conversation. A direct one that exists is the answer itself. The clinic's archive takes part in each.
     ///
     /// # Errors
-    /// `not_a_contact`, `invalid_value` for too few or too many people, or the database failed.
+    /// `not_a_contact`, `invalid_value` for too few or too many people, `no_archive` when the account of the clinic's
+    /// archive is missing, or the database failed.
     pub async fn create(&self, who: &Identity, wish: CreateConversation) -> Result<Conversation, Fault> {
         let Shared { deps, .. } = &*self.0;
         let archive = deps.directory.archive().await?.map(|profile| profile.id);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bedside_protocol::{DeviceType, ErrorCode, Pii, Role, Timestamp, UserId, user::UserProfile};
+use bedside_protocol::{DeviceType, ErrorCode, Pii, Problem, Role, Timestamp, UserId, user::UserProfile};
 use sqlx::{Row, sqlite::SqliteRow};
 
 use crate::{db::Database, fault::Fault};
@@ -47,7 +47,7 @@ impl Directory {
     /// The account that holds the clinic's archive key, where one is configured.
     ///
     /// # Errors
-    /// It is configured and does not exist, or the database failed.
+    /// `no_archive` when the account that is configured does not exist, or the database failed.
     pub async fn archive(&self) -> Result<Option<UserProfile>, Fault> {
         let Some(login) = &self.archive else { return Ok(None) };
         let row = sqlx::query(
@@ -56,7 +56,11 @@ impl Directory {
         .bind(login.as_ref())
         .fetch_optional(&self.db.read)
         .await?
-        .ok_or(Fault::Internal("the account that archive_user names does not exist"))?;
+        .ok_or_else(|| {
+            tracing::error!("the account that archive_user names does not exist any more");
+            Problem::new(ErrorCode::NoArchive)
+                .with_detail("No conversation begins without it. Please tell those who run the server.")
+        })?;
         profile_of(&row).map(Some)
     }
 

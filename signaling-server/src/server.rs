@@ -74,15 +74,21 @@ pub enum StartError {
     /// See the cause.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// Make the account, or leave the setting out.
+    #[error(
+        "the account that archive_user names does not exist, and no conversation may begin without the archive. Make \
+         it with `bedside-server user add`, or leave archive_user out"
+    )]
+    NoArchive,
     /// See the cause.
     #[error(transparent)]
     Turn(#[from] TurnError),
     /// See the cause.
     #[error(transparent)]
     Blobs(#[from] BlobError),
-    /// Calls of an earlier run could not be taken up.
-    #[error("calls of the last run could not be read: {0}")]
-    Calls(Fault),
+    /// What an earlier run left could not be taken up.
+    #[error("what the last run left could not be read: {0}")]
+    Leftovers(Fault),
 }
 
 /// A server that serves.
@@ -111,6 +117,7 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
     let addr =
         listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
     let db = Database::open(&config.database).await?;
+    check_archive(&config, &db).await?;
     let secret = config.turn.secret.clone().unwrap_or_else(token::generate);
     let turn = match config.turn.embedded {
         true => Some(TurnService::start(&config.turn, secret.clone()).await?),
@@ -118,8 +125,9 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
     };
     let blobs = BlobStore::open(&config.blobs)?;
     let background = CancellationToken::new();
-    let app =
-        assemble(config, db, blobs, turn.as_ref(), secret, &background).await.map_err(StartError::Calls)?;
+    let app = assemble(config, db, blobs, turn.as_ref(), secret, &background)
+        .await
+        .map_err(StartError::Leftovers)?;
     tokio::spawn(sweep_until(app.clone(), background.clone()));
     let (db, directory, hub) = (app.db.clone(), app.directory.clone(), app.hub.clone());
     tokio::spawn(watch::until(background.clone(), db, directory, hub));
@@ -198,6 +206,15 @@ impl RunningServer {
             turn.stop().await;
         }
         self.app.db.close().await;
+    }
+}
+
+/// The archive that the clinic promised has to be there before anybody may begin a conversation.
+async fn check_archive(config: &Config, db: &Database) -> Result<(), StartError> {
+    match Directory::new(db.clone(), config.archive_user.as_deref()).archive().await {
+        Ok(_) => Ok(()),
+        Err(Fault::Refused(_)) => Err(StartError::NoArchive),
+        Err(fault) => Err(StartError::Leftovers(fault)),
     }
 }
 

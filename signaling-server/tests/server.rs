@@ -3,6 +3,8 @@
 
 #[path = "common/fixture.rs"]
 mod fixture;
+#[path = "common/log.rs"]
+mod log;
 
 #[path = "server/attachments.rs"]
 mod attachments;
@@ -14,6 +16,8 @@ mod calls;
 mod conversations;
 #[path = "server/devices.rs"]
 mod devices;
+#[path = "server/entries.rs"]
+mod entries;
 #[path = "server/key_packages.rs"]
 mod key_packages;
 #[path = "server/presence.rs"]

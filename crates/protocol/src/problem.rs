@@ -83,6 +83,8 @@ codes! {
     GroupExists = "group_exists", 409, "The group of this conversation exists already";
     /// The conversation's group has not been founded yet.
     NoGroup = "no_group", 409, "The group of this conversation does not exist yet";
+    /// The clinic's archive has to take part and can't: its account is missing.
+    NoArchive = "no_archive", 503, "The clinic's archive can't take part";
     /// What was asked for is no longer kept.
     Expired = "expired", 410, "This is no longer kept";
     /// A part does not begin where the ones before it end.

@@ -3,7 +3,13 @@
 //! Holds the access token in memory only and hands every rotated refresh token to the [`SecretStore`] before
 //! it is used, so that a kill between two rotations does not sign anybody out.
 
+mod address;
+mod answer;
+mod attachments;
 mod delivery;
+mod error;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::{
     sync::{
@@ -14,23 +20,21 @@ use std::{
 };
 
 use bedside_protocol::{
-    AttachmentId, ErrorCode, Pii, Problem, Secret, Timestamp,
-    attachment::{Attachment, UploadPart},
+    Pii, Secret, Timestamp,
     call::CallRecord,
     quality::QualityMetrics,
     rest::{CallHistoryQuery, ClinicInfo, Page, RefreshRequest, SignInRequest, SignedIn},
     user::{Contact, DeviceInfo},
 };
-use bedside_ui_contract::Failure;
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
-use reqwest::{
-    Client, Method, RequestBuilder, Response, StatusCode, Url,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, RANGE},
-};
-use serde::de::DeserializeOwned;
+use reqwest::{Client, Method, RequestBuilder, Url};
 use tokio::sync::Mutex;
 
+pub use self::error::{ApiError, failure_of};
+
+use self::{
+    address::{is_loopback, parse_address},
+    answer::send,
+};
 use crate::secrets::{SecretError, SecretStore};
 
 /// The name of the refresh token in the secret store.
@@ -39,106 +43,8 @@ const REFRESH_TOKEN: &str = "refresh-token";
 /// How long signing in waits for the secret store, which may be asking for a password.
 const STORE_PATIENCE: Duration = Duration::from_secs(8);
 
-/// One part of a file on the slowest uplink that is worth waiting for: 8 MiB at 20 kbit/s.
-const PART_TIMEOUT: Duration = Duration::from_secs(3600);
-/// A whole file; silence is noticed long before by whoever reads it.
-const CONTENT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
-
 /// Refresh this long before the access token runs out, ms.
 const REFRESH_AHEAD_MS: u64 = 60_000;
-
-/// The longest answer that is read: a page of the longest entries, as base64.
-const LONGEST_ANSWER_BYTES: usize = 160 * 1024 * 1024;
-
-/// Why a request failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    /// The address is not a web address, or plain http to another machine.
-    #[error("the server address is not valid: write it like https://clinic.example")]
-    BadAddress,
-    /// No answer.
-    #[error("the server can't be reached: check the network and the address")]
-    Unreachable(#[source] reqwest::Error),
-    /// The server's certificate is not trusted.
-    #[error("the server's certificate is not trusted: ask the clinic's IT")]
-    Untrusted(#[source] reqwest::Error),
-    /// The server answered with a problem.
-    #[error("the server refused: {}", .0.title)]
-    Problem(Box<Problem>),
-    /// The answer could not be read.
-    #[error("the server's answer could not be read: the app may be too old")]
-    Unreadable(#[source] Option<serde_json::Error>),
-    /// Nobody is signed in.
-    #[error("nobody is signed in")]
-    SignedOut,
-}
-
-impl ApiError {
-    /// What the window says about it.
-    #[must_use]
-    pub fn failure(&self) -> Failure {
-        match self {
-            ApiError::BadAddress => Failure::BadServerAddress,
-            ApiError::Unreachable(_) => Failure::ServerUnreachable,
-            ApiError::Untrusted(_) => Failure::UntrustedCertificate,
-            ApiError::Unreadable(_) => Failure::UnsupportedVersion,
-            ApiError::SignedOut => Failure::SignedOutElsewhere,
-            ApiError::Problem(problem) => failure_of(problem.code),
-        }
-    }
-
-    /// Whether the sign-in itself is over, as against a passing trouble.
-    #[must_use]
-    pub fn ends_sign_in(&self) -> bool {
-        match self {
-            ApiError::SignedOut => true,
-            ApiError::Problem(problem) => matches!(
-                problem.code,
-                ErrorCode::NotSignedIn | ErrorCode::TokenExpired | ErrorCode::TokenReused
-            ),
-            ApiError::BadAddress
-            | ApiError::Unreachable(_)
-            | ApiError::Untrusted(_)
-            | ApiError::Unreadable(_) => false,
-        }
-    }
-}
-
-/// What the window says about a server's error code.
-#[must_use]
-pub fn failure_of(code: ErrorCode) -> Failure {
-    match code {
-        ErrorCode::WrongCredentials => Failure::WrongCredentials,
-        ErrorCode::RateLimited => Failure::TooManyAttempts,
-        ErrorCode::UnsupportedVersion | ErrorCode::UnknownType => Failure::UnsupportedVersion,
-        ErrorCode::NotSignedIn | ErrorCode::TokenExpired | ErrorCode::TokenReused => {
-            Failure::SignedOutElsewhere
-        }
-        ErrorCode::NotAContact | ErrorCode::Forbidden | ErrorCode::NotFound => Failure::NotAContact,
-        ErrorCode::AlreadyInCall => Failure::AlreadyInCall,
-        ErrorCode::CallNotFound | ErrorCode::IllegalTransition | ErrorCode::AnsweredElsewhere => {
-            Failure::CallGone
-        }
-        ErrorCode::MalformedMessage
-        | ErrorCode::InvalidValue
-        | ErrorCode::TooLarge
-        | ErrorCode::HelloExpected
-        | ErrorCode::MethodNotAllowed
-        | ErrorCode::UnsupportedMediaType
-        | ErrorCode::IdempotencyConflict
-        | ErrorCode::SessionLost
-        | ErrorCode::StaleEpoch
-        | ErrorCode::GroupExists
-        | ErrorCode::NoGroup
-        | ErrorCode::Expired
-        | ErrorCode::WrongOffset
-        | ErrorCode::WrongDigest
-        | ErrorCode::StorageFull
-        | ErrorCode::ShuttingDown
-        | ErrorCode::Internal
-        | ErrorCode::Unknown => Failure::ServerTrouble,
-    }
-}
 
 /// The tokens in force.
 struct Tokens {
@@ -313,74 +219,6 @@ impl Api {
         delivery::done(self.authorised(Method::POST, &path).await?.json(batch)).await
     }
 
-    /// Sends one part of a sealed file; `content` is its `bytes` bytes in pieces of any size.
-    ///
-    /// # Errors
-    /// See [`ApiError`].
-    pub async fn upload_part(
-        &self,
-        part: &UploadPart,
-        content: impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
-        bytes: u64,
-    ) -> Result<Attachment, ApiError> {
-        let description = serde_json::to_string(part).unwrap_or_default();
-        let boundary = uuid::Uuid::new_v4().simple().to_string();
-        let before = Bytes::from(format!(
-            "--{boundary}\r\nContent-Disposition: form-data; name=\"upload\"\r\nContent-Type: application/json\r\n\r\n\
-             {description}\r\n--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"part\"\r\n\
-             Content-Type: application/octet-stream\r\n\r\n"
-        ));
-        let after = Bytes::from(format!("\r\n--{boundary}--\r\n"));
-        let length = before.len() as u64 + bytes + after.len() as u64;
-        let once = |bytes| futures_util::stream::iter([Ok(bytes)]);
-        let body = once(before).chain(content).chain(once(after));
-        let request = self
-            .authorised(Method::POST, "api/attachments/upload")
-            .await?
-            .timeout(PART_TIMEOUT)
-            .header(CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
-            .header(CONTENT_LENGTH, length)
-            .body(reqwest::Body::wrap_stream(body));
-        send(request).await
-    }
-
-    /// How far an attachment has come.
-    ///
-    /// # Errors
-    /// See [`ApiError`].
-    pub async fn attachment(&self, id: AttachmentId) -> Result<Attachment, ApiError> {
-        send(self.authorised(Method::GET, &format!("api/attachments/{id}")).await?).await
-    }
-
-    /// The sealed bytes of an attachment from `from` on. The answer's body is still to be read; whoever reads it
-    /// gives up when nothing comes.
-    ///
-    /// # Errors
-    /// See [`ApiError`].
-    pub async fn attachment_content(
-        &self,
-        id: AttachmentId,
-        from: u64,
-    ) -> Result<reqwest::Response, ApiError> {
-        let request = self
-            .authorised(Method::GET, &format!("api/attachments/{id}/content"))
-            .await?
-            .timeout(CONTENT_TIMEOUT)
-            .header(RANGE, format!("bytes={from}-"));
-        let response = request.send().await.map_err(transport)?;
-        if response.status().is_success() { Ok(response) } else { Err(problem_in(response).await) }
-    }
-
-    /// Removes an attachment of one's own.
-    ///
-    /// # Errors
-    /// See [`ApiError`].
-    pub async fn delete_attachment(&self, id: AttachmentId) -> Result<(), ApiError> {
-        let request = self.authorised(Method::DELETE, &format!("api/attachments/{id}")).await?;
-        let response = request.send().await.map_err(transport)?;
-        if response.status().is_success() { Ok(()) } else { Err(problem_in(response).await) }
-    }
-
     async fn authorised(&self, method: Method, path: &str) -> Result<RequestBuilder, ApiError> {
         let token = self.access_token().await?;
         Ok(self.http.request(method, self.url(path)).bearer_auth(token.expose()))
@@ -445,79 +283,6 @@ impl From<&SignedIn> for Tokens {
     }
 }
 
-/// Reads a server address as people type it.
-fn parse_address(address: &str) -> Result<Url, ApiError> {
-    let address = address.trim();
-    let full = if address.contains("://") { address.to_owned() } else { format!("https://{address}") };
-    let url = Url::parse(&full).map_err(|_| ApiError::BadAddress)?;
-    match url.scheme() {
-        "https" if url.has_host() => Ok(url),
-        "http" if is_loopback(&url) => Ok(url),
-        _ => Err(ApiError::BadAddress),
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-async fn send<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, ApiError> {
-    let response = request.send().await.map_err(transport)?;
-    if !response.status().is_success() {
-        return Err(problem_in(response).await);
-    }
-    read(response).await
-}
-
-/// An answer's content, if it is no longer than a server that means well makes it.
-async fn read<T: DeserializeOwned>(mut response: Response) -> Result<T, ApiError> {
-    let mut content = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(transport)? {
-        if content.len() + chunk.len() > LONGEST_ANSWER_BYTES {
-            return Err(ApiError::Unreadable(None));
-        }
-        content.extend_from_slice(&chunk);
-    }
-    serde_json::from_slice(&content).map_err(|error| ApiError::Unreadable(Some(error)))
-}
-
-async fn problem_in(response: Response) -> ApiError {
-    let status = response.status();
-    let problem = read::<Problem>(response).await.unwrap_or_else(|_| {
-        Problem::new(match status {
-            StatusCode::UNAUTHORIZED => ErrorCode::NotSignedIn,
-            StatusCode::FORBIDDEN => ErrorCode::Forbidden,
-            StatusCode::NOT_FOUND => ErrorCode::NotFound,
-            StatusCode::GONE => ErrorCode::Expired,
-            StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::TooLarge,
-            StatusCode::RANGE_NOT_SATISFIABLE => ErrorCode::InvalidValue,
-            StatusCode::INSUFFICIENT_STORAGE => ErrorCode::StorageFull,
-            StatusCode::TOO_MANY_REQUESTS => ErrorCode::RateLimited,
-            _ => ErrorCode::Internal,
-        })
-    });
-    ApiError::Problem(Box::new(problem))
-}
-
-fn transport(error: reqwest::Error) -> ApiError {
-    let mut cause: Option<&dyn std::error::Error> = Some(&error);
-    while let Some(current) = cause {
-        if current
-            .downcast_ref::<rustls::Error>()
-            .is_some_and(|e| matches!(e, rustls::Error::InvalidCertificate(_)))
-        {
-            return ApiError::Untrusted(error);
-        }
-        cause = current.source();
-    }
-    ApiError::Unreachable(error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -532,13 +297,5 @@ mod tests {
             Api::new("http://127.0.0.1:8080", secrets).unwrap().socket_url(),
             "ws://127.0.0.1:8080/ws"
         );
-    }
-
-    #[test]
-    fn a_password_is_never_sent_in_the_clear_to_another_machine() {
-        for address in ["http://clinic.example", "ftp://clinic.example", "", "https://", "http://127.example"]
-        {
-            assert!(parse_address(address).is_err(), "{address}");
-        }
     }
 }

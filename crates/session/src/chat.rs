@@ -11,10 +11,12 @@
 //! | [`journal`] | conversations and their messages, as records |
 //! | [`body`] | what members tell each other |
 //! | [`trust`] | whose keys were compared |
+//! | [`inbox`] | what the engine tells, and when that is enough for now |
 //! | [`worker`] | what happens when |
 
 pub mod body;
 mod disk;
+mod inbox;
 mod journal;
 mod trust;
 mod vault;
@@ -89,14 +91,14 @@ pub(crate) enum ChatEvent {
 
 /// A handle to the messenger's task, which ends with it.
 pub(crate) struct Chat {
-    inputs: mpsc::UnboundedSender<Input>,
+    inputs: inbox::Outbox<Input>,
     view: watch::Receiver<ChatView>,
 }
 
 impl Chat {
     /// Starts the task.
     pub(crate) fn start(config: ChatConfig, events: mpsc::UnboundedSender<ChatEvent>) -> Self {
-        let (inputs, inbox) = mpsc::unbounded_channel();
+        let (inputs, inbox) = inbox::channel();
         let (shown, view) = watch::channel(ChatView::default());
         tokio::spawn(worker::run(config, inbox, events, shown));
         Self { inputs, view }
@@ -104,8 +106,12 @@ impl Chat {
 
     /// Tells it something.
     pub(crate) fn tell(&self, input: Input) {
-        // A task that has ended was told to, or panicked and has said so.
-        let _ = self.inputs.send(input);
+        self.inputs.tell(input);
+    }
+
+    /// Waits until it has taken in enough of what it was told to be told more of the server's.
+    pub(crate) fn room(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.inputs.room()
     }
 
     /// What the window shows.

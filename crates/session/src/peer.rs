@@ -10,38 +10,37 @@
 //! a connection on which no video packet happens to be sent.
 
 mod candidate;
+mod config;
 mod connect;
 mod containment;
 mod error;
 mod event;
 mod guard;
 mod link;
+mod negotiation;
 mod sdp;
 mod stats;
 mod tap;
 mod tasks;
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use bedside_protocol::rest::IceServer;
 use bytes::{Bytes, BytesMut};
 use rtc::data_channel::RTCDataChannelInit;
-use rtc::peer_connection::configuration::RTCOfferOptions;
-use rtc::peer_connection::transport::RTCIceCandidateInit;
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     TransportLayerNack, nack_pairs_from_sequence_numbers,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use webrtc::data_channel::DataChannel;
-use webrtc::peer_connection::{PeerConnection, PeerConnectionEventHandler, RTCSessionDescription};
+use webrtc::peer_connection::{PeerConnection, PeerConnectionEventHandler};
 use webrtc::runtime::Runtime;
 
+pub use self::config::{NetworkOptions, PeerConfig};
 pub use self::error::PeerError;
 pub use self::event::{
     CandidateInit, FailureReason, MediaKind, OutgoingRtp, PacketFate, PeerEvent, PeerState, TransportFeedback,
@@ -49,9 +48,7 @@ pub use self::event::{
 pub use self::sdp::Fingerprint;
 pub use self::stats::{CandidateKind, TransportStats};
 
-use self::candidate::Verdict;
 use self::connect::Connection;
-use self::containment::{Panicked, contained};
 use self::guard::{Guard, WeakGuard};
 use self::link::Link;
 use self::tap::{SharedLink, lock};
@@ -75,62 +72,6 @@ const FILE_QUEUE: usize = 16;
 /// Candidates of the other side's that are tried per description: RFC 8445 §19.5.1 wants a limit on what strangers can
 /// make us send checks to.
 const MOST_CANDIDATES: usize = 100;
-
-/// How to reach the network.
-#[derive(Clone)]
-pub struct NetworkOptions {
-    /// Addresses to bind, `ip:port`; port 0 takes any. `0.0.0.0` means every interface except loopback.
-    pub bind: Vec<String>,
-    /// Use relayed candidates alone.
-    pub relay_only: bool,
-    /// Resolve browsers' `*.local` candidates by multicast.
-    pub mdns: bool,
-    /// Where sockets, timers and the clock come from; the operating system when absent.
-    pub runtime: Option<Arc<dyn Runtime>>,
-    /// Counts the changes of this machine's addresses; the operating system tells of them when absent.
-    pub address_changes: Option<watch::Receiver<u64>>,
-}
-
-impl Default for NetworkOptions {
-    fn default() -> Self {
-        Self {
-            bind: vec!["0.0.0.0:0".to_owned()],
-            relay_only: false,
-            mdns: true,
-            runtime: None,
-            address_changes: None,
-        }
-    }
-}
-
-impl NetworkOptions {
-    /// For both sides on one machine.
-    #[must_use]
-    pub fn loopback() -> Self {
-        Self { bind: vec!["127.0.0.1:0".to_owned()], mdns: false, ..Self::default() }
-    }
-}
-
-impl fmt::Debug for NetworkOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NetworkOptions")
-            .field("sockets", &self.bind.len())
-            .field("relay_only", &self.relay_only)
-            .field("mdns", &self.mdns)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What a [`Peer`] needs to know.
-#[derive(Clone, Debug, Default)]
-pub struct PeerConfig {
-    /// STUN and TURN servers; those not reachable over UDP are left out.
-    pub ice_servers: Vec<IceServer>,
-    /// Whether this side makes the first offer.
-    pub offerer: bool,
-    /// How to reach the network.
-    pub network: NetworkOptions,
-}
 
 /// A handle on a connection to one other device; clones share it. The connection ends with [`Peer::close`] or with the
 /// last handle.
@@ -220,63 +161,6 @@ impl Peer {
             stop,
         };
         Ok(Self { inner: Arc::new(inner) })
-    }
-
-    /// Makes an offer; with `ice_restart` one that finds a new path, after an address change or a failure.
-    ///
-    /// # Errors
-    /// [`PeerError::WrongState`] while another offer is unanswered, [`PeerError::Closed`]; [`PeerError::NoNetwork`]
-    /// when a restart is asked for while the machine has no network: ask again when it has.
-    pub async fn create_offer(&self, ice_restart: bool) -> Result<String, PeerError> {
-        if ice_restart {
-            self.inner.connection.can_rebind()?;
-        }
-        let options = RTCOfferOptions { ice_restart };
-        let offer = self.step(self.stack().create_offer(Some(options))).await?;
-        self.set_local(offer).await
-    }
-
-    /// Takes the other side's offer and answers it.
-    ///
-    /// # Errors
-    /// [`PeerError::BadDescription`], [`PeerError::WrongState`], [`PeerError::Closed`].
-    pub async fn accept_offer(&self, sdp: &str) -> Result<String, PeerError> {
-        self.inner.connection.can_rebind()?;
-        self.set_remote(RTCSessionDescription::offer, sdp).await?;
-        let answer = self.step(self.stack().create_answer(None)).await?;
-        let answer = self.set_local(answer).await?;
-        Ok(self.inner.guard.keep_role(answer))
-    }
-
-    /// Takes the other side's answer to our offer.
-    ///
-    /// # Errors
-    /// As [`Peer::accept_offer`].
-    pub async fn accept_answer(&self, sdp: &str) -> Result<(), PeerError> {
-        self.set_remote(RTCSessionDescription::answer, sdp).await?;
-        self.inner.guard.learn_role(sdp);
-        Ok(())
-    }
-
-    /// Takes a candidate of the other side's, before or after its description.
-    ///
-    /// # Errors
-    /// [`PeerError::BadCandidate`], which is no reason to end the call.
-    pub async fn add_candidate(&self, candidate: CandidateInit) -> Result<(), PeerError> {
-        if candidate::judge(&candidate.candidate)? == Verdict::PassOver {
-            return Ok(());
-        }
-        {
-            let mut early = self.inner.early.lock().await;
-            if let Some(early) = early.as_mut() {
-                if early.len() >= MOST_CANDIDATES {
-                    return Err(PeerError::BadCandidate);
-                }
-                early.push(candidate);
-                return Ok(());
-            }
-        }
-        self.apply_candidate(candidate).await
     }
 
     /// Numbers and sends a media packet; never waits. Gives the number by which the other side may ask for it again.
@@ -402,79 +286,6 @@ impl Peer {
             mpsc::error::TrySendError::Closed(_) => PeerError::Closed,
         })
     }
-
-    async fn set_local(&self, description: RTCSessionDescription) -> Result<String, PeerError> {
-        let sdp = description.sdp.clone();
-        self.inner.guard.local_description(&sdp);
-        self.step(self.stack().set_local_description(description)).await?;
-        Ok(sdp)
-    }
-
-    async fn set_remote(&self, kind: ReadDescription, sdp: &str) -> Result<(), PeerError> {
-        sdp::check(sdp)?;
-        let description = contained(async { kind(sdp::without_unusable_candidates(sdp)) }).await;
-        let description = description.map_err(|Panicked| unreadable())?.map_err(|_| unreadable())?;
-        self.step(self.stack().set_remote_description(description)).await?;
-        self.inner.guard.remote_description(sdp);
-        self.inner.candidates.store(0, Relaxed);
-        let early = self.inner.early.lock().await.take();
-        for candidate in early.into_iter().flatten() {
-            // A bad one among them is no reason to refuse the description.
-            if self.apply_candidate(candidate).await.is_err() {
-                tracing::debug!("left out a candidate that is not valid");
-            }
-        }
-        Ok(())
-    }
-
-    async fn apply_candidate(&self, candidate: CandidateInit) -> Result<(), PeerError> {
-        if self.inner.candidates.fetch_add(1, Relaxed) >= MOST_CANDIDATES {
-            return Err(PeerError::BadCandidate);
-        }
-        let init = RTCIceCandidateInit {
-            candidate: candidate.candidate,
-            sdp_mid: candidate.sdp_mid,
-            sdp_mline_index: candidate.sdp_mline_index,
-            ..RTCIceCandidateInit::default()
-        };
-        self.step(self.stack().add_ice_candidate(init)).await.map_err(|_| PeerError::BadCandidate)
-    }
-
-    /// Runs a step of the stack. One that it panics at ends the connection: it may be half done.
-    async fn step<T>(&self, step: impl Future<Output = webrtc::error::Result<T>>) -> Result<T, PeerError> {
-        match contained(step).await {
-            Ok(done) => done.map_err(|error| self.refused(&error)),
-            Err(Panicked) => {
-                tracing::error!("the transport stack panicked at a step of the negotiation");
-                self.inner.guard.transport_ended();
-                self.inner.connection.close().await;
-                Err(PeerError::BadDescription("the transport could not bear it"))
-            }
-        }
-    }
-
-    fn refused(&self, error: &webrtc::error::Error) -> PeerError {
-        if self.inner.guard.is_closed() {
-            return PeerError::Closed;
-        }
-        // The text may quote the description: it goes to nobody.
-        match error {
-            webrtc::error::Error::ErrConnectionClosed => PeerError::Closed,
-            webrtc::error::Error::ErrSignalingStateProposedTransitionInvalid(_)
-            | webrtc::error::Error::ErrSignalingStateCannotRollback
-            | webrtc::error::Error::ErrIncorrectSignalingState
-            | webrtc::error::Error::ErrNoRemoteDescription => PeerError::WrongState,
-            _ => unreadable(),
-        }
-    }
-}
-
-/// Makes a description of one kind from SDP.
-type ReadDescription = fn(String) -> webrtc::error::Result<RTCSessionDescription>;
-
-/// What cannot be read is not quoted: it goes to nobody.
-const fn unreadable() -> PeerError {
-    PeerError::BadDescription("it cannot be understood")
 }
 
 impl Inner {

@@ -4,6 +4,8 @@
 //! so that no event is lost or seen twice, and holds what was asked meanwhile. It knows nothing of calls.
 
 mod line;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 

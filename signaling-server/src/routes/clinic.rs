@@ -21,6 +21,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 async fn clinic(State(app): State<App>, _: Visitor) -> Result<Json<ClinicInfo>, Fault> {
     // The sign-in screen works without; no conversation is created as long as the account is missing.
     let archive = app.directory.archive().await.unwrap_or_else(|fault| {
+        // Logs what is the server's doing.
         let _ = fault.into_problem();
         None
     });

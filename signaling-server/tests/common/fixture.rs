@@ -53,7 +53,13 @@ impl Clinic {
 
     /// The same database under a new process: in good order, or as after a power cut.
     pub(crate) async fn restart(self, in_good_order: bool) -> Self {
-        let Self { server, http, config, folder } = self;
+        self.restart_with(in_good_order, |_| {}).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn restart_with(self, in_good_order: bool, change: impl FnOnce(&mut Config)) -> Self {
+        let Self { server, http, mut config, folder } = self;
+        change(&mut config);
         if in_good_order {
             server.shutdown().await;
         } else {

@@ -46,17 +46,17 @@ async fn expect(socket: &mut Socket, names: &[&str]) -> CallRecord {
     last.expect("at least one event is expected")
 }
 
-async fn ring(from: &mut Socket, to: &SignedIn) -> CallTicket {
+pub(crate) async fn ring(from: &mut Socket, to: &SignedIn) -> CallTicket {
     let wish = json!({"callee_id": to.user.id, "call_type": "video"});
     serde_json::from_value(from.request("initiate_call", wish).await.unwrap()).unwrap()
 }
 
-async fn accept(socket: &mut Socket, call: CallId) -> CallTicket {
+pub(crate) async fn accept(socket: &mut Socket, call: CallId) -> CallTicket {
     let answer = socket.request("accept_call", json!({"call_id": call, "call_type": "video"})).await;
     serde_json::from_value(answer.unwrap()).unwrap()
 }
 
-async fn hang_up(socket: &mut Socket, call: CallId) -> CallRecord {
+pub(crate) async fn hang_up(socket: &mut Socket, call: CallId) -> CallRecord {
     let answer = socket.request("hangup_call", json!({"call_id": call, "reason": "user_hangup"})).await;
     serde_json::from_value::<CallClosed>(answer.unwrap()).unwrap().call_summary
 }

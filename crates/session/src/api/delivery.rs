@@ -11,7 +11,10 @@ use bedside_protocol::{
 use reqwest::{Method, RequestBuilder};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Api, ApiError, problem_in, send, transport};
+use super::{
+    Api, ApiError,
+    answer::{problem_in, send, transport},
+};
 
 /// Entries fetched at once.
 const ENTRIES_AT_ONCE: u32 = 100;

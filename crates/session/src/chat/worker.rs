@@ -1,49 +1,61 @@
 //! The messenger's task: one input after the other, everything written before anything is said.
 //!
-//! [`groups`] brings this device into its conversations, [`reading`] takes what the logs bring, [`writing`] says what is
-//! to be said, [`commands`] does what the person wants, [`files`] sends and fetches files, [`view`] shows it all.
+//! [`opening`] comes by what is on the disk, and [`learning`] by what the server says there is. [`groups`] brings each
+//! conversation ([`live`]) further, with [`packages`], [`joining`] and [`members`]. [`reading`] takes what the logs
+//! bring, [`writing`] says what is to be said, [`commands`] does what the person wants, [`files`] sends and fetches
+//! files, [`view`] shows it all.
 
 mod commands;
 mod files;
 mod groups;
+mod joining;
+mod learning;
+mod live;
+mod members;
+mod opening;
+mod packages;
 mod reading;
 mod view;
 mod writing;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use bedside_e2ee::{
-    DeviceIdentity, PublicIdentity,
-    mls::{Device, GroupId, MembersDecide, MlsError},
+    PublicIdentity,
+    mls::{Device, GroupId, MlsError},
     store::StoreError,
 };
 use bedside_protocol::{
     CallId, Conversation, ConversationId, DeviceId, EntryId, UserId,
     conversation::{
-        Appended, ClaimedKeyPackage, EntryKind, GroupInfo, KeyPackagesLeft, LogEntry, OwnDevice,
-        WaitingWelcome,
+        Appended, ClaimedKeyPackage, GroupInfo, KeyPackagesLeft, LogEntry, OwnDevice, WaitingWelcome,
     },
     socket::Event,
 };
 use bedside_ui_contract::{
-    Command, Failure, Notice,
+    Failure, Notice,
     chat::{ChatView, CheckCodeView, InstallationView, VaultView},
 };
 use sha2::{Digest, Sha256};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     time::Instant,
 };
-use uuid::Uuid;
 
+use self::{
+    live::{Live, Membership},
+    opening::{Held, unlocked},
+};
 use super::{
     ChatConfig, ChatEvent, Input,
-    journal::{Journal, Room},
+    inbox::Inbox,
+    journal::Journal,
     trust::Trust,
-    vault::{self, Local, Opening, Place, Vault, VaultError},
+    vault::{Local, Vault},
 };
 use crate::{
     api::ApiError,
@@ -54,9 +66,6 @@ use crate::{
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(500);
-/// What failed is tried again after this long, and then after ever longer.
-const RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// What a request that was started brought.
 enum Outcome {
@@ -84,117 +93,6 @@ enum Outcome {
     CheckCode(ConversationId, Vec<PublicIdentity>, Option<CheckCodeView>),
 }
 
-/// How this device stands to a conversation's group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Membership {
-    /// Not in it.
-    Outside,
-    /// Has asked to come in, from outside.
-    Joining,
-    /// In it.
-    Member,
-}
-
-/// A conversation while the task runs.
-struct Live {
-    room: Room,
-    membership: Membership,
-    /// The group's devices, as far as this one is in it.
-    members: Vec<PublicIdentity>,
-    /// Somebody wants the group, though nothing waits.
-    wanted: bool,
-    /// It was in the group and lost its place in it.
-    rejoining: bool,
-    /// A request about the group is under way.
-    busy: bool,
-    retry_at: Option<Instant>,
-    failures: u32,
-    /// How often it joined, or tried to, since somebody else was understood last.
-    attempts: u32,
-    welcome: Option<WaitingWelcome>,
-    /// When people without a device in the group are looked for again.
-    look_again: Option<Instant>,
-    /// Entries under way, and where what waits went in this epoch.
-    in_flight: HashSet<EntryId>,
-    sealed: HashMap<Uuid, EntryId>,
-    kinds: HashMap<EntryId, (EntryKind, Option<CallId>)>,
-    /// When others are told what has arrived.
-    receipt_at: Option<Instant>,
-    /// What the server was told that this device has.
-    acknowledged: u64,
-    /// Entries in a row that made no sense.
-    refused: u32,
-    typing: BTreeMap<UserId, Instant>,
-    check_code: Option<CheckCodeView>,
-}
-
-impl Live {
-    fn new(room: Room) -> Self {
-        Self {
-            room,
-            membership: Membership::Outside,
-            members: Vec::new(),
-            wanted: false,
-            rejoining: false,
-            busy: false,
-            retry_at: None,
-            failures: 0,
-            attempts: 0,
-            welcome: None,
-            look_again: None,
-            in_flight: HashSet::new(),
-            sealed: HashMap::new(),
-            kinds: HashMap::new(),
-            receipt_at: None,
-            acknowledged: 0,
-            refused: 0,
-            typing: BTreeMap::new(),
-            check_code: None,
-        }
-    }
-
-    /// Waits before it tries again, longer each time.
-    fn failed(&mut self, now: Instant) {
-        self.busy = false;
-        let pause = RETRY.saturating_mul(1 << self.failures.min(6)).min(LONGEST_RETRY);
-        self.failures += 1;
-        self.retry_at = Some(now + pause);
-    }
-
-    /// Comes in again, later each time: whoever keeps pushing this device out must not keep it busy.
-    fn try_later(&mut self, now: Instant) {
-        self.busy = false;
-        let pause = match self.attempts.checked_sub(1) {
-            Some(before) => RETRY.saturating_mul(1 << before.min(6)).min(LONGEST_RETRY),
-            None => Duration::ZERO,
-        };
-        self.attempts = self.attempts.saturating_add(1);
-        self.retry_at = Some(now + pause);
-    }
-
-    /// Whether the next attempt has been put off on purpose.
-    const fn backs_off(&self) -> bool {
-        self.retry_at.is_some()
-    }
-
-    /// The log goes on, and what it has is not known here yet.
-    const fn expect_more(&mut self) {
-        let next = &mut self.room.server.next_position;
-        *next = next.saturating_add(1);
-    }
-
-    fn succeeded(&mut self) {
-        self.busy = false;
-        self.failures = 0;
-        self.retry_at = None;
-    }
-
-    /// Everybody but `me`.
-    fn others(&self, me: UserId) -> impl Iterator<Item = UserId> {
-        self.room.server.participants.iter().map(|person| person.id).filter(move |id| *id != me)
-    }
-}
-
 /// The task's state once the vault is open.
 struct Worker {
     config: ChatConfig,
@@ -220,6 +118,14 @@ struct Worker {
     transfer_events: mpsc::UnboundedSender<TransferEvent>,
     /// Signals in conversations that are being founded.
     early_signals: Vec<(CallId, UserId, SignalBody)>,
+    /// Conversations that are being fetched, and whether something changed meanwhile.
+    fetching: BTreeMap<ConversationId, bool>,
+    /// More changed than is fetched one by one: all are fetched.
+    list_again: bool,
+    /// The same for this person's devices.
+    fetching_devices: Option<bool>,
+    /// Welcomes of no use that the server is being told of.
+    dropping: Arc<Semaphore>,
     /// Welcomes into conversations that are being fetched.
     early_welcomes: BTreeMap<ConversationId, WaitingWelcome>,
     /// Own devices that were revoked and left the server's list, as they were there.
@@ -237,12 +143,12 @@ struct Channels {
 /// Runs the task until its handle is dropped.
 pub(super) async fn run(
     config: ChatConfig,
-    mut inputs: mpsc::UnboundedReceiver<Input>,
+    mut inputs: Inbox<Input>,
     events: mpsc::UnboundedSender<ChatEvent>,
     shown: watch::Sender<ChatView>,
 ) {
-    let mut waiting = Vec::new();
-    let Some(vault) = unlocked(&config, &mut inputs, &mut waiting, &events, &shown).await else { return };
+    let mut held = Held::default();
+    let Some(vault) = unlocked(&config, &mut inputs, &mut held, &events, &shown).await else { return };
     let (outcomes, mut brought) = mpsc::unbounded_channel();
     let (transfer_events, mut transferred) = mpsc::unbounded_channel();
     let channels = Channels { events, shown, outcomes, transfer_events };
@@ -250,7 +156,7 @@ pub(super) async fn run(
         Ok(worker) => worker,
         Err(error) => return tracing::error!(%error, "messages can't be used"),
     };
-    for input in waiting {
+    for input in held.inputs {
         worker.input(input);
     }
     worker.publish();
@@ -270,102 +176,7 @@ pub(super) async fn run(
     }
 }
 
-/// Opens the vault; while it is locked, waits for its passphrase and keeps what else it is told.
-async fn unlocked(
-    config: &ChatConfig,
-    inputs: &mut mpsc::UnboundedReceiver<Input>,
-    waiting: &mut Vec<Input>,
-    events: &mpsc::UnboundedSender<ChatEvent>,
-    shown: &watch::Sender<ChatView>,
-) -> Option<Vault> {
-    let place = Place { folder: config.folder.clone(), user: config.me.id, device: config.device };
-    let (secrets, at) = (config.secrets.clone(), place.clone());
-    let opening = tokio::task::spawn_blocking(move || vault::open(secrets.as_ref(), &at)).await.ok()?;
-    let mut wrong = false;
-    match opening {
-        Ok(Opening::Open(vault)) => return Some(*vault),
-        Ok(Opening::Locked) => {}
-        Err(error) => {
-            tracing::error!(%error, "the vault can't be opened");
-            shown.send_modify(|view| view.vault = VaultView::Broken);
-            let _ = events.send(ChatEvent::Changed);
-            return None;
-        }
-    }
-    loop {
-        shown.send_modify(|view| view.vault = VaultView::Locked { wrong });
-        let _ = events.send(ChatEvent::Changed);
-        match inputs.recv().await? {
-            Input::Command(Command::UnlockVault { passphrase }) => {
-                let at = place.clone();
-                let passphrase = zeroize::Zeroizing::new(passphrase);
-                match tokio::task::spawn_blocking(move || vault::unlock(&at, &passphrase)).await.ok()? {
-                    Ok(vault) => return Some(vault),
-                    Err(error) => {
-                        tracing::info!(%error, "the vault stays locked");
-                        wrong = true;
-                    }
-                }
-            }
-            // Nobody waits for an answer longer than needed; what the line brings is caught up with later.
-            Input::Messages { .. } | Input::Search { .. } | Input::Event(_) => {}
-            other => waiting.push(other),
-        }
-    }
-}
-
 impl Worker {
-    fn open(config: ChatConfig, vault: Vault, channels: Channels) -> Result<Self, VaultError> {
-        let Channels { events, shown, outcomes, transfer_events } = channels;
-        let device = Device::open(vault.identity()?, vault.local.clone(), Box::new(MembersDecide));
-        let journal = Journal::new(vault.local.clone());
-        let trust = journal.value(Trust::NAME)?.unwrap_or_default();
-        let revoked = journal.value(b"revoked")?.unwrap_or_default();
-        let rooms = journal.rooms()?.into_iter().map(|room| (room.id(), Live::new(room))).collect();
-        let transfers = Transfers::new(config.api.clone(), vault.local.clone(), transfer_events.clone())?;
-        let mut worker = Self {
-            config,
-            vault,
-            journal,
-            device,
-            trust,
-            rooms,
-            loaded: false,
-            online: false,
-            events,
-            shown,
-            outcomes,
-            in_call: None,
-            viewed: None,
-            prepare: BTreeSet::new(),
-            installations: Vec::new(),
-            revoked,
-            publishing: false,
-            early_signals: Vec::new(),
-            early_welcomes: BTreeMap::new(),
-            leaving: Vec::new(),
-            transfers,
-            transfer_events,
-        };
-        for id in worker.rooms.keys().copied().collect::<Vec<_>>() {
-            worker.look_at_group(id);
-            worker.catch_up(id);
-            worker.check_again(id);
-        }
-        Ok(worker)
-    }
-
-    /// The vault lies elsewhere now.
-    fn reopen(&mut self, identity: DeviceIdentity) {
-        self.device = Device::open(identity, self.vault.local.clone(), Box::new(MembersDecide));
-        self.journal = Journal::new(self.vault.local.clone());
-        let (api, local) = (self.config.api.clone(), self.vault.local.clone());
-        match Transfers::new(api, local, self.transfer_events.clone()) {
-            Ok(transfers) => self.transfers = transfers,
-            Err(error) => self.store_failed(error),
-        }
-    }
-
     /// What is on its way to the disk arrives there.
     fn close(self) {
         if let Err(error) = self.vault.barrier() {

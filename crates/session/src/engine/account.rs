@@ -192,13 +192,22 @@ impl Actor {
         }
     }
 
-    pub(super) fn fetch_contacts(&self) {
+    /// Asks whom one may call, once at a time.
+    pub(super) fn fetch_contacts(&mut self) {
+        if let Some(again) = &mut self.fetching_people {
+            *again = true;
+            return;
+        }
         if let Some(api) = self.api.clone() {
+            self.fetching_people = Some(false);
             self.spawn(async move { Outcome::Contacts(api.contacts().await) });
         }
     }
 
     pub(super) fn contacts_fetched(&mut self, answer: Result<Vec<Contact>, ApiError>) {
+        if self.fetching_people.take() == Some(true) {
+            self.fetch_contacts();
+        }
         match answer {
             Ok(contacts) => {
                 self.people =

@@ -93,6 +93,8 @@ pub(super) struct Actor {
     pub(super) connection: ConnectionView,
     pub(super) people: Vec<Person>,
     pub(super) people_loaded: bool,
+    /// They are being fetched, and whether something changed meanwhile.
+    pub(super) fetching_people: Option<bool>,
     pub(super) call: Option<LiveCall>,
     pub(super) history: HistoryView,
     pub(super) notices: Vec<NoticeView>,
@@ -136,6 +138,7 @@ pub(super) fn spawn(
         connection: ConnectionView::Idle,
         people: Vec::new(),
         people_loaded: false,
+        fetching_people: None,
         call: None,
         history: HistoryView::default(),
         notices: Vec::new(),
@@ -178,7 +181,7 @@ impl Actor {
                     None => break,
                 },
                 Some(outcome) = inboxes.outcomes.recv() => self.outcome(outcome),
-                Some(event) = inboxes.socket.recv() => self.socket_event(event),
+                Some(event) = heard(self.chat.as_ref(), &mut inboxes.socket) => self.socket_event(event),
                 Some(event) = inboxes.media.recv() => self.media_event(event),
                 Some(event) = inboxes.chat.recv() => self.chat_event(event),
                 Some(event) = inboxes.studio.recv() => self.studio_event(event),
@@ -446,6 +449,15 @@ impl Actor {
         snapshot.revision = self.revision;
         self.outlets.snapshots.send_replace(Arc::new(snapshot));
     }
+}
+
+/// What the socket says next, once the messenger has taken in enough of what was said before. Until then it waits on the
+/// line: whatever the server sends, no more than this many events of it are in memory.
+async fn heard(chat: Option<&Chat>, socket: &mut mpsc::Receiver<SocketEvent>) -> Option<SocketEvent> {
+    if let Some(chat) = chat {
+        chat.room().await;
+    }
+    socket.recv().await
 }
 
 fn refusal(problem: &Problem) -> Failure {

@@ -1,4 +1,5 @@
-//! The two tasks of a connection: one takes what is to be sent to the stack, one turns the data channel into events.
+//! The tasks of a connection: one takes what is to be sent to the stack, one turns the data channel into events, and
+//! two carry what is said of files.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,17 +33,11 @@ pub(super) async fn send_departures(
     mut departures: mpsc::Receiver<Departure>,
     stop: CancellationToken,
 ) {
-    loop {
-        let departure = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            departure = departures.recv() => departure,
-        };
+    while let Some(Some(departure)) = stop.run_until_cancelled(departures.recv()).await {
         let result = match departure {
-            Some(Departure::Rtp(MediaKind::Audio, packet)) => audio.write_rtp(packet).await,
-            Some(Departure::Rtp(MediaKind::Video, packet)) => video.write_rtp(packet).await,
-            Some(Departure::Rtcp(packet)) => video.write_rtcp(vec![packet]).await,
-            None => return,
+            Departure::Rtp(MediaKind::Audio, packet) => audio.write_rtp(packet).await,
+            Departure::Rtp(MediaKind::Video, packet) => video.write_rtp(packet).await,
+            Departure::Rtcp(packet) => video.write_rtcp(vec![packet]).await,
         };
         if let Err(error) = result {
             tracing::debug!(%error, "a packet could not be sent");
@@ -59,42 +54,32 @@ pub(super) async fn read_channel(
     events: mpsc::Sender<PeerEvent>,
     stop: CancellationToken,
 ) {
-    loop {
-        let event = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            event = channel.poll() => event,
-        };
+    while let Some(Some(event)) = stop.run_until_cancelled(channel.poll()).await {
         let event = match event {
-            Some(DataChannelEvent::OnOpen) => PeerEvent::ChannelOpen,
-            Some(DataChannelEvent::OnMessage(message)) => PeerEvent::Message(message.data.freeze()),
-            Some(DataChannelEvent::OnClose) => {
+            DataChannelEvent::OnOpen => PeerEvent::ChannelOpen,
+            DataChannelEvent::OnMessage(message) => PeerEvent::Message(message.data.freeze()),
+            DataChannelEvent::OnClose => {
                 guard.channel_closed().await;
                 continue;
             }
-            Some(_) => continue,
-            None => return,
+            _ => continue,
         };
         if !link_opens(&link, &stop).await {
             return;
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            sent = events.send(event) => if sent.is_err() { return },
-        }
+        let Some(Ok(())) = stop.run_until_cancelled(events.send(event)).await else { return };
     }
 }
 
 /// Waits until messages may pass: the certificate is checked, which may be after a channel opened, and never happens
 /// when it was wrong. `false` when the connection ends first.
 async fn link_opens(link: &SharedLink, stop: &CancellationToken) -> bool {
-    while !lock(link).is_open() {
-        tokio::select! {
-            () = stop.cancelled() => return false,
-            () = tokio::time::sleep(LINK_CHECK) => {}
+    let opens = async {
+        while !lock(link).is_open() {
+            tokio::time::sleep(LINK_CHECK).await;
         }
-    }
-    true
+    };
+    stop.run_until_cancelled(opens).await.is_some()
 }
 
 /// Hands messages about files on. They wait for whoever takes them, and through SCTP's window the other side waits,
@@ -106,19 +91,14 @@ pub(super) async fn read_files(
     files: mpsc::Sender<Bytes>,
     stop: CancellationToken,
 ) {
-    loop {
-        let event = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            event = channel.poll() => event,
-        };
+    while let Some(Some(event)) = stop.run_until_cancelled(channel.poll()).await {
         let message = match event {
-            Some(DataChannelEvent::OnOpen) => None,
-            Some(DataChannelEvent::OnMessage(message)) if message.data.len() <= MAX_MESSAGE => {
+            DataChannelEvent::OnOpen => None,
+            DataChannelEvent::OnMessage(message) if message.data.len() <= MAX_MESSAGE => {
                 Some(message.data.freeze())
             }
-            Some(DataChannelEvent::OnClose) | None => return,
-            Some(_) => continue,
+            DataChannelEvent::OnClose => return,
+            _ => continue,
         };
         if !link_opens(&link, &stop).await {
             return;
@@ -129,10 +109,10 @@ pub(super) async fn read_files(
                 None => events.send(PeerEvent::FilesOpen).await.is_ok(),
             }
         };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            // When nobody wants files, what comes is thrown away: the transport must not fill up.
-            wanted = sent => if !wanted && events.is_closed() { return },
+        // When nobody wants files, what comes is thrown away: the transport must not fill up.
+        let Some(wanted) = stop.run_until_cancelled(sent).await else { return };
+        if !wanted && events.is_closed() {
+            return;
         }
     }
 }
@@ -144,21 +124,12 @@ pub(super) async fn send_files(
     mut messages: mpsc::Receiver<Bytes>,
     stop: CancellationToken,
 ) {
-    loop {
-        let message = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            message = messages.recv() => message,
-        };
-        let Some(message) = message else { return };
+    while let Some(Some(message)) = stop.run_until_cancelled(messages.recv()).await {
         if !link_opens(&link, &stop).await {
             return;
         }
-        let sent = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            sent = channel.send(BytesMut::from(message)) => sent,
-        };
+        let sending = channel.send(BytesMut::from(message));
+        let Some(sent) = stop.run_until_cancelled(sending).await else { return };
         if let Err(error) = sent {
             tracing::debug!(%error, "a message about a file could not be sent");
             return;

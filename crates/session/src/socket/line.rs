@@ -8,7 +8,7 @@ use std::{
 
 use bedside_call::reconnect::{NextTry, Reconnect};
 use bedside_protocol::{
-    ErrorCode, PROTOCOL_VERSIONS, Problem,
+    ErrorCode, MAX_FRAME_BYTES, PROTOCOL_VERSIONS, Problem,
     socket::{ClientFrame, Event, Hello, Outcome, Reply, Request, Resume, ServerFrame, Welcome},
 };
 use bedside_ui_contract::snapshot::ConnectionView;
@@ -20,7 +20,9 @@ use tokio::{
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
-    tungstenite::{self, Message, client::IntoClientRequest, http::header::AUTHORIZATION},
+    tungstenite::{
+        self, Message, client::IntoClientRequest, http::header::AUTHORIZATION, protocol::WebSocketConfig,
+    },
 };
 
 use super::{Ask, SocketError, SocketEvent};
@@ -31,6 +33,12 @@ const DEAD_AFTER: Duration = Duration::from_secs(60);
 
 /// Connecting and `hello` take no longer than this, or it is tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The longest message that is read; a server that means well sends no longer one.
+const LONGEST_FRAME_BYTES: usize = 2 * MAX_FRAME_BYTES;
+
+/// The shortest pause that a server which goes away may ask for.
+const SHORTEST_AWAY: Duration = Duration::from_millis(500);
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -144,7 +152,10 @@ impl Line {
         let mut request = self.api.socket_url().into_client_request().map_err(|_| Lost::Retry)?;
         let bearer = format!("Bearer {}", token.expose()).parse().map_err(|_| Lost::SignedOut)?;
         request.headers_mut().insert(AUTHORIZATION, bearer);
-        let connected = tokio_tungstenite::connect_async_with_config(request, None, true).await;
+        let limits = WebSocketConfig::default()
+            .max_message_size(Some(LONGEST_FRAME_BYTES))
+            .max_frame_size(Some(LONGEST_FRAME_BYTES));
+        let connected = tokio_tungstenite::connect_async_with_config(request, Some(limits), true).await;
         let (mut stream, _) = match connected {
             Ok(connected) => connected,
             Err(tungstenite::Error::Http(response)) if response.status().as_u16() == 401 => {
@@ -206,7 +217,8 @@ impl Line {
                             last_seq = event.seq;
                             self.resume = Some(Resume { session, last_seq });
                             if let Event::GoingAway { retry_after_ms } = event.event {
-                                return Lost::RetryAfter(Duration::from_millis(retry_after_ms.min(30_000)));
+                                let pause = Duration::from_millis(retry_after_ms.min(30_000));
+                                return Lost::RetryAfter(pause.max(SHORTEST_AWAY));
                             }
                             if self.events.send(SocketEvent::Event(Box::new(event.event))).await.is_err() {
                                 return Lost::Closed;

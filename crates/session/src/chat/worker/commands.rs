@@ -261,12 +261,21 @@ impl Worker {
         self.barrier();
     }
 
-    pub(super) fn fetch_devices(&self) {
+    /// Asks for this person's devices, once at a time.
+    pub(super) fn fetch_devices(&mut self) {
+        if let Some(again) = &mut self.fetching_devices {
+            *again = true;
+            return;
+        }
+        self.fetching_devices = Some(false);
         let api = self.config.api.clone();
         self.start(async move { Outcome::Devices(api.devices().await) });
     }
 
     pub(super) fn devices_fetched(&mut self, answer: Result<Vec<OwnDevice>, ApiError>) {
+        if self.fetching_devices.take() == Some(true) {
+            self.fetch_devices();
+        }
         let Ok(mut devices) = answer else { return };
         devices.sort_by_key(|device| (!device.current, std::cmp::Reverse(device.last_used_at)));
         let known: Vec<_> = self.installations.iter().map(|one| one.device_id.clone()).collect();

@@ -10,7 +10,7 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 use super::*;
 use crate::transfer::{
     FileSource, SharedFile, TransferEvent,
-    server_tests::{Client, PATIENCE, Server, listing},
+    test_server::{Client, PATIENCE, Server, listing},
     testing::Folder,
 };
 

@@ -1,0 +1,160 @@
+//! A conversation while the messenger runs: its room, how this device stands to its group, and what is under way.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+
+use bedside_e2ee::PublicIdentity;
+use bedside_protocol::{
+    CallId, ConversationKind, EntryId, UserId,
+    conversation::{EntryKind, WaitingWelcome},
+};
+use bedside_ui_contract::chat::CheckCodeView;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::chat::journal::Room;
+
+/// What failed is tried again after this long, and then after ever longer.
+const RETRY: Duration = Duration::from_secs(1);
+
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// How this device stands to a conversation's group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Membership {
+    /// Not in it.
+    Outside,
+    /// Has asked to come in, from outside.
+    Joining,
+    /// In it.
+    Member,
+}
+
+/// A conversation while the task runs.
+pub(super) struct Live {
+    pub(super) room: Room,
+    pub(super) membership: Membership,
+    /// The group's devices, as far as this one is in it.
+    pub(super) members: Vec<PublicIdentity>,
+    /// Somebody wants the group, though nothing waits.
+    pub(super) wanted: bool,
+    /// It was in the group and lost its place in it.
+    pub(super) rejoining: bool,
+    /// A request about the group is under way.
+    pub(super) busy: bool,
+    pub(super) retry_at: Option<Instant>,
+    pub(super) failures: u32,
+    /// How often it joined, or tried to, since somebody else was understood last.
+    pub(super) attempts: u32,
+    pub(super) welcome: Option<WaitingWelcome>,
+    /// When people without a device in the group are looked for again.
+    pub(super) look_again: Option<Instant>,
+    /// Entries under way, and where what waits went in this epoch.
+    pub(super) in_flight: HashSet<EntryId>,
+    pub(super) sealed: HashMap<Uuid, EntryId>,
+    pub(super) kinds: HashMap<EntryId, (EntryKind, Option<CallId>)>,
+    /// When others are told what has arrived.
+    pub(super) receipt_at: Option<Instant>,
+    /// What the server was told that this device has.
+    pub(super) acknowledged: u64,
+    /// Entries in a row that made no sense.
+    pub(super) refused: u32,
+    pub(super) typing: BTreeMap<UserId, Instant>,
+    pub(super) check_code: Option<CheckCodeView>,
+}
+
+impl Live {
+    pub(super) fn new(room: Room) -> Self {
+        Self {
+            room,
+            membership: Membership::Outside,
+            members: Vec::new(),
+            wanted: false,
+            rejoining: false,
+            busy: false,
+            retry_at: None,
+            failures: 0,
+            attempts: 0,
+            welcome: None,
+            look_again: None,
+            in_flight: HashSet::new(),
+            sealed: HashMap::new(),
+            kinds: HashMap::new(),
+            receipt_at: None,
+            acknowledged: 0,
+            refused: 0,
+            typing: BTreeMap::new(),
+            check_code: None,
+        }
+    }
+
+    /// Waits before it tries again, longer each time.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.busy = false;
+        let pause = RETRY.saturating_mul(1 << self.failures.min(6)).min(LONGEST_RETRY);
+        self.failures += 1;
+        self.retry_at = Some(now + pause);
+    }
+
+    /// Comes in again, later each time: whoever keeps pushing this device out must not keep it busy.
+    pub(super) fn try_later(&mut self, now: Instant) {
+        self.busy = false;
+        let pause = match self.attempts.checked_sub(1) {
+            Some(before) => RETRY.saturating_mul(1 << before.min(6)).min(LONGEST_RETRY),
+            None => Duration::ZERO,
+        };
+        self.attempts = self.attempts.saturating_add(1);
+        self.retry_at = Some(now + pause);
+    }
+
+    /// Whether the next attempt has been put off on purpose.
+    pub(super) const fn backs_off(&self) -> bool {
+        self.retry_at.is_some()
+    }
+
+    /// The log goes on, and what it has is not known here yet.
+    pub(super) const fn expect_more(&mut self) {
+        let next = &mut self.room.server.next_position;
+        *next = next.saturating_add(1);
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.busy = false;
+        self.failures = 0;
+        self.retry_at = None;
+    }
+
+    /// Everybody but `me`.
+    pub(super) fn others(&self, me: UserId) -> impl Iterator<Item = UserId> {
+        self.room.server.participants.iter().map(|person| person.id).filter(move |id| *id != me)
+    }
+}
+
+impl Live {
+    /// Whether somebody has no device in the group.
+    pub(super) fn lacks(&self, user: UserId) -> bool {
+        self.members.iter().all(|member| member.user != user)
+    }
+
+    /// Whether what is written reaches those it is for.
+    pub(super) fn is_ready(&self, me: UserId) -> bool {
+        let mut others = self.others(me);
+        self.membership == Membership::Member
+            && match self.room.server.kind {
+                ConversationKind::Direct => others.all(|user| !self.lacks(user)),
+                ConversationKind::Group => others.any(|user| !self.lacks(user)),
+            }
+    }
+
+    /// What had been given to the group before it was lost is given to it again.
+    pub(super) fn unseal(&mut self) {
+        self.sealed.clear();
+        self.kinds.clear();
+        self.in_flight.clear();
+        for waiting in &mut self.room.waiting {
+            waiting.sealed = false;
+        }
+    }
+}

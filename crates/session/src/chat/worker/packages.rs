@@ -1,0 +1,108 @@
+//! Key packages: this device's own, by which others let it in, and those of others, by which it lets them in.
+
+use bedside_e2ee::mls::{Change, KEY_PACKAGES, MlsError, key_packages_wanted};
+use bedside_protocol::{
+    ConversationId, UserId,
+    conversation::{ClaimedKeyPackage, KeyPackagesLeft, PublishKeyPackages},
+};
+use tokio::time::Instant;
+
+use super::{Outcome, Worker, group, now_seconds};
+use crate::api::ApiError;
+
+impl Worker {
+    /// How many key packages the server has: a device without any is new there, and so has to say what its are.
+    pub(super) fn key_packages_counted(&mut self, answer: Result<KeyPackagesLeft, ApiError>) {
+        self.publishing = false;
+        match answer {
+            Ok(left) => self.refill(left),
+            Err(error) => tracing::warn!(%error, "key packages could not be handed in"),
+        }
+    }
+
+    /// Publishes key packages when few are left; all new ones when this device has lost the keys to those.
+    pub(super) fn refill(&mut self, left: KeyPackagesLeft) {
+        let replace = self.vault.fresh;
+        let wanted = if replace { KEY_PACKAGES } else { key_packages_wanted(left.left) };
+        if self.publishing || (wanted == 0 && left.last_resort) {
+            return;
+        }
+        let now = now_seconds();
+        let made = (|| -> Result<_, MlsError> {
+            self.device.forget_expired_key_packages(now)?;
+            let packages = self.device.key_packages(wanted, false, now)?;
+            let last_resort = if replace || !left.last_resort {
+                self.device.key_packages(1, true, now)?.pop()
+            } else {
+                None
+            };
+            Ok(PublishKeyPackages { packages, last_resort, replace })
+        })();
+        let body = match made {
+            Ok(body) => body,
+            Err(error) => return tracing::warn!(%error, "key packages could not be made"),
+        };
+        if !self.barrier() {
+            return;
+        }
+        self.vault.fresh = false;
+        self.publishing = true;
+        let api = self.config.api.clone();
+        self.start(async move { Outcome::KeyPackages(api.publish_key_packages(&body).await) });
+    }
+
+    pub(super) fn claim(&self, id: ConversationId, founding: bool, users: Vec<UserId>) {
+        let api = self.config.api.clone();
+        self.start(async move {
+            let mut claimed = Vec::new();
+            for user in users {
+                match api.claim_key_packages(user).await {
+                    Ok(packages) => claimed.extend(packages.into_iter().map(|package| (user, package))),
+                    Err(error) => return Outcome::Claimed { id, founding, answer: Err(error) },
+                }
+            }
+            Outcome::Claimed { id, founding, answer: Ok(claimed) }
+        });
+    }
+
+    pub(super) fn claimed(
+        &mut self,
+        id: ConversationId,
+        founding: bool,
+        answer: Result<Vec<(UserId, ClaimedKeyPackage)>, ApiError>,
+    ) {
+        let Some(live) = self.rooms.get_mut(&id) else { return };
+        let claimed = match answer {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                tracing::warn!(%error, "key packages could not be fetched");
+                return live.failed(Instant::now());
+            }
+        };
+        live.succeeded();
+        let own = self.config.device;
+        let packages: Vec<_> = claimed
+            .into_iter()
+            .filter(|(user, package)| {
+                // A package that is somebody else's than was asked for is the server's mistake, or its attempt.
+                self.device.newcomer(&package.key_package).is_ok_and(|newcomer| {
+                    newcomer.user == *user && newcomer.device == package.device_id && newcomer.device != own
+                })
+            })
+            .map(|(_, package)| package.key_package)
+            .collect();
+        if founding {
+            return self.found(id, packages);
+        }
+        if packages.is_empty() {
+            return self.flush(id);
+        }
+        match self.device.commit(&group(id), &Change::Add(packages)) {
+            Ok(commit) => self.offer_commit(id, commit),
+            Err(MlsError::NothingToDo | MlsError::AlreadyMember(_) | MlsError::CommitPending) => {
+                self.flush(id)
+            }
+            Err(error) => self.mls_failed(id, &error),
+        }
+    }
+}
