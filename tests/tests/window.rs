@@ -3,6 +3,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test that can't go on says where")]
 
+#[path = "window/beneath.rs"]
+mod beneath;
 #[path = "window/driver.rs"]
 mod driver;
 #[path = "window/picture.rs"]

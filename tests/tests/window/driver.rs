@@ -7,6 +7,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -14,8 +15,8 @@ use bedside_testkit::{keyring, programs::program};
 use serde_json::{Value, json};
 
 /// Nothing in a window takes longer, even on a busy machine, unless it never comes.
-const PATIENCE: Duration = Duration::from_secs(90);
-const POLL: Duration = Duration::from_millis(100);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const POLL: Duration = Duration::from_millis(100);
 
 /// A process group that ends with its owner.
 struct Group(Child);
@@ -48,16 +49,23 @@ impl Drop for Group {
     }
 }
 
-/// A display without a screen.
+/// A display without a screen, whose picture is kept in a file.
 pub(crate) struct Display {
     name: String,
+    folder: PathBuf,
     _server: Group,
 }
 
 impl Display {
     pub(crate) fn open() -> Self {
+        static OPENED: AtomicU32 = AtomicU32::new(0);
+        let number = OPENED.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("bedside-display-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
         let mut server = Group::start(
             Command::new("Xvfb")
+                .arg("-fbdir")
+                .arg(&folder)
                 .args(["-displayfd", "1", "-screen", "0", "1400x1000x24", "-nolisten", "tcp"])
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null()),
@@ -65,7 +73,59 @@ impl Display {
         let mut line = String::new();
         let output = server.0.stdout.take().expect("piped");
         BufReader::new(output).read_line(&mut line).expect("Xvfb says its number");
-        Self { name: format!(":{}", line.trim()), _server: server }
+        Self { name: format!(":{}", line.trim()), folder, _server: server }
+    }
+
+    /// Moves the pointer to another place, as a hand would.
+    pub(crate) fn move_pointer(&self) {
+        for place in [["400", "300"], ["420", "320"]] {
+            let moved =
+                Command::new("xdotool").arg("mousemove").args(place).env("DISPLAY", &self.name).status();
+            assert!(moved.is_ok_and(|status| status.success()), "xdotool can't move the pointer");
+        }
+    }
+
+    /// What stands on it now, as an X window dump.
+    pub(crate) fn screen(&self) -> Vec<u8> {
+        std::fs::read(self.folder.join("Xvfb_screen0")).expect("a dump of the screen")
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        // The system clears its temporary folder anyway.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// One running app that nothing drives, as a person starts it.
+pub(crate) struct App(Group);
+
+impl App {
+    /// Starts an app with a profile and data of its own.
+    pub(crate) fn open(name: &str, display: &Display, folder: &Path, arguments: &[&OsStr]) -> Self {
+        let home = folder.join(name);
+        let mut command = keyring::locked(program("bedside").as_os_str(), &home).expect("a private folder");
+        let log = std::fs::File::create(home.join("app.log")).expect("a log");
+        let app = Group::start(
+            command
+                .arg("--profile")
+                .arg(home.join("profile"))
+                .arg("--no-keyring")
+                .args(arguments)
+                .env("DISPLAY", &display.name)
+                .env("GDK_BACKEND", "x11")
+                .env("NO_AT_BRIDGE", "1")
+                .env_remove("WAYLAND_DISPLAY")
+                .stdout(log.try_clone().expect("a log"))
+                .stderr(log),
+        );
+        Self(app)
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.0.0.try_wait().is_ok_and(|ended| ended.is_none())
     }
 }
 

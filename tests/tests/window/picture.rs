@@ -33,12 +33,17 @@ pub(crate) fn shown(window: &Window) -> Option<Shown> {
     let lengths: Vec<usize> =
         area.as_array()?.iter().filter_map(|length| usize::try_from(length.as_u64()?).ok()).collect();
     let &[left, top, width, height] = lengths.as_slice() else { return None };
-    let image = crop(&window.screenshot(), left, top, width & !1, height & !1)?;
-    let stamp = stamp::read(&image)?;
-    Some(Shown { image, stamp })
+    Shown::cut(&Pixels::of_png(&window.screenshot())?, left, top, width & !1, height & !1)
 }
 
 impl Shown {
+    /// The picture in this part of the screen, if it can be read there.
+    pub(crate) fn cut(screen: &Pixels, left: usize, top: usize, width: usize, height: usize) -> Option<Self> {
+        let image = screen.crop(left, top, width, height)?;
+        let stamp = stamp::read(&image)?;
+        Some(Self { image, stamp })
+    }
+
     /// How far it is from the pattern's frame of that number.
     pub(crate) fn differs_from_pattern(&self) -> f64 {
         let format = CaptureFormat { width: 1280, height: 720, fps: 30 };
@@ -90,26 +95,61 @@ pub(crate) fn write_film(folder: &Path) -> PathBuf {
     file
 }
 
-/// Cuts a rectangle out of a PNG picture, brightness only, in BT.601 limited range.
-fn crop(file: &[u8], left: usize, top: usize, width: usize, height: usize) -> Option<I420> {
-    let mut decoder = png::Decoder::new(std::io::Cursor::new(file));
-    decoder.set_transformations(png::Transformations::normalize_to_color8());
-    let mut reader = decoder.read_info().ok()?;
-    let mut pixels = vec![0; reader.output_buffer_size()?];
-    let info = reader.next_frame(&mut pixels).ok()?;
-    let samples = info.color_type.samples();
-    if samples < 3 || (left + width) > info.width as usize || (top + height) > info.height as usize {
-        return None;
+/// A screen's points.
+pub(crate) struct Pixels {
+    bytes: Vec<u8>,
+    width: usize,
+    height: usize,
+    /// Bytes of a line and of a point, and where in a point red, green and blue are.
+    line: usize,
+    point: usize,
+    order: [usize; 3],
+}
+
+impl Pixels {
+    fn of_png(file: &[u8]) -> Option<Self> {
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(file));
+        decoder.set_transformations(png::Transformations::normalize_to_color8());
+        let mut reader = decoder.read_info().ok()?;
+        let mut bytes = vec![0; reader.output_buffer_size()?];
+        let info = reader.next_frame(&mut bytes).ok()?;
+        let (width, height) = (info.width as usize, info.height as usize);
+        let (line, point) = (info.line_size, info.color_type.samples());
+        (point >= 3).then_some(Self { bytes, width, height, line, point, order: [0, 1, 2] })
     }
-    let mut image = I420::new(u32::try_from(width).ok()?, u32::try_from(height).ok()?);
-    let (luma, _, _) = image.planes_mut();
-    for row in 0..height {
-        for column in 0..width {
-            let at = (top + row) * info.line_size + (left + column) * samples;
-            let [red, green, blue] = [0, 1, 2].map(|channel| u32::from(pixels[at + channel]));
-            let y = 16 + (66 * red + 129 * green + 25 * blue + 128) / 256;
-            luma[row * width + column] = u8::try_from(y).unwrap_or(u8::MAX);
+
+    /// Of an X window dump, version 7, of a display of 24 bits: a header of 32-bit numbers, a colour map, the points.
+    pub(crate) fn of_dump(file: Vec<u8>) -> Option<Self> {
+        let number = |at: usize| {
+            let bytes = file.get(at * 4..at * 4 + 4)?;
+            usize::try_from(u32::from_be_bytes(bytes.try_into().ok()?)).ok()
+        };
+        let (width, height, line) = (number(4)?, number(5)?, number(12)?);
+        let points = number(0)? + number(19)? * 12;
+        let bytes = file.get(points..points + line * height)?.to_vec();
+        Some(Self { bytes, width, height, line, point: 4, order: [2, 1, 0] })
+    }
+
+    /// Red, green and blue of a point.
+    pub(crate) fn at(&self, column: usize, row: usize) -> [u8; 3] {
+        let at = row * self.line + column * self.point;
+        self.order.map(|part| self.bytes[at + part])
+    }
+
+    /// A rectangle of it, brightness only, in BT.601 limited range.
+    fn crop(&self, left: usize, top: usize, width: usize, height: usize) -> Option<I420> {
+        if left + width > self.width || top + height > self.height {
+            return None;
         }
+        let mut image = I420::new(u32::try_from(width).ok()?, u32::try_from(height).ok()?);
+        let (luma, _, _) = image.planes_mut();
+        for row in 0..height {
+            for column in 0..width {
+                let [red, green, blue] = self.at(left + column, top + row).map(u32::from);
+                let y = 16 + (66 * red + 129 * green + 25 * blue + 128) / 256;
+                luma[row * width + column] = u8::try_from(y).unwrap_or(u8::MAX);
+            }
+        }
+        Some(image)
     }
-    Some(image)
 }
