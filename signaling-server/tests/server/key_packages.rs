@@ -89,12 +89,11 @@ async fn a_claim_brings_one_for_each_signed_in_device_but_the_asking_one() {
 
 #[tokio::test]
 async fn strangers_claim_nothing_until_they_share_a_conversation_and_claims_are_limited() {
-    let clinic = Clinic::open_with(|config| {
+    let clinic = Clinic::open_with_archive(|config| {
         config.limits.claim_burst = 3;
-        config.archive_user = Some("archive".to_owned());
     })
     .await;
-    let archive = clinic.person("archive", Role::Admin).await;
+    let archive = clinic.sign_in("archive").await;
     let (doctor, patient) = clinic.doctor_and_patient().await;
     let relative = clinic.person("tom", Role::Patient).await;
     clinic.befriend("osei", "tom").await;
