@@ -2,6 +2,7 @@
 
 pub mod cable;
 pub mod clinic;
+pub mod desk;
 pub mod keyring;
 pub mod mallory;
 pub mod net;

@@ -5,6 +5,7 @@ use bedside_protocol::{
     conversation::{Appended, EntryKind, LogEntry, WaitingWelcome},
     socket::Event,
 };
+use bedside_testkit::desk::Desk;
 use bedside_ui_contract::{
     Command, Failure, Notice,
     call::Protection,
@@ -13,7 +14,6 @@ use bedside_ui_contract::{
 use serde_json::json;
 
 use crate::{
-    desk::Desk,
     ghost::{Ghost, now},
     scene::{Scene, happenings, is_message, others_devices, refused},
 };

@@ -5,15 +5,13 @@ use bedside_protocol::{
     conversation::{EntryKind, LogEntry, Typing},
     socket::Event,
 };
+use bedside_testkit::desk::Desk;
 use bedside_ui_contract::{
     chat::{ChatEvent, MessageState},
     snapshot::ConnectionView,
 };
 
-use crate::{
-    desk::Desk,
-    scene::{Scene, happenings, is_message, is_receipt, missing, refused},
-};
+use crate::scene::{Scene, happenings, is_message, is_receipt, missing, refused};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_told_twice_is_shown_once_and_the_second_is_refused() {

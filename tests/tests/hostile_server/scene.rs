@@ -4,14 +4,12 @@ use bedside_protocol::{
     CallType, Role,
     conversation::{EntryKind, LogEntry},
 };
-use bedside_testkit::{clinic::Clinic, mallory::Mallory};
+use bedside_testkit::{clinic::Clinic, desk::Desk, mallory::Mallory};
 use bedside_ui_contract::{
     Command,
     call::Protection,
     chat::{ChatEvent, ConversationState, ConversationView, MessageContent, MessageView},
 };
-
-use crate::desk::Desk;
 
 /// A doctor and a patient, and who stands before each.
 pub(crate) struct Scene {
