@@ -48,7 +48,8 @@ impl KeyPackages {
     }
 
     /// Takes more key packages of the asking device. One that it published before is not taken twice, not even when it
-    /// has been handed out.
+    /// has been handed out. Whoever shares a conversation with its user is told when these are its first: until then
+    /// nobody could let it in.
     ///
     /// # Errors
     /// `invalid_value` for an empty one or too many, `too_large` for one that is too long, or the database failed.
@@ -60,6 +61,7 @@ impl KeyPackages {
             check(package)?;
         }
         let mut tx = self.db.write.begin_with("BEGIN IMMEDIATE").await?;
+        let before = left(&mut tx, who.device).await?;
         if wish.replace {
             forget(&mut tx, who.device).await?;
         }
@@ -77,7 +79,10 @@ impl KeyPackages {
         if left.left > MAX_KEPT {
             return Err(invalid(format!("At most {MAX_KEPT} key packages are kept for a device.")));
         }
+        let is_first = !has_some(before) && has_some(left);
+        let others = if is_first { in_common(&mut tx, who.user).await? } else { Vec::new() };
         tx.commit().await?;
+        self.hub.send_to_users(&others, &Event::KeyPackagesPublished { user_id: who.user });
         Ok(left)
     }
 
@@ -158,6 +163,23 @@ impl KeyPackages {
         .await?;
         Ok(shared.is_some())
     }
+}
+
+const fn has_some(left: KeyPackagesLeft) -> bool {
+    left.left > 0 || left.last_resort
+}
+
+/// Everybody who takes part in a conversation with `user`.
+async fn in_common(tx: &mut Transaction<'_, Sqlite>, user: UserId) -> Result<Vec<UserId>, Fault> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT b.user_id FROM conversation_participants a
+         JOIN conversation_participants b ON b.conversation_id = a.conversation_id
+         WHERE a.user_id = ?1 AND b.user_id <> ?1",
+    )
+    .bind(user.0)
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter().map(|row| Ok(UserId(row.try_get(0)?))).collect()
 }
 
 /// One of a device's key packages, which then is used; of last resort if there is no other.

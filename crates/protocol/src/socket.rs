@@ -370,6 +370,12 @@ pub enum Event {
     /// This device's key packages run out.
     #[serde(rename = "key_packages:low")]
     KeyPackagesLow(KeyPackagesLeft),
+    /// A device of somebody in a common conversation had no key package, and has some now.
+    #[serde(rename = "key_packages:published")]
+    KeyPackagesPublished {
+        /// Whose it is.
+        user_id: UserId,
+    },
     /// A contact's presence changed in some way.
     #[serde(rename = "presence:update")]
     PresenceUpdate(Presence),

@@ -207,6 +207,7 @@ impl Worker {
             Event::ConversationChanged { conversation_id } => self.fetch_conversation(conversation_id),
             Event::DevicesChanged => self.fetch_devices(),
             Event::KeyPackagesLow(left) => self.refill(left),
+            Event::KeyPackagesPublished { user_id } => self.reachable(user_id),
             event => {
                 if let Some(entry) = event.log_entry() {
                     self.entry_came(entry);

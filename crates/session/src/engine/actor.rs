@@ -348,7 +348,8 @@ impl Actor {
             | Event::GroupWelcome(_)
             | Event::ConversationChanged { .. }
             | Event::DevicesChanged
-            | Event::KeyPackagesLow(_) => self.tell_chat(Input::Event(Box::new(event))),
+            | Event::KeyPackagesLow(_)
+            | Event::KeyPackagesPublished { .. } => self.tell_chat(Input::Event(Box::new(event))),
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{Membership, Outcome, Worker, entry_id, group};
 use crate::api::ApiError;
 
-/// How often people without a device in the group are looked for.
+/// How often people without a device in the group are looked for, beside whenever the server says that one is there.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How long a device that was just added waits for its welcome before it comes in by itself.
 pub(super) const WELCOME_PATIENCE: Duration = Duration::from_secs(3);
@@ -97,7 +97,9 @@ impl Worker {
             };
         }
         let lacking: Vec<_> = live.others(self.config.me.id).filter(|user| live.lacks(*user)).collect();
-        if !lacking.is_empty() && live.look_again.is_none_or(|at| at <= now) {
+        if lacking.is_empty() {
+            live.look_again = None;
+        } else if live.look_again.is_none_or(|at| at <= now) {
             live.look_again = Some(now + LOOK_AGAIN);
             live.busy = true;
             return self.claim(id, false, lacking);

@@ -28,6 +28,10 @@ impl Worker {
         for live in self.rooms.values_mut() {
             live.retry_at = None;
             live.in_flight.clear();
+            if !resumed {
+                // Whose devices have come meanwhile was told to nobody here.
+                live.look_again = None;
+            }
         }
         if resumed && self.loaded {
             return self.step_all();
@@ -113,6 +117,9 @@ impl Worker {
                 // the log goes is looked at all the same.
                 live.room.server.next_position = next_position;
                 return tracing::warn!(conversation = %id, "the server says that a conversation is another one");
+            }
+            if conversation.founded {
+                live.was_founded();
             }
             live.room.server = Conversation { next_position, ..conversation };
         } else {

@@ -14,6 +14,7 @@ use bedside_ui_contract::chat::CheckCodeView;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::groups::WELCOME_PATIENCE;
 use crate::chat::journal::Room;
 
 /// What failed is tried again after this long, and then after ever longer.
@@ -133,6 +134,14 @@ impl Live {
 }
 
 impl Live {
+    /// Somebody has founded the group: where that is news, they are about to let this device in.
+    pub(super) fn was_founded(&mut self) {
+        let is_news = !std::mem::replace(&mut self.room.server.founded, true);
+        if is_news && self.membership == Membership::Outside && self.welcome.is_none() {
+            self.retry_at = Some(Instant::now() + WELCOME_PATIENCE);
+        }
+    }
+
     /// Whether somebody has no device in the group.
     pub(super) fn lacks(&self, user: UserId) -> bool {
         self.members.iter().all(|member| member.user != user)

@@ -2,6 +2,7 @@
 
 use bedside_e2ee::{PublicIdentity, mls::MlsError};
 use bedside_protocol::{ConversationId, ConversationKind, UserId};
+use tokio::time::Instant;
 
 use super::{Live, Membership, Worker, group};
 
@@ -24,12 +25,14 @@ impl Worker {
         (live.membership, live.members) = (membership, members);
     }
 
-    /// Somebody came online: their first device may have keys now.
+    /// Somebody came online, or has published key packages: their first device may be there now.
     pub(super) fn reachable(&mut self, user: UserId) {
+        let now = Instant::now();
         for id in self.rooms.keys().copied().collect::<Vec<_>>() {
             let Some(live) = self.rooms.get_mut(&id) else { continue };
             if live.others(self.config.me.id).any(|other| other == user) && live.lacks(user) {
-                live.look_again = None;
+                // An answer that is on its way may be from before: it is asked once more after that.
+                live.look_again = Some(now);
                 self.step(id);
             }
         }

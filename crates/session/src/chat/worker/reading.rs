@@ -38,7 +38,7 @@ impl Worker {
         let id = entry.conversation_id;
         let Some(live) = self.rooms.get_mut(&id) else { return self.fetch_conversation(id) };
         live.room.server.next_position = live.room.server.next_position.max(entry.position.saturating_add(1));
-        live.room.server.founded = true;
+        live.was_founded();
         if live.membership != Membership::Outside {
             self.read(id, entry);
         }
@@ -191,6 +191,7 @@ impl Worker {
         live.kinds.clear();
         live.in_flight.clear();
         if own && external {
+            let unused = live.welcome.take();
             let was_here = live.rejoining || live.room.total > 0;
             live.rejoining = false;
             if was_here || at.position > 0 {
@@ -204,6 +205,9 @@ impl Worker {
             }
             for member in before.iter().filter(|member| !after.contains(member)) {
                 self.happened(id, at, by, Content::DeviceLeft { user: member.user })?;
+            }
+            if let Some(welcome) = unused {
+                self.drop_welcome(welcome.id);
             }
         } else {
             // Whoever founds a group brings in everybody: that is no news.
