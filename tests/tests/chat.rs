@@ -1,18 +1,15 @@
 //! Engines and a server in one process: what people would see of their conversations.
 
-mod chat {
-    pub(crate) mod desk;
-}
+#[path = "chat/changes.rs"]
+mod changes;
 
 use bedside_protocol::{CallPhase, CallType, Role};
-use bedside_testkit::clinic::Clinic;
+use bedside_testkit::{clinic::Clinic, desk::Desk};
 use bedside_ui_contract::{
     Command, Notice,
     call::Protection,
     chat::{ChatEvent, ConversationState, MessageContent, MessageState},
 };
-
-use chat::desk::Desk;
 
 async fn doctor_and_patient() -> (Clinic, Desk, Desk) {
     let clinic = Clinic::open().await;

@@ -4,9 +4,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
-#[allow(dead_code, reason = "shared with another test program")]
-#[path = "chat/desk.rs"]
-mod desk;
 #[path = "hostile_server/ghost.rs"]
 mod ghost;
 #[path = "hostile_server/scene.rs"]

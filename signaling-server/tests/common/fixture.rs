@@ -51,6 +51,17 @@ impl Clinic {
         Self { server, http: reqwest::Client::new(), config, folder }
     }
 
+    /// A clinic whose archive is the account `archive`.
+    pub(crate) async fn open_with_archive(change: impl FnOnce(&mut Config)) -> Self {
+        let clinic = Self::open().await;
+        clinic.add("archive", Role::Admin).await;
+        let set = |config: &mut Config| {
+            config.archive_user = Some("archive".to_owned());
+            change(config);
+        };
+        clinic.restart_with(true, set).await
+    }
+
     /// The same database under a new process: in good order, or as after a power cut.
     pub(crate) async fn restart(self, in_good_order: bool) -> Self {
         self.restart_with(in_good_order, |_| {}).await

@@ -314,10 +314,7 @@ async fn what_nobody_comes_for_is_deleted_after_the_retention() {
 
 #[tokio::test]
 async fn the_clinics_archive_takes_part_in_every_conversation_and_everybody_may_know() {
-    let clinic = Clinic::open().await;
-    clinic.add("archive", Role::Admin).await;
-    let set = |config: &mut Config| config.archive_user = Some("archive".to_owned());
-    let clinic = clinic.restart_with(true, set).await;
+    let clinic = Clinic::open_with_archive(|_| {}).await;
     let (doctor, patient) = clinic.doctor_and_patient().await;
     let archive = clinic.sign_in("archive").await;
     let wish = json!({"kind": "direct", "participants": [patient.user.id]});

@@ -89,12 +89,11 @@ async fn a_claim_brings_one_for_each_signed_in_device_but_the_asking_one() {
 
 #[tokio::test]
 async fn strangers_claim_nothing_until_they_share_a_conversation_and_claims_are_limited() {
-    let clinic = Clinic::open_with(|config| {
+    let clinic = Clinic::open_with_archive(|config| {
         config.limits.claim_burst = 3;
-        config.archive_user = Some("archive".to_owned());
     })
     .await;
-    let archive = clinic.person("archive", Role::Admin).await;
+    let archive = clinic.sign_in("archive").await;
     let (doctor, patient) = clinic.doctor_and_patient().await;
     let relative = clinic.person("tom", Role::Patient).await;
     clinic.befriend("osei", "tom").await;
@@ -133,6 +132,30 @@ async fn a_device_whose_key_packages_run_out_is_told() {
     assert!(ana.events_so_far().await.iter().all(|event| low(event).is_none()));
     claim(&clinic, &doctor, &patient).await;
     assert_eq!(ana.event_where(low).await, KeyPackagesLeft { left: 20, last_resort: false });
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn who_shares_a_conversation_is_told_of_a_devices_first_key_packages_only() {
+    let clinic = Clinic::open().await;
+    let (doctor, patient) = clinic.doctor_and_patient().await;
+    let relative = clinic.person("tom", Role::Patient).await;
+    clinic.befriend("osei", "tom").await;
+    let (mut osei, mut tom) = (clinic.connect(&doctor).await, clinic.connect(&relative).await);
+    let direct = json!({"kind": "direct", "participants": [patient.user.id]});
+    assert_eq!(clinic.post(&doctor, "/api/conversations", direct).await.status(), 200);
+    assert!(claim(&clinic, &doctor, &patient).await.is_empty(), "there is nobody to let in yet");
+    publish(&clinic, &patient, json!({"packages": packages("a", 2)})).await;
+    let published = |event: &Event| match event {
+        Event::KeyPackagesPublished { user_id } => Some(*user_id),
+        _ => None,
+    };
+    assert_eq!(osei.event_where(published).await, patient.user.id);
+    publish(&clinic, &patient, json!({"packages": packages("b", 2), "replace": true})).await;
+    publish(&clinic, &doctor, json!({"packages": packages("c", 2)})).await;
+    for socket in [&mut osei, &mut tom] {
+        assert!(socket.events_so_far().await.iter().all(|event| published(event).is_none()));
+    }
     clinic.close().await;
 }
 

@@ -1,12 +1,14 @@
 //! Whatever happens in whatever order, everybody ends with the same messages in the same order, each once.
 //!
-//! Three devices, of which two belong to one user, do what proptest says: write, change keys, send some of it, read some
-//! of the log, die before or after any write, restart. The server is a model that orders one commit per epoch.
+//! Three devices, of which two belong to one user, do what proptest says: write, change keys, bring in guests and send
+//! them away, lose their connection and find it again, send some of what waits, read some of the log, die before or after
+//! any write, restart. The server is a model that orders one commit per epoch; whoever comes second with one has lost.
 
 use std::collections::BTreeSet;
 
 use crate::common::{Answer, Log, Person, gather, group};
 use bedside_e2ee::mls::{Change, Event, MlsError};
+use bedside_protocol::DeviceId;
 use proptest::prelude::*;
 
 /// One step of one device.
@@ -16,6 +18,14 @@ enum Step {
     Write,
     /// Makes new keys for itself, and doesn't send that yet.
     Update,
+    /// Brings in a guest, and doesn't send that yet.
+    Invite,
+    /// Sends a guest away, and doesn't send that yet.
+    Dismiss,
+    /// There is no way to the server from here on.
+    Disconnect,
+    /// There is one again.
+    Connect,
     /// Offers the server the first `0` of what waits, and learns the answers.
     Offer(usize),
     /// Reads at most `0` entries of the log.
@@ -32,6 +42,10 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => Just(Step::Write),
         2 => Just(Step::Update),
+        1 => Just(Step::Invite),
+        1 => Just(Step::Dismiss),
+        1 => Just(Step::Disconnect),
+        2 => Just(Step::Connect),
         3 => (1..4_usize).prop_map(Step::Offer),
         3 => (1..5_usize).prop_map(Step::Read),
         1 => Just(Step::Restart),
@@ -52,9 +66,40 @@ fn survive<T>(person: &mut Person, outcome: Result<T, MlsError>) -> Option<T> {
     }
 }
 
-fn take(person: &mut Person, log: &mut Log, step: Step, written: &mut BTreeSet<String>, number: usize) {
+/// Changes the group, unless a change waits already.
+fn change(person: &mut Person, change: &Change) {
+    match person.device.commit(&group(), change) {
+        Err(MlsError::CommitPending) => {}
+        outcome => drop(survive(person, outcome)),
+    }
+}
+
+/// What is the same in every step.
+struct Scene {
+    log: Log,
+    /// Texts whose writing was not cut short.
+    written: BTreeSet<String>,
+    /// Devices that are no guests.
+    regulars: BTreeSet<DeviceId>,
+}
+
+fn take(person: &mut Person, online: &mut bool, scene: &mut Scene, step: Step, number: usize) {
     let id = group();
+    let Scene { log, written, regulars } = scene;
     match step {
+        Step::Offer(_) | Step::Read(_) | Step::Flush if !*online => {}
+        Step::Disconnect => *online = false,
+        Step::Connect => *online = true,
+        Step::Invite => change(person, &Change::Add(vec![Person::new().key_package()])),
+        Step::Dismiss => {
+            let outcome = person.device.members(&id);
+            let members = survive(person, outcome).unwrap_or_default();
+            let guest =
+                members.iter().map(|member| member.identity.device).find(|one| !regulars.contains(one));
+            if let Some(guest) = guest {
+                change(person, &Change::Remove(vec![guest]));
+            }
+        }
         Step::Write => {
             let text = format!("{number}");
             let message = bedside_e2ee::mls::MessageId(uuid::Uuid::from_u128(number as u128));
@@ -63,12 +108,7 @@ fn take(person: &mut Person, log: &mut Log, step: Step, written: &mut BTreeSet<S
                 written.insert(text);
             }
         }
-        Step::Update => match person.device.commit(&id, &Change::Update) {
-            Err(MlsError::CommitPending) => {}
-            outcome => {
-                survive(person, outcome);
-            }
-        },
+        Step::Update => change(person, &Change::Update),
         Step::Offer(count) => {
             let outcome = person.device.unsent(&id);
             for outgoing in survive(person, outcome).unwrap_or_default().iter().take(count) {
@@ -102,11 +142,14 @@ proptest! {
         let ana = Person::new();
         let tablet = Person::of(ana.identity.user);
         let mut people = [ana, tablet, Person::new()];
-        let mut log = gather(&mut people);
-        let mut written = BTreeSet::new();
+        let log = gather(&mut people);
+        let regulars = people.iter().map(|person| person.identity.device).collect();
+        let mut scene = Scene { log, written: BTreeSet::new(), regulars };
+        let mut online = [true; 3];
         for (number, (who, step)) in steps.into_iter().enumerate() {
-            take(&mut people[who], &mut log, step, &mut written, number);
+            take(&mut people[who], &mut online[who], &mut scene, step, number);
         }
+        let Scene { mut log, written, .. } = scene;
         // In the end all are well, send what waits, and read everything; twice, as one may change what another waits for.
         for _ in 0..2 {
             for person in &mut people {

@@ -63,8 +63,10 @@ impl Worker {
                 if refused_with(&error, ErrorCode::GroupExists) {
                     live.succeeded();
                     live.room.server.founded = true;
-                    live.retry_at = Some(Instant::now() + WELCOME_PATIENCE);
-                    // The welcome may have come while this one was trying.
+                    // The welcome may have been quicker than the answer.
+                    if live.welcome.is_none() {
+                        live.retry_at = Some(Instant::now() + WELCOME_PATIENCE);
+                    }
                     self.step(id);
                 } else {
                     tracing::warn!(%error, "a group could not be founded");
@@ -104,6 +106,8 @@ impl Worker {
                 live.retry_at = None;
                 self.step(id);
             }
+            // Its own way in may turn out to have been too late.
+            Some(live) if live.membership == Membership::Joining => live.welcome = Some(welcome),
             Some(_) => self.drop_welcome(welcome.id),
             None => {
                 // It overtook the news of its conversation.
@@ -115,7 +119,7 @@ impl Worker {
         }
     }
 
-    fn drop_welcome(&self, id: EntryId) {
+    pub(super) fn drop_welcome(&self, id: EntryId) {
         // One that is not dropped now comes again with the next list.
         let Ok(turn) = self.dropping.clone().try_acquire_owned() else { return };
         let api = self.config.api.clone();
@@ -176,6 +180,10 @@ impl Worker {
         };
         if live.membership != Membership::Outside {
             return;
+        }
+        if live.welcome.is_some() {
+            // Somebody has let this device in meanwhile.
+            return self.step(id);
         }
         match self.device.rejoin(&info.group_info.0, info.position) {
             Ok(commit) if commit.group == group(id) => {

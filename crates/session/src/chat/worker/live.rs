@@ -14,12 +14,18 @@ use bedside_ui_contract::chat::CheckCodeView;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::groups::WELCOME_PATIENCE;
 use crate::chat::journal::Room;
 
 /// What failed is tried again after this long, and then after ever longer.
 const RETRY: Duration = Duration::from_secs(1);
 
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// How long to wait after so many failures before the last.
+pub(super) fn pause_after(failures: u32) -> Duration {
+    RETRY.saturating_mul(1 << failures.min(6)).min(LONGEST_RETRY)
+}
 
 /// How this device stands to a conversation's group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +99,7 @@ impl Live {
     /// Waits before it tries again, longer each time.
     pub(super) fn failed(&mut self, now: Instant) {
         self.busy = false;
-        let pause = RETRY.saturating_mul(1 << self.failures.min(6)).min(LONGEST_RETRY);
+        let pause = pause_after(self.failures);
         self.failures += 1;
         self.retry_at = Some(now + pause);
     }
@@ -102,7 +108,7 @@ impl Live {
     pub(super) fn try_later(&mut self, now: Instant) {
         self.busy = false;
         let pause = match self.attempts.checked_sub(1) {
-            Some(before) => RETRY.saturating_mul(1 << before.min(6)).min(LONGEST_RETRY),
+            Some(before) => pause_after(before),
             None => Duration::ZERO,
         };
         self.attempts = self.attempts.saturating_add(1);
@@ -133,6 +139,14 @@ impl Live {
 }
 
 impl Live {
+    /// Somebody has founded the group: where that is news, they are about to let this device in.
+    pub(super) fn was_founded(&mut self) {
+        let is_news = !std::mem::replace(&mut self.room.server.founded, true);
+        if is_news && self.membership == Membership::Outside && self.welcome.is_none() {
+            self.retry_at = Some(Instant::now() + WELCOME_PATIENCE);
+        }
+    }
+
     /// Whether somebody has no device in the group.
     pub(super) fn lacks(&self, user: UserId) -> bool {
         self.members.iter().all(|member| member.user != user)

@@ -38,7 +38,7 @@ impl Worker {
         let id = entry.conversation_id;
         let Some(live) = self.rooms.get_mut(&id) else { return self.fetch_conversation(id) };
         live.room.server.next_position = live.room.server.next_position.max(entry.position.saturating_add(1));
-        live.room.server.founded = true;
+        live.was_founded();
         if live.membership != Membership::Outside {
             self.read(id, entry);
         }
@@ -63,18 +63,23 @@ impl Worker {
         }
     }
 
-    /// Writes what an event means, and then lets the group forget it.
+    /// Writes what an event means, all of it at once, and then lets the group forget it.
     fn take(&mut self, id: ConversationId, at: At, event: GroupEvent) {
         let Some(live) = self.rooms.get_mut(&id) else { return };
         if at.position >= live.room.processed {
             live.room.processed = at.position.saturating_add(1);
-            if let Err(error) = self.write_down(id, at, event) {
+            self.journal.together();
+            let written = self.write_down(id, at, event).and_then(|()| {
+                self.keep(id);
+                self.journal.commit()
+            });
+            if let Err(error) = written {
+                self.journal.abandon();
                 if let Some(live) = self.rooms.get_mut(&id) {
                     live.room.processed = at.position;
                 }
                 return self.store_failed(error);
             }
-            self.keep(id);
         }
         if let Err(error) = self.device.acknowledge(&group(id), at.position) {
             self.mls_failed(id, &error);
@@ -191,6 +196,7 @@ impl Worker {
         live.kinds.clear();
         live.in_flight.clear();
         if own && external {
+            let unused = live.welcome.take();
             let was_here = live.rejoining || live.room.total > 0;
             live.rejoining = false;
             if was_here || at.position > 0 {
@@ -204,6 +210,9 @@ impl Worker {
             }
             for member in before.iter().filter(|member| !after.contains(member)) {
                 self.happened(id, at, by, Content::DeviceLeft { user: member.user })?;
+            }
+            if let Some(welcome) = unused {
+                self.drop_welcome(welcome.id);
             }
         } else {
             // Whoever founds a group brings in everybody: that is no news.

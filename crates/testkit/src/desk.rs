@@ -2,37 +2,55 @@
 
 use std::sync::Arc;
 
-use bedside_testkit::clinic::{Clinic, Computer, Seat};
 use bedside_ui_contract::{
     Command, Snapshot,
     chat::{ConversationState, ConversationView, MessageContent, MessageView},
     snapshot::AccountView,
 };
 
+use crate::clinic::{Clinic, Computer, PASSWORD, Seat};
+
 /// A person, their computer, and the conversation that is looked at.
-pub(crate) struct Desk {
-    pub(crate) seat: Seat,
+pub struct Desk {
+    /// Their engine.
+    pub seat: Seat,
     computer: Computer,
     /// The conversation's id.
-    pub(crate) conversation: String,
+    pub conversation: String,
 }
 
 impl Desk {
     /// Somebody who has just signed in on a new computer.
-    pub(crate) async fn new(clinic: &Clinic, login: &str) -> Self {
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn new(clinic: &Clinic, login: &str) -> Self {
         Self::at(clinic, &clinic.url(), login).await
     }
 
     /// The same, with another address for the clinic's.
-    pub(crate) async fn at(clinic: &Clinic, url: &str, login: &str) -> Self {
-        let computer = clinic.computer(login);
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn at(clinic: &Clinic, url: &str, login: &str) -> Self {
+        Self::on(clinic.computer(login), url, login).await
+    }
+
+    /// The same, on a certain computer.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn on(computer: Computer, url: &str, login: &str) -> Self {
         let mut seat = computer.clone().start();
-        seat.sign_in(url, login, bedside_testkit::clinic::PASSWORD).await;
+        seat.sign_in(url, login, PASSWORD).await;
         Self { seat, computer, conversation: String::new() }
     }
 
     /// Opens the conversation with somebody and waits until it can be used.
-    pub(crate) async fn open(&mut self, login: &str) {
+    ///
+    /// # Panics
+    /// When it never can.
+    pub async fn open(&mut self, login: &str) {
         let peer = self.seat.person(login);
         self.seat.ask(Command::StartConversation { user_ids: vec![peer.clone()], title: None });
         self.find("a conversation that can be used", |one| {
@@ -42,13 +60,19 @@ impl Desk {
     }
 
     /// Founds a group.
-    pub(crate) async fn found(&mut self, title: &str, user_ids: Vec<String>) {
+    ///
+    /// # Panics
+    /// When it never can be used.
+    pub async fn found(&mut self, title: &str, user_ids: Vec<String>) {
         self.seat.ask(Command::StartConversation { user_ids, title: Some(title.to_owned()) });
         self.join(title).await;
     }
 
     /// Waits for the group of that name.
-    pub(crate) async fn join(&mut self, title: &str) {
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub async fn join(&mut self, title: &str) {
         self.find("the group", |one| one.title == title && one.state == ConversationState::Ready).await;
     }
 
@@ -60,7 +84,10 @@ impl Desk {
     }
 
     /// The app is closed and started again on the same computer.
-    pub(crate) async fn restart(self) -> Self {
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn restart(self) -> Self {
         let Self { seat, computer, conversation } = self;
         drop(seat);
         let seat = computer.clone().start();
@@ -68,7 +95,10 @@ impl Desk {
     }
 
     /// The same, and meanwhile the profile was deleted, all but what is in the keyring.
-    pub(crate) async fn restart_without_messages(self) -> Self {
+    ///
+    /// # Panics
+    /// When there was none.
+    pub async fn restart_without_messages(self) -> Self {
         let Self { seat, computer, .. } = self;
         drop(seat);
         loop {
@@ -87,7 +117,12 @@ impl Desk {
         Self { seat, computer, conversation: String::new() }
     }
 
-    pub(crate) fn id(&self) -> String {
+    /// The user's id.
+    ///
+    /// # Panics
+    /// When nobody is signed in.
+    #[must_use]
+    pub fn id(&self) -> String {
         match &self.seat.engine.snapshots().borrow().account {
             AccountView::SignedIn { user_id, .. } => user_id.clone(),
             _ => panic!("nobody is signed in"),
@@ -95,11 +130,12 @@ impl Desk {
     }
 
     /// Asks something of the conversation.
-    pub(crate) fn ask(&self, command: impl FnOnce(String) -> Command) {
+    pub fn ask(&self, command: impl FnOnce(String) -> Command) {
         self.seat.ask(command(self.conversation.clone()));
     }
 
-    pub(crate) fn write(&self, text: &str) {
+    /// Writes something.
+    pub fn write(&self, text: &str) {
         self.ask(|conversation_id| Command::SendMessage {
             conversation_id,
             text: text.to_owned(),
@@ -107,7 +143,8 @@ impl Desk {
         });
     }
 
-    pub(crate) fn answer(&self, text: &str, to: &str) {
+    /// Writes something in answer to a message.
+    pub fn answer(&self, text: &str, to: &str) {
         self.ask(|conversation_id| Command::SendMessage {
             conversation_id,
             text: text.to_owned(),
@@ -115,7 +152,8 @@ impl Desk {
         });
     }
 
-    pub(crate) fn edit(&self, id: &str, text: &str) {
+    /// Changes what was written.
+    pub fn edit(&self, id: &str, text: &str) {
         self.ask(|conversation_id| Command::EditMessage {
             conversation_id,
             message_id: id.to_owned(),
@@ -123,12 +161,16 @@ impl Desk {
         });
     }
 
-    pub(crate) fn delete(&self, id: &str) {
+    /// Takes back what was written.
+    pub fn delete(&self, id: &str) {
         self.ask(|conversation_id| Command::DeleteMessage { conversation_id, message_id: id.to_owned() });
     }
 
     /// Everything that is there has been seen.
-    pub(crate) async fn read_all(&mut self) {
+    ///
+    /// # Panics
+    /// When there is nothing.
+    pub async fn read_all(&mut self) {
         let total = self.until("something to read", |one| one.total > 0).await.total;
         self.ask(|conversation_id| Command::MarkRead { conversation_id, index: total - 1 });
     }
@@ -139,7 +181,10 @@ impl Desk {
     }
 
     /// Waits until the conversation is as wanted.
-    pub(crate) async fn until(
+    ///
+    /// # Panics
+    /// When it never is.
+    pub async fn until(
         &mut self,
         what: &str,
         wanted: impl Fn(&ConversationView) -> bool,
@@ -151,12 +196,12 @@ impl Desk {
     }
 
     /// All lines of the list.
-    pub(crate) async fn items(&self) -> Vec<MessageView> {
+    pub async fn items(&self) -> Vec<MessageView> {
         self.seat.engine.messages(self.conversation.clone(), 0, 500).await.items
     }
 
     /// All texts of the list.
-    pub(crate) async fn texts(&self) -> Vec<String> {
+    pub async fn texts(&self) -> Vec<String> {
         let text = |item: MessageView| match item.content {
             MessageContent::Text { text } => Some(text),
             _ => None,
@@ -165,7 +210,10 @@ impl Desk {
     }
 
     /// Waits until the list is as wanted: looks again whenever it changes.
-    pub(crate) async fn until_items(
+    ///
+    /// # Panics
+    /// When it never is.
+    pub async fn until_items(
         &mut self,
         what: &str,
         wanted: impl Fn(&[MessageView]) -> bool,
@@ -181,11 +229,10 @@ impl Desk {
     }
 
     /// The same for its texts.
-    pub(crate) async fn until_texts(
-        &mut self,
-        what: &str,
-        wanted: impl Fn(&[String]) -> bool,
-    ) -> Vec<String> {
+    ///
+    /// # Panics
+    /// When it never is.
+    pub async fn until_texts(&mut self, what: &str, wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
         loop {
             let revision = self.until(what, |_| true).await.revision;
             let texts = self.texts().await;
