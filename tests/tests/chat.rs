@@ -129,6 +129,42 @@ async fn a_restart_of_the_app_loses_neither_what_was_said_nor_what_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_starts_without_the_server_shows_what_was_said_and_sends_once_what_is_written() {
+    let (clinic, mut doctor, mut patient) = talking().await;
+    doctor.write("first");
+    patient.write("second");
+    for desk in [&mut doctor, &mut patient] {
+        desk.until_texts("both messages", |texts| texts.len() == 2).await;
+    }
+    let before = doctor.texts().await;
+    let stopped = clinic.stop(true).await;
+    let mut doctor = doctor.restart().await;
+    let texts = doctor.until_texts("what was said", |texts| texts.len() == 2).await;
+    assert_eq!(texts, before, "as it was");
+    let hits = doctor.seat.engine.search("second".into(), None).await;
+    assert_eq!(hits.len(), 1, "it is found, too");
+    doctor.write("while nobody was there");
+    doctor.until("it waits", |one| one.waiting == 1).await;
+    // It waits on the disk: another start changes nothing.
+    let mut doctor = doctor.restart().await;
+    doctor.until("it still waits", |one| one.waiting == 1).await;
+    doctor
+        .seat
+        .until("the person is told", |now| {
+            matches!(now.connection, bedside_ui_contract::snapshot::ConnectionView::Waiting { .. })
+        })
+        .await;
+    let clinic = stopped.start().await;
+    patient.until_texts("it arrives", |texts| texts.len() == 3).await;
+    doctor.until("nothing waits", |one| one.waiting == 0 && one.total == 3).await;
+    patient.write("got it");
+    let texts = doctor.until_texts("and the answer", |texts| texts.len() == 4).await;
+    assert_eq!(texts[2..], ["while nobody was there", "got it"]);
+    assert_eq!(patient.until_texts("the same", |texts| texts.len() == 4).await, texts, "once, on both sides");
+    clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_devices_of_one_person_show_the_same_conversation() {
     let (clinic, mut doctor, mut patient) = talking().await;
     doctor.write("before the second device");

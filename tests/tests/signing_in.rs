@@ -1,13 +1,18 @@
 //! Staying signed in while the server is away.
 
-use bedside_protocol::Role;
+use bedside_protocol::{PresenceStatus, Role};
 use bedside_testkit::clinic::{Clinic, PASSWORD};
-use bedside_ui_contract::{Failure, snapshot::AccountView};
+use bedside_ui_contract::{
+    Failure, Snapshot,
+    snapshot::{AccountView, ConnectionView},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_starts_the_app_while_the_server_is_away_is_signed_in_once_it_is_back() {
     let clinic = Clinic::open().await;
     clinic.add("ana", Role::Patient).await;
+    clinic.add("osei", Role::Clinician).await;
+    clinic.befriend("ana", "osei").await;
     let computer = clinic.computer("ana");
     let mut first = computer.clone().start();
     first.sign_in(&clinic.url(), "ana", PASSWORD).await;
@@ -16,16 +21,57 @@ async fn whoever_starts_the_app_while_the_server_is_away_is_signed_in_once_it_is
     let away = clinic.stop(true).await;
     let mut again = computer.start();
     again
-        .until("the server does not answer", |now| {
-            let unreachable = Some(Failure::ServerUnreachable);
-            matches!(&now.account, AccountView::SignedOut { failure, .. } if *failure == unreachable)
+        .until("signed in, with the people of the last time, and told that the clinic is away", |now| {
+            matches!(&now.account, AccountView::SignedIn { name, .. } if name == "ana of the clinic")
+                && matches!(now.connection, ConnectionView::Waiting { .. })
+                && now.people.iter().any(|person| {
+                    person.name == "osei of the clinic" && person.status == PresenceStatus::Offline
+                })
+                && !now.people_loaded
         })
         .await;
     let clinic = away.start().await;
     again
-        .until("signed in without a word", |now| {
-            matches!(now.account, AccountView::SignedIn { .. }) && now.people_loaded
+        .until("online without a word", |now| {
+            now.connection == ConnectionView::Online && now.people_loaded && now.people.len() == 1
         })
         .await;
     clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_was_signed_out_meanwhile_is_told_so_as_soon_as_the_server_is_back() {
+    let clinic = Clinic::open().await;
+    clinic.add("ana", Role::Patient).await;
+    let computer = clinic.computer("ana");
+    let mut first = computer.clone().start();
+    first.sign_in(&clinic.url(), "ana", PASSWORD).await;
+    drop(first);
+    clinic.set_password("ana", "another anvil nine").await;
+
+    let away = clinic.stop(true).await;
+    let mut again = computer.clone().start();
+    again
+        .until("signed in as far as this computer knows", |now| {
+            matches!(now.account, AccountView::SignedIn { .. })
+        })
+        .await;
+    let clinic = away.start().await;
+    let signed_out = |now: &Snapshot| {
+        let elsewhere = Some(Failure::SignedOutElsewhere);
+        matches!(&now.account, AccountView::SignedOut { failure, login }
+            if *failure == elsewhere && login == "ana")
+            && now.chat.conversations.is_empty()
+            && now.people.is_empty()
+    };
+    again.until("signed out, with the reason", signed_out).await;
+    drop(again);
+
+    // Without a server it is still over.
+    let away = clinic.stop(true).await;
+    let mut again = computer.start();
+    again
+        .until("signed out", |now| matches!(now.account, AccountView::SignedOut { failure: None, .. }))
+        .await;
+    away.start().await.close().await;
 }

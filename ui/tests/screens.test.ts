@@ -273,6 +273,7 @@ const screens: Screen[] = [
     go: (page) => page.getByRole("textbox", { name: "Search people" }).fill("zzz"),
   },
   { name: "people-offline", scenario: "home_offline" },
+  { name: "people-started-offline", scenario: "home_started_offline" },
   { name: "people-gave-up", scenario: "home_gave_up" },
   { name: "people-notices", scenario: "home_notices" },
   { name: "history", scenario: "home", go: section("History") },

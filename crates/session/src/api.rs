@@ -132,21 +132,24 @@ impl Api {
         Ok(signed_in)
     }
 
-    /// Signs in with the refresh token of an earlier run. `Ok(None)` when there is none.
+    /// Takes up the sign-in of an earlier run without asking the server; the first request that needs it does. False
+    /// when there is none.
+    pub async fn recall(&self) -> bool {
+        let stored = self.with_secrets(|secrets| secrets.load(REFRESH_TOKEN)).await;
+        let Some(refresh) = stored.flatten() else { return false };
+        let access = Secret::new(String::new());
+        *self.tokens.lock().await = Some(Tokens { access, expires_at: Timestamp(0), refresh });
+        true
+    }
+
+    /// Has the server go on with the sign-in, and say whose it is.
     ///
     /// # Errors
     /// See [`ApiError`]; [`ApiError::ends_sign_in`] tells whether the stored token is worthless now.
-    pub async fn restore(&self) -> Result<Option<SignedIn>, ApiError> {
-        let stored = self.with_secrets(|secrets| secrets.load(REFRESH_TOKEN)).await;
-        let Some(refresh) = stored.flatten() else { return Ok(None) };
-        let mut tokens = self.tokens.lock().await;
-        let signed_in = self.refresh_with(refresh).await;
-        if signed_in.as_ref().is_err_and(ApiError::ends_sign_in) {
-            self.forget_stored().await;
-        }
-        let signed_in = signed_in?;
-        *tokens = Some(Tokens::from(&signed_in));
-        Ok(Some(signed_in))
+    pub async fn renew(&self) -> Result<SignedIn, ApiError> {
+        let mut guard = self.tokens.lock().await;
+        let refresh = guard.as_ref().ok_or(ApiError::SignedOut)?.refresh.clone();
+        self.renew_with(&mut guard, refresh).await
     }
 
     /// Ends the sign-in on the server and here.
@@ -168,19 +171,22 @@ impl Api {
         if tokens.expires_at.millis_since(crate::clock::now()) > REFRESH_AHEAD_MS {
             return Ok(tokens.access.clone());
         }
-        match self.refresh_with(tokens.refresh.clone()).await {
-            Ok(signed_in) => {
-                *guard = Some(Tokens::from(&signed_in));
-                Ok(signed_in.access_token)
+        let refresh = tokens.refresh.clone();
+        Ok(self.renew_with(&mut guard, refresh).await?.access_token)
+    }
+
+    /// One attempt at a time: a token that is presented twice ends the sign-in.
+    async fn renew_with(&self, tokens: &mut Option<Tokens>, refresh: Secret) -> Result<SignedIn, ApiError> {
+        let renewed = self.refresh_with(refresh).await;
+        match &renewed {
+            Ok(signed_in) => *tokens = Some(Tokens::from(signed_in)),
+            Err(error) if error.ends_sign_in() => {
+                *tokens = None;
+                self.forget_stored().await;
             }
-            Err(error) => {
-                if error.ends_sign_in() {
-                    *guard = None;
-                    self.forget_stored().await;
-                }
-                Err(error)
-            }
+            Err(_) => {}
         }
+        renewed
     }
 
     /// Forgets the access token, so that the next request refreshes: the server said it is no longer good.

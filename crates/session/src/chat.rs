@@ -25,7 +25,12 @@ mod worker;
 use std::{path::PathBuf, sync::Arc};
 
 use bedside_e2ee::{PublicIdentity, sframe::EpochSecret};
-use bedside_protocol::{CallId, ConversationId, DeviceId, UserId, socket::Event, user::UserProfile};
+use bedside_protocol::{
+    CallId, ConversationId, DeviceId, UserId,
+    call::CallRecord,
+    socket::Event,
+    user::{Contact, UserProfile},
+};
 use bedside_ui_contract::{
     Command, Notice,
     chat::{ChatView, ConversationView, MessagePage, SearchHit},
@@ -71,6 +76,12 @@ pub(crate) enum Input {
     Files { call: CallId, link: FileLink },
     /// Tell others what was read, or not.
     ReadReceipts(bool),
+    /// Which account holds the clinic's archive key.
+    Archive(Option<UserId>),
+    /// Whom this person may call, to be known at the next start.
+    People(Vec<Contact>),
+    /// Their newest calls, likewise.
+    Calls(Vec<CallRecord>),
     /// A stretch of a list.
     Messages { id: ConversationId, from: u32, count: u32, answer: oneshot::Sender<MessagePage> },
     /// Messages that hold a text.
@@ -85,6 +96,8 @@ pub(crate) enum ChatEvent {
     Signal { call: CallId, from: PublicIdentity, signal: SignalBody },
     /// What the frames of a call can be sealed with, in the group's present epoch.
     FrameKeys { call: CallId, secret: EpochSecret, leaf: u32 },
+    /// What was known when the app was open last.
+    Known { user: UserId, people: Vec<Contact>, calls: Vec<CallRecord> },
     /// The person should know.
     Notice(Notice),
 }

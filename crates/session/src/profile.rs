@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bedside_protocol::{DeviceId, Pii, UserId};
+use bedside_protocol::{DeviceId, Pii, UserId, user::UserProfile};
 use bedside_ui_contract::snapshot::Settings;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,8 @@ pub struct Remembered {
     pub clinic_name: Option<String>,
     /// The name used to sign in last.
     pub login: Pii<String>,
+    /// Who is signed in, as the server said last: whose messages are opened while it can't be asked.
+    pub user: Option<UserProfile>,
     /// The id the server gave this installation.
     pub device_id: Option<DeviceId>,
     /// The ids it gave to others who sign in here, by the name they sign in with.

@@ -105,6 +105,15 @@ impl Clinic {
         self.accounts().add(user).await.expect("an account");
     }
 
+    /// Gives somebody another password, which ends all their sign-ins.
+    ///
+    /// # Panics
+    /// When there is nobody of that name.
+    pub async fn set_password(&self, login: &str, password: &str) {
+        let password = Secret::new(password.to_owned());
+        self.accounts().set_password(login, password).await.expect("another password");
+    }
+
     /// Lets two people talk.
     ///
     /// # Panics

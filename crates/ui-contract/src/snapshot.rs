@@ -22,7 +22,7 @@ pub struct Snapshot {
     pub account: AccountView,
     /// The line to the server.
     pub connection: ConnectionView,
-    /// Whom one may call.
+    /// Whom one may call; before they have been fetched, those of the last time.
     pub people: Vec<PersonView>,
     /// Whether `people` has been fetched at least once.
     pub people_loaded: bool,

@@ -4,13 +4,21 @@
 //! loses power, comes back to the state after some batch not older than the last barrier. Nothing is told to anybody
 //! before a barrier, so what is rolled back was never said, and what was received can be received again.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use bedside_e2ee::store::{Batch, Store, StoreError};
-use redb::{Database, Durability, ReadableDatabase, TableDefinition};
+use redb::{Database, DatabaseError, Durability, ReadableDatabase, TableDefinition};
 use zeroize::Zeroizing;
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
+
+/// How long another run may take to let go of the file.
+const CLOSING: Duration = Duration::from_secs(10);
+/// How often that is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Records that outlive the process, and from the next barrier on also a power cut.
 pub(crate) trait Backing: Store + Send + Sync {
@@ -22,9 +30,17 @@ pub(crate) trait Backing: Store + Send + Sync {
 pub(crate) struct Disk(Database);
 
 impl Disk {
-    /// Opens the file, or makes it.
+    /// Opens the file, or makes it. Blocking: the last run may still be closing it.
     pub(crate) fn open(file: &Path) -> Result<Self, redb::Error> {
-        let database = Database::create(file)?;
+        let begun = Instant::now();
+        let database = loop {
+            match Database::create(file) {
+                Err(DatabaseError::DatabaseAlreadyOpen) if begun.elapsed() < CLOSING => {
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+                opened => break opened?,
+            }
+        };
         // Reading from a table that was never written to is an error.
         let write = database.begin_write()?;
         write.open_table(RECORDS)?;

@@ -46,6 +46,8 @@ pub(crate) enum VaultError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("another program has the messages open: close it, and start this one again")]
+    InUse,
 }
 
 /// Where a vault is.
@@ -176,6 +178,8 @@ impl Vault {
     fn on_disk(place: &Place, keys: Keys, view: VaultView) -> Result<Self, VaultError> {
         let (disk, fresh) = match open_disk(place, &keys) {
             Ok(opened) => opened,
+            // They are as good as ever: they belong to somebody else for now.
+            Err(VaultError::InUse) => return Err(VaultError::InUse),
             Err(error) => {
                 tracing::error!(%error, "the messages on this computer can't be read; they are set aside");
                 set_aside(&place.database());
@@ -243,10 +247,13 @@ impl Vault {
 }
 
 /// Opens the file and sees that it is sealed with this key; says whether it is new.
-fn open_disk(place: &Place, keys: &Keys) -> Result<(Arc<Disk>, bool), StoreError> {
+fn open_disk(place: &Place, keys: &Keys) -> Result<(Arc<Disk>, bool), VaultError> {
     let disk = Disk::open(&place.database()).map_err(|error| {
         tracing::error!(%error, "the messages' file can't be opened");
-        StoreError::Unavailable
+        match error {
+            redb::Error::DatabaseAlreadyOpen => VaultError::InUse,
+            _ => StoreError::Unavailable.into(),
+        }
     })?;
     let disk = Arc::new(disk);
     let sealed = SealedStore::new(disk.clone(), keys.store.clone());
@@ -371,6 +378,23 @@ mod tests {
         let vault = unlock(&place, "correct horse battery").unwrap();
         assert_eq!(vault.identity().unwrap().public(), before);
         assert_eq!(**vault.local.get(b"note").unwrap().unwrap(), *b"kept");
+        fs::remove_dir_all(place.folder).unwrap();
+    }
+
+    #[test]
+    fn a_run_that_is_still_closing_is_waited_for_and_takes_nothing_with_it() {
+        let (secrets, place) = (Secrets::default(), place());
+        let last = opened(open(&secrets, &place).unwrap());
+        put(&last, b"kept");
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| opened(open(&secrets, &place).unwrap()));
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            assert!(!next.is_finished(), "it waits");
+            drop(last);
+            let next = next.join().unwrap();
+            assert!(!next.fresh);
+            assert_eq!(**next.local.get(b"note").unwrap().unwrap(), *b"kept");
+        });
         fs::remove_dir_all(place.folder).unwrap();
     }
 

@@ -42,6 +42,7 @@ use bedside_ui_contract::{
     Failure, Notice,
     chat::{ChatView, CheckCodeView, InstallationView, VaultView},
 };
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
@@ -66,6 +67,9 @@ use crate::{
     transfer::{TransferEvent, Transfers},
 };
 
+/// Whom this person may call, and their newest calls, as the server said last.
+const PEOPLE: &[u8] = b"people";
+const CALLS: &[u8] = b"calls";
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -212,6 +216,9 @@ impl Worker {
             Input::Signal { call, peer, signal } => self.signal(call, peer, signal),
             Input::Files { call, link } => self.transfers.attach(call, link),
             Input::ReadReceipts(on) => self.config.read_receipts = on,
+            Input::Archive(archive) => self.config.archive = archive,
+            Input::People(people) => self.note(PEOPLE, &people),
+            Input::Calls(calls) => self.note(CALLS, &calls),
             Input::Messages { id, from, count, answer } => {
                 let _ = answer.send(self.page(id, from, count));
             }
@@ -306,6 +313,13 @@ impl Worker {
         tracing::warn!(conversation = %id, %error, "a group operation failed");
         if let Some(live) = self.rooms.get_mut(&id) {
             live.failed(Instant::now());
+        }
+    }
+
+    /// Writes something down for the next start.
+    fn note<T: Serialize>(&mut self, name: &[u8], value: &T) {
+        if let Err(error) = self.journal.write_value(name, value) {
+            self.store_failed(error);
         }
     }
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bedside_protocol::{
-    Pii, PresenceStatus, Secret,
+    DeviceId, Pii, PresenceStatus, Secret, UserId,
     call::CallRecord,
     rest::{CallHistoryQuery, ClinicInfo, Page, SignedIn, UpdatePresence},
     socket::Request,
-    user::{Contact, DeviceInfo, DeviceType, Presence},
+    user::{Contact, DeviceInfo, DeviceType, Presence, UserProfile},
 };
 use bedside_ui_contract::{
     Failure, Notice,
@@ -22,14 +22,19 @@ use crate::{
     socket::Socket,
 };
 
-/// A sign-in that was kept is tried again after this long while the server does not answer.
+/// The server may take as long to say that it knows the sign-in of the last run; then the app opens without.
+const RESTORE_PATIENCE: Duration = Duration::from_secs(3);
+/// Where nobody knows whose sign-in it is, the server is asked again after this long.
 const RESTORE_AGAIN: Duration = Duration::from_secs(5);
 
 /// Past calls on a page.
 const HISTORY_PAGE: u32 = 20;
 
 impl Actor {
-    /// Tries the sign-in of the last run.
+    /// Takes up the sign-in of the last run.
+    ///
+    /// The server is asked first. Where it does not answer, or not soon, whoever was signed in finds what is on this
+    /// computer; the socket goes on asking, and a sign-in that is over by then ends as any other.
     pub(super) fn restore(&mut self) {
         let address = self.profile.get().server_url.clone();
         if address.is_empty() {
@@ -43,44 +48,95 @@ impl Actor {
         self.account = Account::Restoring;
         self.api = Some(api.clone());
         self.restoring = true;
-        let clinic = api.clone();
-        self.spawn(async move { Outcome::Clinic(clinic.clinic().await) });
-        self.restore_after(Duration::ZERO);
+        self.fetch_clinic();
+        self.spawn(async move { Outcome::Recalled(api.recall().await) });
     }
 
-    /// One attempt at a time: a token that is presented twice ends the sign-in.
-    fn restore_after(&self, pause: Duration) {
-        let Some(api) = self.api.clone() else { return };
+    pub(super) fn recalled(&mut self, there: bool) {
+        if !self.restoring {
+            return;
+        }
+        if !there {
+            self.account = Account::SignedOut { failure: None };
+            self.restoring = false;
+            return;
+        }
+        self.renew_after(Duration::ZERO);
         self.spawn(async move {
-            tokio::time::sleep(pause).await;
-            Outcome::Restored(api.restore().await)
+            tokio::time::sleep(RESTORE_PATIENCE).await;
+            Outcome::PatienceOver
         });
     }
 
-    pub(super) fn restored(&mut self, answer: Result<Option<SignedIn>, ApiError>) {
-        // Somebody signs in by hand.
+    fn renew_after(&self, pause: Duration) {
+        let Some(api) = self.api.clone() else { return };
+        self.spawn(async move {
+            tokio::time::sleep(pause).await;
+            Outcome::Restored(api.renew().await)
+        });
+    }
+
+    pub(super) fn restored(&mut self, answer: Result<SignedIn, ApiError>) {
+        // Somebody signs in by hand, or what was remembered had to do and the socket asks from here on.
         if !self.restoring {
             return;
         }
         match (answer, self.api.clone()) {
-            (Ok(Some(signed_in)), Some(api)) => self.signed_in(api, None, signed_in),
+            (Ok(signed_in), Some(api)) => self.signed_in(api, None, signed_in),
+            (Err(error), _) if error.ends_sign_in() => {
+                self.restoring = false;
+                self.forget_account(Some(error.failure()));
+            }
             (Err(error), _) => {
-                self.account = Account::SignedOut { failure: Some(error.failure()) };
-                self.restoring = !error.ends_sign_in();
-                if self.restoring {
-                    self.restore_after(RESTORE_AGAIN);
+                tracing::info!(%error, "the server can't be asked about the last sign-in");
+                if !self.enter_unasked() {
+                    self.account = Account::SignedOut { failure: Some(error.failure()) };
+                    self.renew_after(RESTORE_AGAIN);
                 }
             }
-            (Ok(_), _) => {
-                self.account = Account::SignedOut { failure: None };
-                self.restoring = false;
-            }
+            (Ok(_), None) => {}
+        }
+    }
+
+    pub(super) fn patience_over(&mut self) {
+        if self.restoring && matches!(self.account, Account::Restoring) {
+            self.enter_unasked();
+        }
+    }
+
+    /// Goes on with who was signed in last. False when that is not known: an older version did not remember it.
+    fn enter_unasked(&mut self) -> bool {
+        let remembered = self.profile.get();
+        let (Some(user), Some(device)) = (remembered.user.clone(), remembered.device_id) else {
+            return false;
+        };
+        let Some(api) = self.api.clone() else { return false };
+        self.enter(api, user, device);
+        true
+    }
+
+    /// Asks who the clinic is and who holds its archive key.
+    pub(super) fn fetch_clinic(&self) {
+        if let Some(api) = self.api.clone() {
+            self.spawn(async move { Outcome::Clinic(api.clinic().await) });
         }
     }
 
     pub(super) fn clinic_known(&mut self, answer: Result<ClinicInfo, ApiError>) {
         if let Ok(clinic) = answer {
+            self.tell_chat(Input::Archive(clinic.archive.as_ref().map(|archive| archive.id)));
             self.remember(|remembered| remember_clinic(remembered, clinic));
+        }
+    }
+
+    /// The server says who is signed in: the name or the role may be another than last time.
+    pub(super) fn is_now(&mut self, now: UserProfile) {
+        if let Account::SignedIn { user, .. } = &mut self.account
+            && user.id == now.id
+            && *user != now
+        {
+            user.clone_from(&now);
+            self.remember(|remembered| remembered.user = Some(now));
         }
     }
 
@@ -105,6 +161,7 @@ impl Actor {
             if !same_server {
                 remembered.devices.clear();
             }
+            remembered.user = None;
             remembered.server_url = api.address();
             remembered.login = Pii::new(login.clone());
         });
@@ -129,6 +186,7 @@ impl Actor {
     pub(super) fn signed_in(&mut self, api: Api, clinic: Option<ClinicInfo>, signed_in: SignedIn) {
         self.remember(|remembered| {
             remembered.device_id = Some(signed_in.device_id);
+            remembered.user = Some(signed_in.user.clone());
             let login = remembered.login.reveal().to_lowercase();
             remembered.devices.insert(login, signed_in.device_id);
             if let Some(clinic) = clinic {
@@ -138,14 +196,19 @@ impl Actor {
         if api.store_failed() {
             self.notify(Notice::NotRemembered);
         }
+        self.enter(api, signed_in.user, signed_in.device_id);
+    }
+
+    /// Opens what is this person's, on this computer and, as soon as it can be reached, at the server.
+    fn enter(&mut self, api: Api, user: UserProfile, device: DeviceId) {
         let socket = Socket::start(api.clone(), self.socket_events.clone(), self.seed);
         let config = ChatConfig {
             api: api.clone(),
             socket: socket.clone(),
             secrets: self.secrets.clone(),
             folder: self.profile.folder(),
-            me: signed_in.user.clone(),
-            device: signed_in.device_id,
+            me: user.clone(),
+            device,
             archive: self.profile.get().archive,
             read_receipts: self.profile.get().settings.read_receipts,
         };
@@ -153,7 +216,7 @@ impl Actor {
         self.socket = Some(socket);
         self.api = Some(api);
         self.restoring = false;
-        self.account = Account::SignedIn { user: signed_in.user, status: PresenceStatus::Online };
+        self.account = Account::SignedIn { user, status: PresenceStatus::Online };
         self.studio.refresh();
     }
 
@@ -175,8 +238,10 @@ impl Actor {
         self.chat = None;
         self.connection = ConnectionView::Idle;
         self.account = Account::SignedOut { failure };
+        self.remember(|remembered| remembered.user = None);
         self.people.clear();
         self.people_loaded = false;
+        self.fetching_people = None;
         self.history = HistoryView::default();
         self.notices.clear();
     }
@@ -210,11 +275,31 @@ impl Actor {
         }
         match answer {
             Ok(contacts) => {
+                self.tell_chat(Input::People(contacts.clone()));
                 self.people =
                     contacts.into_iter().map(|c| Person { user: c.user, presence: c.presence }).collect();
                 self.people_loaded = true;
             }
             Err(error) => self.notify(Notice::Failed { failure: error.failure() }),
+        }
+    }
+
+    /// What was known when the app was open last, until the server says what is so now.
+    pub(super) fn known(&mut self, user: UserId, people: Vec<Contact>, calls: &[CallRecord]) {
+        if self.user_id() != Some(user) {
+            return;
+        }
+        if !self.people_loaded {
+            let away =
+                |presence| Presence { status: PresenceStatus::Offline, current_call_id: None, ..presence };
+            self.people =
+                people.into_iter().map(|c| Person { user: c.user, presence: away(c.presence) }).collect();
+        }
+        if self.history.page == 0 && !calls.is_empty() {
+            self.history.items =
+                calls.iter().filter_map(|record| super::view::history_item(record, user)).collect();
+            (self.history.page, self.history.pages) = (1, 1);
+            self.history.total = u32::try_from(self.history.items.len()).unwrap_or(u32::MAX);
         }
     }
 
@@ -243,6 +328,9 @@ impl Actor {
         self.history.loading = false;
         match answer {
             Ok(answer) => {
+                if page == 1 {
+                    self.tell_chat(Input::Calls(answer.items.clone()));
+                }
                 let me = self.user_id();
                 self.history.items =
                     answer.items.iter().filter_map(|record| super::view::history_item(record, me?)).collect();
@@ -256,7 +344,7 @@ impl Actor {
     }
 
     /// Who is signed in.
-    pub(super) fn user_id(&self) -> Option<bedside_protocol::UserId> {
+    pub(super) fn user_id(&self) -> Option<UserId> {
         match &self.account {
             Account::SignedIn { user, .. } => Some(user.id),
             Account::Restoring | Account::SignedOut { .. } | Account::SigningIn => None,

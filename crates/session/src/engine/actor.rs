@@ -48,12 +48,24 @@ pub(super) struct Outlets {
 
 /// What a request that was started brought.
 pub(super) enum Outcome {
-    Restored(Result<Option<SignedIn>, ApiError>),
+    /// Whether there is a sign-in of an earlier run.
+    Recalled(bool),
+    /// What the server says of it.
+    Restored(Result<SignedIn, ApiError>),
+    /// It takes long to say so.
+    PatienceOver,
     Clinic(Result<ClinicInfo, ApiError>),
-    SignedIn { api: Api, clinic: ClinicInfo, signed_in: SignedIn },
+    SignedIn {
+        api: Api,
+        clinic: ClinicInfo,
+        signed_in: SignedIn,
+    },
     SignInFailed(ApiError),
     Contacts(Result<Vec<Contact>, ApiError>),
-    History { page: u32, answer: Result<Page<CallRecord>, ApiError> },
+    History {
+        page: u32,
+        answer: Result<Page<CallRecord>, ApiError>,
+    },
     Placed(Result<CallTicket, SocketError>),
     Answered(Result<CallTicket, SocketError>),
 }
@@ -230,6 +242,7 @@ impl Actor {
             ChatEvent::Changed => {}
             ChatEvent::Signal { call, from, signal } => self.signal_arrived(call, &from, signal),
             ChatEvent::FrameKeys { call, secret, leaf } => self.frame_keys(call, secret, leaf),
+            ChatEvent::Known { user, people, calls } => self.known(user, people, &calls),
             ChatEvent::Notice(notice) => self.notify(notice),
         }
     }
@@ -284,7 +297,9 @@ impl Actor {
 
     fn outcome(&mut self, outcome: Outcome) {
         match outcome {
+            Outcome::Recalled(there) => self.recalled(there),
             Outcome::Restored(answer) => self.restored(answer),
+            Outcome::PatienceOver => self.patience_over(),
             Outcome::Clinic(answer) => self.clinic_known(answer),
             Outcome::SignedIn { api, clinic, signed_in } => self.signed_in(api, Some(clinic), signed_in),
             Outcome::SignInFailed(error) => self.sign_in_failed(&error),
@@ -301,7 +316,9 @@ impl Actor {
                 tracing::info!(resumed = welcome.resumed, "online");
                 self.tell_chat(Input::Online { resumed: welcome.resumed });
                 self.reconcile_call(&welcome.calls);
+                self.is_now(welcome.user);
                 if !welcome.resumed {
+                    self.fetch_clinic();
                     self.fetch_contacts();
                 }
                 if self.history.page > 0 {

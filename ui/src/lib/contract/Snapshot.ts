@@ -31,7 +31,7 @@ account: AccountView,
  */
 connection: ConnectionView,
 /**
- * Whom one may call.
+ * Whom one may call; before they have been fetched, those of the last time.
  */
 people: Array<PersonView>,
 /**

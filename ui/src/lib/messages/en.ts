@@ -92,7 +92,7 @@ export const en = {
   "connection.waiting": "No connection to your clinic. Trying again in {seconds} s.",
   "connection.waitingNow": "No connection to your clinic. Trying again now.",
   "connection.gaveUp": "No connection to your clinic. Check your internet connection.",
-  "connection.offlineHint": "You can call again once you are connected.",
+  "connection.offlineHint": "What you write is sent once you are connected, and then you can call again.",
 
   "history.title": "History",
   "history.loading": "Loading past calls",

@@ -168,6 +168,17 @@ export const scenarios = {
     connection: { state: "waiting" as const, retry_at: Date.now() + 8000, attempt: 3 },
     people: people.map((person) => ({ ...person, status: "offline" as const })),
   }),
+  /** The app was opened without the server: all is as it was last. */
+  home_started_offline: () => {
+    const { chat, ...rest } = signedIn();
+    return {
+      ...rest,
+      connection: { state: "waiting" as const, retry_at: Date.now() + 4000, attempt: 2 },
+      people: people.map((person) => ({ ...person, status: "offline" as const })),
+      people_loaded: false,
+      chat: { ...chat, loaded: false },
+    };
+  },
   home_gave_up: () => ({ ...signedIn(), connection: { state: "gave_up" as const } }),
   home_notices: () => ({
     ...signedIn(),

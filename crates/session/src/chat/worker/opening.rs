@@ -16,7 +16,7 @@ use bedside_ui_contract::{
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::{Channels, Live, Worker};
+use super::{CALLS, Channels, Live, PEOPLE, Worker};
 use crate::{
     chat::{
         ChatConfig, ChatEvent, Input,
@@ -48,7 +48,11 @@ impl Held {
             Input::Online { .. } | Input::Offline => {
                 self.inputs.retain(|held| !matches!(held, Input::Online { .. } | Input::Offline));
             }
-            Input::InCall(_) | Input::ReadReceipts(_) => {
+            Input::InCall(_)
+            | Input::ReadReceipts(_)
+            | Input::Archive(_)
+            | Input::People(_)
+            | Input::Calls(_) => {
                 self.inputs.retain(|held| discriminant(held) != discriminant(&input));
             }
             Input::Command(_) | Input::Prepare(_) | Input::Signal { .. } | Input::Files { .. } => {}
@@ -153,7 +157,16 @@ impl Worker {
             worker.catch_up(id);
             worker.check_again(id);
         }
+        worker.tell_what_was_known()?;
         Ok(worker)
+    }
+
+    /// Until the server says what is so now, what it said last is better than nothing.
+    fn tell_what_was_known(&self) -> Result<(), VaultError> {
+        let people = self.journal.value(PEOPLE)?.unwrap_or_default();
+        let calls = self.journal.value(CALLS)?.unwrap_or_default();
+        let _ = self.events.send(ChatEvent::Known { user: self.config.me.id, people, calls });
+        Ok(())
     }
 
     /// The vault lies elsewhere now.
