@@ -29,7 +29,7 @@ fn red(display: &Display) -> usize {
     let screen = screen(display);
     let (width, height) = WINDOW;
     let points = (height - 80..height).flat_map(|row| (width - 200..width).map(move |column| (column, row)));
-    points.filter(|(column, row)| matches!(screen.at(*column, *row), [190.., ..=80, ..=80])).count()
+    points.filter(|(column, row)| matches!(screen.at(*column, *row), [190..=255, 0..=80, 0..=80])).count()
 }
 
 fn wait<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
