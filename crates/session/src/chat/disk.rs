@@ -12,6 +12,12 @@ use zeroize::Zeroizing;
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 
+/// Records that outlive the process, and from the next barrier on also a power cut.
+pub(crate) trait Backing: Store + Send + Sync {
+    /// Waits until everything applied so far is there to stay.
+    fn barrier(&self) -> Result<(), StoreError>;
+}
+
 /// The file.
 pub(crate) struct Disk(Database);
 
@@ -24,12 +30,6 @@ impl Disk {
         write.open_table(RECORDS)?;
         write.commit()?;
         Ok(Self(database))
-    }
-
-    /// Waits until everything applied so far is on the disk.
-    pub(crate) fn barrier(&self) -> Result<(), StoreError> {
-        let write = || -> Result<(), redb::Error> { Ok(self.0.begin_write()?.commit()?) };
-        write().map_err(|error| unavailable(&error))
     }
 
     fn read(&self, key: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, redb::Error> {
@@ -68,6 +68,13 @@ impl Store for Disk {
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         self.write(batch).map_err(|error| unavailable(&error))
+    }
+}
+
+impl Backing for Disk {
+    fn barrier(&self) -> Result<(), StoreError> {
+        let write = || -> Result<(), redb::Error> { Ok(self.0.begin_write()?.commit()?) };
+        write().map_err(|error| unavailable(&error))
     }
 }
 

@@ -3,8 +3,13 @@
 //! A list is addressed by place, from 0, oldest first, and only grows; an edit or a deletion changes an item where it
 //! stands. A page holds [`PAGE`] items, so that opening a conversation reads two records, whatever its length, and a new
 //! message rewrites one. Where a message is, is a record by its id.
+//!
+//! What one log entry means may be several changes. They are written together or not at all: see [`Journal::together`].
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use bedside_e2ee::store::{Batch, Store, StoreError};
 use bedside_protocol::{CallId, Conversation, ConversationId, DeviceId, Pii, Timestamp, UserId};
@@ -195,19 +200,67 @@ impl Room {
 #[derive(Clone)]
 pub(crate) struct Journal {
     local: Local,
+    /// What is to be written together, from the first change on.
+    open: Arc<Mutex<Option<Changes>>>,
 }
 
+/// New values by their names; none for what is deleted.
+type Changes = BTreeMap<Vec<u8>, Option<Zeroizing<Vec<u8>>>>;
+
 impl Journal {
-    pub(crate) const fn new(local: Local) -> Self {
-        Self { local }
+    pub(crate) fn new(local: Local) -> Self {
+        Self { local, open: Arc::default() }
+    }
+
+    /// What is written from here on waits for [`Journal::commit`]; it is read as if it were there already.
+    pub(crate) fn together(&self) {
+        self.open().get_or_insert_with(Changes::default);
+    }
+
+    /// Writes what has come together.
+    pub(crate) fn commit(&self) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for (key, value) in self.open().take().unwrap_or_default() {
+            match value {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { self.local.apply(batch) }
+    }
+
+    /// Forgets what has come together.
+    pub(crate) fn abandon(&self) {
+        self.open().take();
+    }
+
+    fn open(&self) -> MutexGuard<'_, Option<Changes>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        if let Some(changes) = &mut *self.open() {
+            changes.extend(batch);
+            return Ok(());
+        }
+        self.local.apply(batch)
+    }
+
+    fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        let changed = self.open().as_ref().and_then(|changes| changes.get(key).cloned());
+        let bytes = match changed {
+            Some(changed) => changed,
+            None => self.local.get(key)?,
+        };
+        bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|_| StoreError::Damaged)).transpose()
     }
 
     /// All conversations that were written.
     pub(crate) fn rooms(&self) -> Result<Vec<Room>, StoreError> {
-        let ids: Vec<ConversationId> = get(&self.local, b"rooms")?.unwrap_or_default();
+        let ids: Vec<ConversationId> = self.get(b"rooms")?.unwrap_or_default();
         let mut rooms = Vec::with_capacity(ids.len());
         for id in ids {
-            rooms.extend(get::<Room>(&self.local, &room_key(id))?);
+            rooms.extend(self.get::<Room>(&room_key(id))?);
         }
         Ok(rooms)
     }
@@ -216,33 +269,33 @@ impl Journal {
     pub(crate) fn write_index(&self, ids: &[ConversationId]) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         put(&mut batch, b"rooms".to_vec(), &ids)?;
-        self.local.apply(batch)
+        self.apply(batch)
     }
 
     /// Writes what is known of a conversation beside its list.
     pub(crate) fn write(&self, room: &Room) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         put(&mut batch, room_key(room.id()), room)?;
-        self.local.apply(batch)
+        self.apply(batch)
     }
 
     /// A value by its name, outside of any conversation.
     pub(crate) fn value<T: DeserializeOwned>(&self, name: &[u8]) -> Result<Option<T>, StoreError> {
-        get(&self.local, name)
+        self.get(name)
     }
 
     /// Writes a value by its name.
     pub(crate) fn write_value<T: Serialize>(&self, name: &[u8], value: &T) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         put(&mut batch, name.to_vec(), value)?;
-        self.local.apply(batch)
+        self.apply(batch)
     }
 
     /// Puts an item at the end of the list, together with the changed `room`.
     pub(crate) fn append(&self, room: &mut Room, item: Item) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         let number = room.total / PAGE;
-        let mut page: Vec<Item> = get(&self.local, &page_key(room.id(), number))?.unwrap_or_default();
+        let mut page: Vec<Item> = self.get(&page_key(room.id(), number))?.unwrap_or_default();
         // What a crash left beyond the end was never counted.
         page.truncate((room.total % PAGE) as usize);
         put(&mut batch, place_key(room.id(), item.id), &room.total)?;
@@ -251,7 +304,7 @@ impl Journal {
         room.total += 1;
         room.revision += 1;
         put(&mut batch, room_key(room.id()), room)?;
-        self.local.apply(batch)
+        self.apply(batch)
     }
 
     /// Changes the item at a place, together with the changed `room`. False when `change` wants nothing.
@@ -262,26 +315,26 @@ impl Journal {
         change: impl FnOnce(&mut Item) -> bool,
     ) -> Result<bool, StoreError> {
         let key = page_key(room.id(), place / PAGE);
-        let mut page: Vec<Item> = get(&self.local, &key)?.unwrap_or_default();
+        let mut page: Vec<Item> = self.get(&key)?.unwrap_or_default();
         let changed = page.get_mut((place % PAGE) as usize).is_some_and(change);
         if changed {
             let mut batch = Batch::default();
             put(&mut batch, key, &page)?;
             room.revision += 1;
             put(&mut batch, room_key(room.id()), room)?;
-            self.local.apply(batch)?;
+            self.apply(batch)?;
         }
         Ok(changed)
     }
 
     /// Where a message stands in a list.
     pub(crate) fn place(&self, id: ConversationId, message: Uuid) -> Result<Option<u32>, StoreError> {
-        get(&self.local, &place_key(id, message))
+        self.get(&place_key(id, message))
     }
 
     /// The item at a place.
     pub(crate) fn item(&self, id: ConversationId, place: u32) -> Result<Option<Item>, StoreError> {
-        let page: Vec<Item> = get(&self.local, &page_key(id, place / PAGE))?.unwrap_or_default();
+        let page: Vec<Item> = self.get(&page_key(id, place / PAGE))?.unwrap_or_default();
         Ok(page.into_iter().nth((place % PAGE) as usize))
     }
 
@@ -297,7 +350,7 @@ impl Journal {
         let mut items = Vec::new();
         let mut place = from;
         while place < until {
-            let page: Vec<Item> = get(&self.local, &page_key(id, place / PAGE))?.unwrap_or_default();
+            let page: Vec<Item> = self.get(&page_key(id, place / PAGE))?.unwrap_or_default();
             let first = place - place % PAGE;
             let end = until.min(first + PAGE);
             items.extend((first..).zip(page).filter(|(at, _)| (place..end).contains(at)));
@@ -365,11 +418,6 @@ fn place_key(id: ConversationId, message: Uuid) -> Vec<u8> {
 /// No key is another's beginning: kinds have different lengths or letters, ids have 16 bytes.
 fn key(kind: &[u8], id: ConversationId, rest: &[u8]) -> Vec<u8> {
     [b"chat ", kind, id.0.as_bytes(), rest].concat()
-}
-
-fn get<T: DeserializeOwned>(local: &Local, key: &[u8]) -> Result<Option<T>, StoreError> {
-    let Some(bytes) = local.get(key)? else { return Ok(None) };
-    serde_json::from_slice(&bytes).map(Some).map_err(|_| StoreError::Damaged)
 }
 
 fn put<T: Serialize>(batch: &mut Batch, key: Vec<u8>, value: &T) -> Result<(), StoreError> {
@@ -453,6 +501,30 @@ mod tests {
         assert_eq!(journal.place_of(&room, u64::MAX).unwrap(), 100);
         let hits = journal.search(&room, "MESSAGE 7", 3).unwrap();
         assert_eq!(texts(&hits), ["message 79", "message 78", "message 77"]);
+    }
+
+    #[test]
+    fn what_comes_together_is_read_at_once_and_written_together_or_not_at_all() {
+        let (journal, mut room) = full(3);
+        let other = Journal::new(journal.local.clone());
+        let before = (other.items(room.id(), 9, 0, 9).unwrap().len(), room.clone());
+        for keep in [false, true] {
+            journal.together();
+            journal.append(&mut room, text(9, "one")).unwrap();
+            journal.append(&mut room, text(9, "and two")).unwrap();
+            assert_eq!(texts(&journal.items(room.id(), room.total, 3, 9).unwrap()), ["one", "and two"]);
+            assert_eq!(other.items(room.id(), 9, 0, 9).unwrap().len(), before.0, "nothing is written yet");
+            if keep {
+                journal.commit().unwrap();
+            } else {
+                journal.abandon();
+                room = before.1.clone();
+            }
+            let kept = if keep { 2 } else { 0 };
+            assert_eq!(other.items(room.id(), 9, 3, 9).unwrap().len(), kept);
+        }
+        journal.append(&mut room, text(9, "three")).unwrap();
+        assert_eq!(texts(&other.items(room.id(), room.total, 5, 9).unwrap()), ["three"]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use bedside_protocol::{DeviceId, Secret, UserId};
 use bedside_ui_contract::chat::VaultView;
 use zeroize::Zeroizing;
 
-use super::disk::Disk;
+use super::disk::{Backing, Disk};
 use crate::secrets::SecretStore;
 
 /// Records of this device, whatever they lie in.
@@ -109,7 +109,7 @@ pub(crate) struct Vault {
     place: Place,
     keys: Keys,
     /// Present when records are kept on disk.
-    disk: Option<Arc<Disk>>,
+    disk: Option<Arc<dyn Backing>>,
     /// Present when they are not.
     memory: Option<MemoryStore>,
     /// Everything this device keeps, sealed.
@@ -198,6 +198,16 @@ impl Vault {
         Self { place: place.clone(), keys, disk: None, memory: Some(memory), local, view, fresh: true }
     }
 
+    /// A vault over something else than a file, with this identity.
+    #[cfg(test)]
+    pub(crate) fn over(place: &Place, identity: &[u8], disk: Arc<dyn Backing>, fresh: bool) -> Self {
+        let identity = Zeroizing::new(identity.to_vec());
+        let keys = Keys { identity, store: RecordKey::from_bytes([7; 32]) };
+        let local: Local = Arc::new(SealedStore::new(disk.clone(), keys.store.clone()));
+        let (place, view) = (place.clone(), VaultView::Keyring);
+        Self { place, keys, disk: Some(disk), memory: None, local, view, fresh }
+    }
+
     /// Who this installation is.
     pub(crate) fn identity(&self) -> Result<DeviceIdentity, VaultError> {
         Ok(DeviceIdentity::import(&self.keys.identity)?)
@@ -224,7 +234,8 @@ impl Vault {
             }
             local.apply(batch)?;
             disk.barrier()?;
-            (self.local, self.disk) = (local, Some(disk));
+            self.local = local;
+            self.disk = Some(disk);
         }
         self.view = VaultView::Passphrase;
         Ok(())

@@ -9,6 +9,8 @@ mod commands;
 mod files;
 mod groups;
 mod joining;
+#[cfg(test)]
+mod killed;
 mod learning;
 mod live;
 mod members;
@@ -146,6 +148,18 @@ pub(super) async fn run(
 ) {
     let mut held = Held::default();
     let Some(vault) = unlocked(&config, &mut inputs, &mut held, &events, &shown).await else { return };
+    serve(config, vault, held, inputs, events, shown).await;
+}
+
+/// The same with an open vault, and what came while it was opened.
+async fn serve(
+    config: ChatConfig,
+    vault: Vault,
+    held: Held,
+    mut inputs: Inbox<Input>,
+    events: mpsc::UnboundedSender<ChatEvent>,
+    shown: watch::Sender<ChatView>,
+) {
     let (outcomes, mut brought) = mpsc::unbounded_channel();
     let (transfer_events, mut transferred) = mpsc::unbounded_channel();
     let channels = Channels { events, shown, outcomes, transfer_events };

@@ -63,18 +63,23 @@ impl Worker {
         }
     }
 
-    /// Writes what an event means, and then lets the group forget it.
+    /// Writes what an event means, all of it at once, and then lets the group forget it.
     fn take(&mut self, id: ConversationId, at: At, event: GroupEvent) {
         let Some(live) = self.rooms.get_mut(&id) else { return };
         if at.position >= live.room.processed {
             live.room.processed = at.position.saturating_add(1);
-            if let Err(error) = self.write_down(id, at, event) {
+            self.journal.together();
+            let written = self.write_down(id, at, event).and_then(|()| {
+                self.keep(id);
+                self.journal.commit()
+            });
+            if let Err(error) = written {
+                self.journal.abandon();
                 if let Some(live) = self.rooms.get_mut(&id) {
                     live.room.processed = at.position;
                 }
                 return self.store_failed(error);
             }
-            self.keep(id);
         }
         if let Err(error) = self.device.acknowledge(&group(id), at.position) {
             self.mls_failed(id, &error);

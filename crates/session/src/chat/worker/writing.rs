@@ -43,10 +43,16 @@ impl Worker {
             return None;
         }
         let message = Uuid::now_v7();
+        let by_person = !matches!(body, Body::Signal { .. } | Body::Receipt { .. });
         live.room.waiting.push(Waiting { id: message, body, sealed: false });
         live.room.revision += 1;
         self.keep(id);
         self.step(id);
+        let offered = self.rooms.get(&id).is_some_and(|live| live.sealed.contains_key(&message));
+        if by_person && !offered {
+            // It may wait for days: what the person sees waiting survives a power cut.
+            self.barrier();
+        }
         Some(message)
     }
 
