@@ -1,5 +1,8 @@
 //! Engines and a server in one process: what people would see of their conversations.
 
+#[path = "chat/changes.rs"]
+mod changes;
+
 use bedside_protocol::{CallPhase, CallType, Role};
 use bedside_testkit::{clinic::Clinic, desk::Desk};
 use bedside_ui_contract::{

@@ -188,6 +188,19 @@ impl Mallory {
         self.shared.script().told(conversation)
     }
 
+    /// Tells nothing of what comes into any log, until [`Mallory::release`].
+    pub fn hold(&self) {
+        self.shared.script().held.get_or_insert_default();
+    }
+
+    /// Tells what was held back, in order, and from then on everything as it comes.
+    pub fn release(&self) {
+        let held = self.shared.script().held.take();
+        for entry in held.into_iter().flatten() {
+            self.append(entry);
+        }
+    }
+
     /// Ends the app's connections; it comes back by itself.
     pub fn cut(&self) {
         let _ = self.shared.words.send(Word::Cut);

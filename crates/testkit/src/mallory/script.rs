@@ -30,6 +30,8 @@ pub(super) struct Script {
     pub(super) bytes: Option<TwistBytes>,
     pub(super) instead: Option<Instead>,
     pub(super) away: bool,
+    /// Entries that are told later, while there is somewhere to keep them.
+    pub(super) held: Option<Vec<LogEntry>>,
     pub(super) asked: Vec<String>,
     pub(super) genuine: Vec<LogEntry>,
     logs: HashMap<ConversationId, Told>,
@@ -54,6 +56,10 @@ impl Script {
         }
         log.next_real += 1;
         self.genuine.push(entry.clone());
+        if let Some(held) = &mut self.held {
+            held.push(entry);
+            return Vec::new();
+        }
         let told = match &mut self.log {
             Some(twist) => twist(entry),
             None => vec![entry],
