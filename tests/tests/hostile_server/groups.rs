@@ -7,7 +7,7 @@ use bedside_protocol::{
 };
 use bedside_testkit::desk::Desk;
 use bedside_ui_contract::{
-    Command, Failure, Notice,
+    Command, Notice,
     call::Protection,
     chat::{ChatEvent, ConversationState},
 };
@@ -15,12 +15,11 @@ use serde_json::json;
 
 use crate::{
     ghost::{Ghost, now},
-    scene::{Scene, happenings, is_message, others_devices, refused},
+    scene::{
+        Scene, cannot_write, code, happenings, is_message, joined, others_devices, own_devices, refused,
+        sees_coming, send, while_away,
+    },
 };
-
-fn joined(name: &str, by_itself: bool) -> ChatEvent {
-    ChatEvent::DeviceJoined { name: name.to_owned(), by_itself }
-}
 
 /// The server says that it has taken something.
 fn taken() -> serde_json::Value {
@@ -30,23 +29,16 @@ fn taken() -> serde_json::Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ghost_that_comes_in_from_outside_is_announced_to_both_and_changes_the_code() {
     let mut scene = Scene::talking().await;
-    let mut codes = Vec::new();
-    scene.doctor.ask(|conversation_id| Command::ShowCheckCode { conversation_id });
-    codes.push(scene.doctor.until("a code", |one| one.check_code.is_some()).await.check_code.unwrap());
+    let before = code(&mut scene.doctor).await;
     let mut ghost = Ghost::of(&scene.clinic, "ana").await;
     ghost.walk_in(&scene.conversation()).await;
     for desk in [&mut scene.doctor, &mut scene.patient] {
-        desk.until_items("it is announced", |items| {
-            happenings(items).contains(&joined("ana of the clinic", true))
-        })
-        .await;
+        sees_coming(desk, "ana of the clinic").await;
     }
     let view = scene.doctor.until("its device is listed", |one| others_devices(one) == 2).await;
     assert_eq!(view.protection, Protection::Encrypted);
     assert_eq!(view.check_code, None, "the old code is not shown for other members");
-    scene.doctor.ask(|conversation_id| Command::ShowCheckCode { conversation_id });
-    codes.push(scene.doctor.until("another code", |one| one.check_code.is_some()).await.check_code.unwrap());
-    assert_ne!(codes[0], codes[1]);
+    assert_ne!(code(&mut scene.doctor).await, before);
     scene.still_talk().await;
 }
 
@@ -64,13 +56,7 @@ async fn a_ghost_in_a_conversation_whose_code_was_compared_stops_everything_and_
                 snapshot.notices.iter().any(|shown| matches!(shown.notice, Notice::KeyChanged { .. }))
             })
             .await;
-        desk.write("must not leave");
-        desk.seat
-            .until("and why nothing is sent", |snapshot| {
-                let failure = Failure::KeyChanged;
-                snapshot.notices.iter().any(|shown| shown.notice == Notice::Failed { failure })
-            })
-            .await;
+        cannot_write(desk).await;
     }
     assert!(scene.patient.until("the list", |_| true).await.changed[0].own, "it claims to be one's own");
     assert!(!ghost.read(&scene.conversation()).await.contains(&"must not leave".to_owned()));
@@ -98,12 +84,7 @@ async fn a_ghost_handed_out_among_the_key_packages_is_listed_for_both() {
     let member = view.members.iter().find(|member| !member.own).unwrap();
     assert!(member.devices.iter().any(|device| device.device_id == ghost.id.to_string() && !device.verified));
     scene.patient.open("osei").await;
-    scene
-        .patient
-        .until("the patient sees it among her own", |one| {
-            one.members.iter().find(|member| member.own).is_some_and(|member| member.devices.len() == 2)
-        })
-        .await;
+    scene.patient.until("the patient sees it among her own", |one| own_devices(one) == 2).await;
     scene.still_talk().await;
 }
 
@@ -125,10 +106,7 @@ async fn key_packages_of_somebody_else_or_expired_ones_are_not_used() {
         .doctor
         .seat
         .until("the conversation", |snapshot| {
-            let find = |one: &&bedside_ui_contract::chat::ConversationView| {
-                one.members.iter().any(|member| member.own && !member.devices.is_empty())
-            };
-            snapshot.chat.conversations.iter().any(|one| find(&one))
+            snapshot.chat.conversations.iter().any(|one| own_devices(one) > 0)
         })
         .await;
     let view = &snapshot.chat.conversations[0];
@@ -138,8 +116,8 @@ async fn key_packages_of_somebody_else_or_expired_ones_are_not_used() {
     scene.doctor.write("for ana only");
     scene.doctor.until("it waits", |one| one.waiting == 1).await;
     scene.before_doctor.behave();
-    // Somebody who comes online may have keys by now.
-    scene.before_doctor.say(&Event::UserOnline { user_id: ana });
+    // What a server says that has nothing to hide: now there are some.
+    scene.before_doctor.say(&Event::KeyPackagesPublished { user_id: ana });
     scene.patient.open("osei").await;
     scene.patient.until_texts("it arrives", |texts| texts == ["for ana only"]).await;
     scene.still_talk().await;
@@ -159,12 +137,7 @@ async fn a_device_kept_in_a_forked_past_notices_and_comes_back_in_sight_of_all()
     scene.patient.write("in the new history");
     let rejoined = |event: &ChatEvent| *event == ChatEvent::Rejoined;
     scene.doctor.until_items("the doctor is told", |items| happenings(items).iter().any(rejoined)).await;
-    scene
-        .patient
-        .until_items("and the patient sees it", |items| {
-            happenings(items).contains(&joined("osei of the clinic", true))
-        })
-        .await;
+    sees_coming(&mut scene.patient, "osei of the clinic").await;
     assert_eq!(scene.patient.texts().await.last().map(String::as_str), Some("in the new history"));
     assert!(
         !scene.doctor.texts().await.contains(&"in the new history".to_owned()),
@@ -183,12 +156,7 @@ async fn different_changes_told_to_two_devices_leave_them_unable_to_read_each_ot
         .before_patient
         .twist_log(|entry| if entry.kind == EntryKind::Commit { Vec::new() } else { vec![entry] });
     ghost.walk_in(&conversation).await;
-    scene
-        .doctor
-        .until_items("the doctor sees the ghost", |items| {
-            happenings(items).contains(&joined("ana of the clinic", true))
-        })
-        .await;
+    sees_coming(&mut scene.doctor, "ana of the clinic").await;
     scene.before_patient.twist_log(|entry| vec![entry]);
     scene.doctor.write("who is there?");
     scene
@@ -197,12 +165,7 @@ async fn different_changes_told_to_two_devices_leave_them_unable_to_read_each_ot
             happenings(items).contains(&ChatEvent::Rejoined)
         })
         .await;
-    scene
-        .patient
-        .until("and sees the ghost", |one| {
-            one.members.iter().find(|member| member.own).is_some_and(|member| member.devices.len() == 2)
-        })
-        .await;
+    scene.patient.until("and sees the ghost", |one| own_devices(one) == 2).await;
     scene.still_talk().await;
 }
 
@@ -211,12 +174,7 @@ async fn a_removal_that_is_withheld_shows_as_a_device_that_is_still_leaving() {
     let mut scene = Scene::talking().await;
     let mut stolen = Desk::new(&scene.clinic, "ana").await;
     stolen.open("osei").await;
-    let own_devices = |count: usize| {
-        move |one: &bedside_ui_contract::chat::ConversationView| {
-            one.members.iter().find(|member| member.own).is_some_and(|member| member.devices.len() == count)
-        }
-    };
-    scene.patient.until("two devices", own_devices(2)).await;
+    scene.patient.until("two devices", |one| own_devices(one) == 2).await;
     scene.before_patient.answer_instead(|method, path, _| {
         let swallowed = method.as_str() == "POST" && path.ends_with("/commits");
         swallowed.then(|| (200, taken()))
@@ -281,22 +239,14 @@ async fn keys_exchanged_at_the_first_contact_are_never_shown_as_verified_and_giv
         path.contains(&format!("/users/{osei}/key-packages/claim")).then(|| (200, package.clone()))
     });
     scene.patient.open("osei").await;
-    scene.patient.ask(|conversation_id| Command::ShowCheckCode { conversation_id });
-    let view = scene.patient.until("a code", |one| one.check_code.is_some()).await;
+    let forged = code(&mut scene.patient).await;
+    let view = scene.patient.until("the members", |_| true).await;
     assert_eq!(view.protection, Protection::Encrypted);
     assert!(view.members.iter().all(|member| !member.verified || member.own));
-    let forged = view.check_code.unwrap();
     // The genuine doctor sees somebody at his side whom he does not know, and has another code to read out.
     scene.doctor.open("ana").await;
-    scene
-        .doctor
-        .until("the ghost is listed", |one| {
-            one.members.iter().find(|member| member.own).is_some_and(|member| member.devices.len() == 2)
-        })
-        .await;
-    scene.doctor.ask(|conversation_id| Command::ShowCheckCode { conversation_id });
-    let seen = scene.doctor.until("a code", |one| one.check_code.is_some()).await;
-    assert_ne!(seen.check_code.unwrap(), forged);
+    scene.doctor.until("the ghost is listed", |one| own_devices(one) == 2).await;
+    assert_ne!(code(&mut scene.doctor).await, forged);
     scene.clinic.close().await;
 }
 
@@ -340,15 +290,7 @@ async fn a_member_lured_into_the_servers_own_group_is_stopped_where_the_code_was
         seen.contains(&ChatEvent::Rejoined) && seen.contains(&joined("osei of the clinic", false)),
         "{seen:?}"
     );
-    scene.patient.write("must not leave");
-    scene
-        .patient
-        .seat
-        .until("and why nothing is sent", |snapshot| {
-            let failure = Failure::KeyChanged;
-            snapshot.notices.iter().any(|shown| shown.notice == Notice::Failed { failure })
-        })
-        .await;
+    cannot_write(&mut scene.patient).await;
     scene.clinic.close().await;
 }
 
@@ -369,13 +311,12 @@ async fn a_second_conversation_with_the_same_person_does_not_replace_the_one_tha
         }
         answer
     });
-    scene.before_patient.cut();
-    scene
-        .patient
-        .seat
-        .until("offline", |one| one.connection != bedside_ui_contract::snapshot::ConnectionView::Online)
-        .await;
-    scene.doctor.write("in the one we know");
+    // Of what is written now the app learns only from that list: once it is there, the list was taken.
+    let doctor = &mut scene.doctor;
+    while_away(&scene.before_patient, &mut scene.patient, async || {
+        send(doctor, "in the one we know").await;
+    })
+    .await;
     scene.patient.until_texts("it arrives", |texts| texts.len() == 3).await;
     let snapshot = scene.patient.seat.until("the conversations", |_| true).await;
     let ids: Vec<_> = snapshot.chat.conversations.iter().map(|one| one.id.clone()).collect();
@@ -396,13 +337,12 @@ async fn nobody_is_put_in_the_place_of_somebody_whose_code_was_compared() {
         let text = answer.to_string().replace(&osei, &lind).replace("\"direct\"", "\"group\"");
         serde_json::from_str(&text).unwrap()
     });
-    scene.before_patient.cut();
-    scene
-        .patient
-        .seat
-        .until("offline", |one| one.connection != bedside_ui_contract::snapshot::ConnectionView::Online)
-        .await;
-    scene.doctor.write("still me");
+    // As above: the message is known from the list that says otherwise.
+    let doctor = &mut scene.doctor;
+    while_away(&scene.before_patient, &mut scene.patient, async || {
+        send(doctor, "still me").await;
+    })
+    .await;
     scene.patient.until_texts("it arrives", |texts| texts.len() == 3).await;
     let view = scene.patient.until("the conversation", |_| true).await;
     assert_eq!(view.peer_id, Some(scene.patient.seat.person("osei")));

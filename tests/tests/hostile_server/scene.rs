@@ -4,11 +4,20 @@ use bedside_protocol::{
     CallType, Role,
     conversation::{EntryKind, LogEntry},
 };
-use bedside_testkit::{clinic::Clinic, desk::Desk, mallory::Mallory};
+use bedside_session::peer::NetworkOptions;
+use bedside_testkit::{
+    clinic::{Clinic, Computer},
+    desk::Desk,
+    mallory::Mallory,
+};
 use bedside_ui_contract::{
-    Command,
+    Command, Failure, Notice,
     call::Protection,
-    chat::{ChatEvent, ConversationState, ConversationView, MessageContent, MessageView},
+    chat::{
+        ChatEvent, CheckCodeView, ConversationState, ConversationView, MessageContent, MessageState,
+        MessageView,
+    },
+    snapshot::ConnectionView,
 };
 
 /// A doctor and a patient, and who stands before each.
@@ -23,6 +32,11 @@ pub(crate) struct Scene {
 impl Scene {
     /// Both are signed in; they have not talked yet.
     pub(crate) async fn signed_in() -> Self {
+        Self::signed_in_over(NetworkOptions::loopback()).await
+    }
+
+    /// The same, with the doctor on another network.
+    pub(crate) async fn signed_in_over(network: NetworkOptions) -> Self {
         let clinic = Clinic::open().await;
         clinic.add("osei", Role::Clinician).await;
         clinic.add("lind", Role::Clinician).await;
@@ -32,14 +46,24 @@ impl Scene {
         clinic.befriend("lind", "osei").await;
         let before_doctor = Mallory::before(&clinic).await;
         let before_patient = Mallory::before(&clinic).await;
-        let doctor = Desk::at(&clinic, &before_doctor.url(), "osei").await;
+        let computer = Computer { network, ..clinic.computer("osei") };
+        let doctor = Desk::on(computer, &before_doctor.url(), "osei").await;
         let patient = Desk::at(&clinic, &before_patient.url(), "ana").await;
         Self { clinic, before_doctor, before_patient, doctor, patient }
     }
 
     /// They have a conversation in which each has read the other.
     pub(crate) async fn talking() -> Self {
-        let mut scene = Self::signed_in().await;
+        Self::signed_in().await.greeted().await
+    }
+
+    /// The same, with the doctor on another network.
+    pub(crate) async fn talking_over(network: NetworkOptions) -> Self {
+        Self::signed_in_over(network).await.greeted().await
+    }
+
+    async fn greeted(self) -> Self {
+        let mut scene = self;
         scene.doctor.open("ana").await;
         scene.patient.open("osei").await;
         scene.doctor.write("good morning");
@@ -57,8 +81,7 @@ impl Scene {
     pub(crate) async fn verified() -> Self {
         let mut scene = Self::talking().await;
         for desk in [&mut scene.doctor, &mut scene.patient] {
-            desk.ask(|conversation_id| Command::ShowCheckCode { conversation_id });
-            desk.until("a code", |one| one.check_code.is_some()).await;
+            code(desk).await;
             desk.ask(|conversation_id| Command::ConfirmCheckCode { conversation_id });
             desk.until("verified", |one| one.protection == Protection::Verified).await;
         }
@@ -86,6 +109,52 @@ impl Scene {
             .await;
         self.patient.seat.ask(Command::Answer { call_type: CallType::Voice });
     }
+}
+
+/// The server is away for the app behind `line` while `meanwhile` happens, and then is there again. What was said then,
+/// the app learns from what it fetches when it comes back.
+pub(crate) async fn while_away(line: &Mallory, desk: &mut Desk, meanwhile: impl AsyncFnOnce()) {
+    line.go_away(true);
+    desk.seat.until("offline", |one| one.connection != ConnectionView::Online).await;
+    meanwhile().await;
+    line.go_away(false);
+    desk.seat.until("online", |one| one.connection == ConnectionView::Online).await;
+}
+
+/// Writes something and waits until the server has it.
+pub(crate) async fn send(desk: &mut Desk, text: &str) {
+    desk.write(text);
+    let sent = |item: &MessageView| {
+        item.content == MessageContent::Text { text: text.to_owned() } && item.state != MessageState::Queued
+    };
+    desk.until_items("sent", |items| items.iter().any(sent)).await;
+}
+
+/// Nothing leaves, and the person is told why.
+pub(crate) async fn cannot_write(desk: &mut Desk) {
+    desk.write("must not leave");
+    desk.seat
+        .until("why nothing is sent", |snapshot| {
+            let failure = Failure::KeyChanged;
+            snapshot.notices.iter().any(|shown| shown.notice == Notice::Failed { failure })
+        })
+        .await;
+}
+
+/// Waits until it is said that a device of this person came in by itself.
+pub(crate) async fn sees_coming(desk: &mut Desk, name: &str) {
+    let came = joined(name, true);
+    desk.until_items("it is announced", |items| happenings(items).contains(&came)).await;
+}
+
+pub(crate) fn joined(name: &str, by_itself: bool) -> ChatEvent {
+    ChatEvent::DeviceJoined { name: name.to_owned(), by_itself }
+}
+
+/// Asks for the code of a conversation, and reads it.
+pub(crate) async fn code(desk: &mut Desk) -> CheckCodeView {
+    desk.ask(|conversation_id| Command::ShowCheckCode { conversation_id });
+    desk.until("a code", |one| one.check_code.is_some()).await.check_code.unwrap()
 }
 
 async fn say(from: &mut Desk, to: &mut Desk, text: &str) {
@@ -124,6 +193,11 @@ pub(crate) fn missing(items: &[MessageView]) -> u32 {
 /// How many devices of others the person sees in a conversation.
 pub(crate) fn others_devices(view: &ConversationView) -> usize {
     view.members.iter().filter(|member| !member.own).map(|member| member.devices.len()).sum()
+}
+
+/// How many devices of their own the person sees in a conversation.
+pub(crate) fn own_devices(view: &ConversationView) -> usize {
+    view.members.iter().filter(|member| member.own).map(|member| member.devices.len()).sum()
 }
 
 pub(crate) const fn is_message(entry: &LogEntry) -> bool {
