@@ -3,6 +3,7 @@
 pub mod cable;
 pub mod clinic;
 pub mod desk;
+pub mod interloper;
 pub mod keyring;
 pub mod mallory;
 pub mod net;

@@ -5,7 +5,8 @@ use bedside_protocol::{
     conversation::{EntryKind, LogEntry, WaitingWelcome},
     socket::Event,
 };
-use bedside_ui_contract::{Command, call::Protection};
+use bedside_testkit::interloper::Interloper;
+use bedside_ui_contract::{CallView, Command, Notice, Snapshot, call::Protection};
 use serde_json::json;
 
 use crate::{
@@ -19,6 +20,31 @@ fn assert_silence(scene: &Scene) {
         let seen = desk.seat.eye.seen();
         assert_eq!((seen.loud_blocks, seen.counters.len()), (0, 0));
     }
+}
+
+/// Somebody on the way of the packets answers for the other side to both. What is sealed is not touched: it names the
+/// certificates that the two would have shown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_on_the_path_of_the_packets_is_found_out_and_hears_nothing() {
+    let interloper = Interloper::take_up();
+    let mut scene = Scene::talking_over(interloper.options()).await;
+    scene.call().await;
+    let mut told = 0;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        let over = |call: &CallView| call.phase == CallPhase::Failed || call.phase == CallPhase::Ended;
+        let call = desk.seat.until_call("it ends", over).await;
+        assert_eq!(call.end_reason, Some(EndReason::ConnectionFailed));
+        let warned = |snapshot: &Snapshot| {
+            snapshot.notices.iter().any(|shown| matches!(shown.notice, Notice::NotAuthentic { .. }))
+        };
+        told += usize::from(warned(&*desk.seat.until("the end", |_| true).await));
+    }
+    assert!(told > 0, "whoever saw the wrong certificate says so");
+    let (towards_doctor, towards_patient) = interloper.handshakes();
+    assert!(towards_doctor + towards_patient > 0, "nobody was shown the wrong certificate");
+    assert_eq!(interloper.media(), 0, "something was said to the interloper");
+    interloper.leave();
+    call_again(scene).await;
 }
 
 /// The call is given up, and the next one, with nobody in between, connects.
