@@ -103,6 +103,8 @@ struct Worker {
     trust: Trust,
     rooms: BTreeMap<ConversationId, Live>,
     loaded: bool,
+    /// How often the list of conversations could not be fetched since it last could.
+    list_failures: u32,
     online: bool,
     events: mpsc::UnboundedSender<ChatEvent>,
     shown: watch::Sender<ChatView>,

@@ -17,7 +17,7 @@ use super::{Membership, Outcome, Worker, entry_id, group};
 use crate::api::ApiError;
 
 /// How often people without a device in the group are looked for, beside whenever the server says that one is there.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How long a device that was just added waits for its welcome before it comes in by itself.
 pub(super) const WELCOME_PATIENCE: Duration = Duration::from_secs(3);
 

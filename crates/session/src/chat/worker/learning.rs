@@ -10,10 +10,7 @@ use bedside_protocol::{
 };
 use tokio::time::Instant;
 
-use super::{
-    Live, Outcome, Worker,
-    groups::{LOOK_AGAIN, WELCOME_PATIENCE},
-};
+use super::{Live, Outcome, Worker, groups::WELCOME_PATIENCE, live::pause_after};
 use crate::{api::ApiError, chat::journal::Room};
 
 /// Conversations that are asked for one by one at the same time.
@@ -49,6 +46,7 @@ impl Worker {
         match answer {
             Ok(conversations) => {
                 self.loaded = true;
+                self.list_failures = 0;
                 for conversation in conversations {
                     self.learn(conversation);
                 }
@@ -59,9 +57,10 @@ impl Worker {
             }
             Err(error) => {
                 tracing::warn!(%error, "conversations could not be fetched");
-                let api = self.config.api.clone();
+                let (api, pause) = (self.config.api.clone(), pause_after(self.list_failures));
+                self.list_failures = self.list_failures.saturating_add(1);
                 self.start(async move {
-                    tokio::time::sleep(LOOK_AGAIN).await;
+                    tokio::time::sleep(pause).await;
                     Outcome::Listed(api.conversations().await)
                 });
             }

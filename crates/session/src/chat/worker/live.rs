@@ -22,6 +22,11 @@ const RETRY: Duration = Duration::from_secs(1);
 
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
+/// How long to wait after so many failures before the last.
+pub(super) fn pause_after(failures: u32) -> Duration {
+    RETRY.saturating_mul(1 << failures.min(6)).min(LONGEST_RETRY)
+}
+
 /// How this device stands to a conversation's group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Membership {
@@ -94,7 +99,7 @@ impl Live {
     /// Waits before it tries again, longer each time.
     pub(super) fn failed(&mut self, now: Instant) {
         self.busy = false;
-        let pause = RETRY.saturating_mul(1 << self.failures.min(6)).min(LONGEST_RETRY);
+        let pause = pause_after(self.failures);
         self.failures += 1;
         self.retry_at = Some(now + pause);
     }
@@ -103,7 +108,7 @@ impl Live {
     pub(super) fn try_later(&mut self, now: Instant) {
         self.busy = false;
         let pause = match self.attempts.checked_sub(1) {
-            Some(before) => RETRY.saturating_mul(1 << before.min(6)).min(LONGEST_RETRY),
+            Some(before) => pause_after(before),
             None => Duration::ZERO,
         };
         self.attempts = self.attempts.saturating_add(1);

@@ -127,6 +127,7 @@ impl Worker {
             trust,
             rooms,
             loaded: false,
+            list_failures: 0,
             online: false,
             events,
             shown,
