@@ -21,12 +21,12 @@ async fn come_in(desk: &mut Desk) {
     let found =
         |snapshot: &Snapshot| snapshot.chat.conversations.iter().find(group).map(|one| one.id.clone());
     let snapshot = desk.seat.until("the group", |snapshot| found(snapshot).is_some()).await;
-    desk.conversation = found(&snapshot).unwrap();
+    desk.conversation = found(&snapshot).expect("it was there");
 }
 
 async fn code(desk: &mut Desk) -> CheckCodeView {
     desk.ask(|conversation_id| Command::ShowCheckCode { conversation_id });
-    desk.until("a code", |one| one.check_code.is_some()).await.check_code.unwrap()
+    desk.until("a code", |one| one.check_code.is_some()).await.check_code.expect("it was there")
 }
 
 /// Whether an event could make an app look for somebody's devices.

@@ -361,7 +361,8 @@ async fn live(hero: &mut Person, friend: &mut Person, day: &str, writes: u32, en
                 hero.write(text);
             }
             if let Some(items) = hero.list().await {
-                for kept in &seen {
+                // What came from others and had not reached the disk comes from the server again.
+                for kept in seen.iter().filter(|text| end == End::Killed || mine.contains(text)) {
                     assert!(has(&items, kept), "{kept} was in the window before {end:?} at {writes}");
                 }
                 seen = texts(&items);
