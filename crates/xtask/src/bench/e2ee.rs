@@ -28,11 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Measures and publishes.
 pub(crate) fn run() -> Result<()> {
     setup::ready(Purpose::Build)?;
-    let build = |arguments: &[&str]| {
-        shell::run(shell::cargo().args(["build", "--locked", "--release"]).args(arguments))
-    };
-    build(&["--package", "bedside-e2ee", "--example", "cost"])?;
-    build(&["--package", "bedside-server", "--package", "bedside-headless", "--bins"])?;
+    // The selection of packages that everything has, so that nothing is built twice.
+    let build = ["build", "--workspace", "--locked", "--release", "--bins", "--example", "cost"];
+    shell::run(shell::cargo().args(build))?;
     let groups = shell::read(&mut shell::program(Profile::Release.binary("examples/cost")))?;
     let groups: Value = serde_json::from_str(&groups).context("the groups' figures are not JSON")?;
     let clinic = Clinic::open(Profile::Release)?;
