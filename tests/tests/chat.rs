@@ -9,7 +9,7 @@ use bedside_testkit::clinic::Clinic;
 use bedside_ui_contract::{
     Command, Notice,
     call::Protection,
-    chat::{ChatEvent, ConversationState, MessageContent, MessageState},
+    chat::{ChatEvent, ConversationState, MessageContent, MessageState, MessageView},
 };
 
 use chat::desk::Desk;
@@ -326,6 +326,16 @@ async fn several_people_talk_in_a_group_with_a_name() {
     }
     patient.write("and?");
     second.until_texts("so does the answer", |texts| texts.len() == 2).await;
+    // A computer that comes in later learns what it is called, and nobody is told again that it is.
+    let mut late = Desk::new(&clinic, "lind").await;
+    late.join("Ana's knee").await;
+    let renamed = |items: &[MessageView]| {
+        let named = |item: &&MessageView| {
+            matches!(item.content, MessageContent::Event { event: ChatEvent::Renamed { .. } })
+        };
+        items.iter().filter(named).count()
+    };
+    assert_eq!(renamed(&doctor.items().await), 1);
     clinic.close().await;
 }
 
