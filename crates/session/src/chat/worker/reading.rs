@@ -332,12 +332,12 @@ impl Worker {
             Body::Receipt { delivered, read } => self.receipt(id, sender, Receipt { delivered, read }, own),
             Body::Title { title, .. } => {
                 let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
-                let title = Some(Pii::new(title));
+                let title = Pii::new(title);
                 // It is said again to those who came in later.
-                match std::mem::replace(&mut live.room.title, title.clone()) == title {
-                    true => Ok(()),
-                    false => self.happened(id, at, sender, Content::Renamed(title.unwrap_or_default())),
+                if live.room.title.replace(title.clone()).as_ref() == Some(&title) {
+                    return Ok(());
                 }
+                self.happened(id, at, sender, Content::Renamed(title))
             }
             Body::Signal { call, signal } => {
                 // Only where the two talk, and not behind a key that nobody has looked at: whoever leads this device
