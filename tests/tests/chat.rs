@@ -8,7 +8,7 @@ use bedside_testkit::{clinic::Clinic, desk::Desk};
 use bedside_ui_contract::{
     Command, Notice,
     call::Protection,
-    chat::{ChatEvent, ConversationState, MessageContent, MessageState},
+    chat::{ChatEvent, ConversationState, MessageContent, MessageState, MessageView},
 };
 
 async fn doctor_and_patient() -> (Clinic, Desk, Desk) {
@@ -323,6 +323,16 @@ async fn several_people_talk_in_a_group_with_a_name() {
     }
     patient.write("and?");
     second.until_texts("so does the answer", |texts| texts.len() == 2).await;
+    // A computer that comes in later learns what it is called, and nobody is told again that it is.
+    let mut late = Desk::new(&clinic, "lind").await;
+    late.join("Ana's knee").await;
+    let renamed = |items: &[MessageView]| {
+        let named = |item: &&MessageView| {
+            matches!(item.content, MessageContent::Event { event: ChatEvent::Renamed { .. } })
+        };
+        items.iter().filter(named).count()
+    };
+    assert_eq!(renamed(&doctor.items().await), 1);
     clinic.close().await;
 }
 

@@ -4,7 +4,10 @@ use bedside_e2ee::{PublicIdentity, mls::MlsError};
 use bedside_protocol::{ConversationId, ConversationKind, UserId};
 use tokio::time::Instant;
 
+use uuid::Uuid;
+
 use super::{Live, Membership, Worker, group};
+use crate::chat::{body::Body, journal::Waiting};
 
 impl Worker {
     /// Reads from the local store how this device stands to a group.
@@ -35,6 +38,27 @@ impl Worker {
                 live.look_again = Some(now);
                 self.step(id);
             }
+        }
+    }
+
+    /// Who comes in later can't read what the group is called: whoever let them in says it once more, or, where they
+    /// came by themselves, the first of those who were there. It leaves with the next step.
+    pub(super) fn tell_the_name(
+        &mut self,
+        id: ConversationId,
+        joined: &[PublicIdentity],
+        by_itself: bool,
+        own: bool,
+    ) {
+        let device = self.own_device();
+        let Some(live) = self.rooms.get_mut(&id).filter(|_| !joined.is_empty()) else { return };
+        let were_there = live.members.iter().filter(|member| !joined.contains(member));
+        let first = were_there.map(|member| member.device).min() == Some(device);
+        if let Some(title) = live.room.title.clone()
+            && if by_itself { first } else { own }
+        {
+            let body = Body::Title { title: title.reveal().clone(), sent_at: crate::clock::now() };
+            live.room.waiting.push(Waiting { id: Uuid::now_v7(), body, sealed: false });
         }
     }
 

@@ -80,7 +80,8 @@ pub(super) async fn unlocked(
     let opened = loop {
         tokio::select! {
             opened = &mut opening => break opened.ok()?,
-            input = inputs.recv() => held.hold(input?),
+            // What was told before everybody left is done all the same.
+            Some(input) = inputs.recv() => held.hold(input),
         }
     };
     let mut wrong = false;

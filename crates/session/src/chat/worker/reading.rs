@@ -227,6 +227,7 @@ impl Worker {
             for member in left {
                 self.happened(id, at, by, Content::DeviceLeft { user: member.user })?;
             }
+            self.tell_the_name(id, joined, external, own);
         }
         let gone: Vec<_> = left.iter().map(|member| member.device).collect();
         if let Some(live) = self.rooms.get_mut(&id) {
@@ -339,10 +340,13 @@ impl Worker {
             }
             Body::Receipt { delivered, read } => self.receipt(id, sender, Receipt { delivered, read }, own),
             Body::Title { title, .. } => {
-                if let Some(live) = self.rooms.get_mut(&id) {
-                    live.room.title = Some(Pii::new(title.clone()));
+                let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
+                let title = Pii::new(title);
+                // It is said again to those who came in later.
+                if live.room.title.replace(title.clone()).as_ref() == Some(&title) {
+                    return Ok(());
                 }
-                self.happened(id, at, sender, Content::Renamed(Pii::new(title)))
+                self.happened(id, at, sender, Content::Renamed(title))
             }
             Body::Signal { call, signal } => {
                 // Only where the two talk, and not behind a key that nobody has looked at: whoever leads this device
