@@ -240,7 +240,7 @@ pub struct AppendCommit {
 pub struct GroupInfo {
     /// The epoch it is of.
     pub epoch: u64,
-    /// The position of the log entry after the commit it came with.
+    /// Where to go on reading: after the commit it came with, or with the first entry that is still kept.
     pub position: u64,
     /// The MLS group information.
     pub group_info: Sealed,

@@ -176,10 +176,11 @@ pub(super) async fn found(
     Ok(Some(participants))
 }
 
-/// The newest group information of a conversation of `user`.
+/// The newest group information of a conversation of `user`, and where to go on reading with it: what is no longer kept
+/// was before it in the same epoch, and cannot be opened by whoever comes in with it.
 pub(super) async fn group_info(db: &Database, user: UserId, id: ConversationId) -> Result<GroupInfo, Fault> {
     let sql = format!(
-        "SELECT c.epoch, c.group_info_position, c.group_info FROM conversations c WHERE c.id = ?2 AND {OWN}"
+        "SELECT c.epoch, MAX(c.group_info_position, c.first_position) AS position, c.group_info FROM conversations c WHERE c.id = ?2 AND {OWN}"
     );
     let row = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(user.0)
@@ -190,7 +191,7 @@ pub(super) async fn group_info(db: &Database, user: UserId, id: ConversationId) 
     let group_info: Option<Vec<u8>> = row.try_get("group_info")?;
     Ok(GroupInfo {
         epoch: number(&row, "epoch")?,
-        position: number(&row, "group_info_position")?,
+        position: number(&row, "position")?,
         group_info: Sealed(group_info.ok_or(ErrorCode::NoGroup)?),
     })
 }

@@ -92,7 +92,8 @@ enum Outcome {
     Founded(ConversationId, Result<(), ApiError>),
     Committed(ConversationId, EntryId, Result<Appended, ApiError>),
     Info(ConversationId, Result<GroupInfo, ApiError>),
-    Entries(ConversationId, Result<Vec<LogEntry>, ApiError>),
+    /// The log from a position on.
+    Entries(ConversationId, u64, Result<Vec<LogEntry>, ApiError>),
     Sent(ConversationId, EntryId, Result<Appended, SocketError>),
     Devices(Result<Vec<OwnDevice>, ApiError>),
     Revoked(DeviceId, Result<(), ApiError>),
@@ -257,7 +258,7 @@ impl Worker {
             Outcome::Founded(id, answer) => self.founded(id, answer),
             Outcome::Committed(id, entry, answer) => self.committed(id, entry, answer),
             Outcome::Info(id, answer) => self.informed(id, answer),
-            Outcome::Entries(id, answer) => self.entries_fetched(id, answer),
+            Outcome::Entries(id, from, answer) => self.entries_fetched(id, from, answer),
             Outcome::Sent(id, entry, answer) => self.sent(id, entry, answer),
             Outcome::Devices(answer) => self.devices_fetched(answer),
             Outcome::Revoked(device, answer) => self.device_revoked(device, answer),

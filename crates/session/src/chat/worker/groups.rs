@@ -76,7 +76,8 @@ impl Worker {
             }
             live.busy = true;
             let api = self.config.api.clone();
-            return self.start(async move { Outcome::Entries(id, api.entries(id, position).await) });
+            return self
+                .start(async move { Outcome::Entries(id, position, api.entries(id, position).await) });
         }
         if let Some(commit) = unsent.into_iter().find(|outgoing| outgoing.commit) {
             return self.offer_commit(id, commit);
@@ -164,7 +165,13 @@ impl Worker {
         self.step(id);
     }
 
-    pub(super) fn entries_fetched(&mut self, id: ConversationId, answer: Result<Vec<LogEntry>, ApiError>) {
+    pub(super) fn entries_fetched(
+        &mut self,
+        id: ConversationId,
+        from: u64,
+        answer: Result<Vec<LogEntry>, ApiError>,
+    ) {
+        let position = self.device.position(&group(id));
         let Some(live) = self.rooms.get_mut(&id) else { return };
         match answer {
             Ok(entries) => {
@@ -188,7 +195,14 @@ impl Worker {
                 }
                 self.step(id);
             }
-            Err(error) if refused_with(&error, ErrorCode::Expired) => self.leave_behind(id),
+            Err(error) if refused_with(&error, ErrorCode::Expired) => {
+                if position.is_ok_and(|position| position > from) {
+                    // It came by itself meanwhile, and the server let go of it.
+                    live.succeeded();
+                    return self.step(id);
+                }
+                self.leave_behind(id);
+            }
             Err(error) => {
                 tracing::warn!(%error, "what is new in a conversation could not be fetched");
                 live.failed(Instant::now());
