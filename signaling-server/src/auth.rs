@@ -106,7 +106,8 @@ impl AuthService {
     /// Exchanges a refresh token for the next pair.
     ///
     /// # Errors
-    /// `token_expired`; `token_reused` when it had been exchanged before, which ends the whole family.
+    /// `token_expired`; `token_reused` when it had been exchanged before and the pair it was exchanged for is in use,
+    /// which ends the whole family.
     pub async fn refresh(&self, request: RefreshRequest) -> Result<SignedIn, Fault> {
         match self.0.store.rotate(request.refresh_token.expose()).await? {
             store::Rotation::Done { user, device, tokens } => {

@@ -86,7 +86,8 @@ fn setup(app: &AppHandle, cli: &Cli) -> anyhow::Result<()> {
 
     let mut window = WebviewWindowBuilder::new(app, MAIN_WINDOW, WebviewUrl::default())
         .title("Bedside")
-        .inner_size(1180.0, 760.0)
+        // A picture of 720p fills it point for point.
+        .inner_size(1280.0, 720.0)
         .min_inner_size(480.0, 360.0)
         .data_directory(web_data);
     if crate::rendering::in_software() {

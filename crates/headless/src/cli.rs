@@ -28,6 +28,9 @@ pub(crate) enum Command {
         /// With picture or with sound alone.
         #[arg(long, default_value = "video", value_parser = call_type)]
         r#type: CallType,
+        /// Wait until the person is online; a call to somebody who is not is missed at once.
+        #[arg(long)]
+        once_online: bool,
         #[command(flatten)]
         account: Account,
         #[command(flatten)]

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use bedside_media::{audio, camera};
-use bedside_protocol::{CallPhase, CallType};
+use bedside_protocol::{CallPhase, CallType, PresenceStatus};
 use bedside_session::{
     Engine, EngineConfig, Sources, peer::NetworkOptions, secrets::MemoryStore, tap::MediaTap,
 };
@@ -41,9 +41,12 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let client = Client::start(&account, Media::none(), false).await?;
             talk::send_file(client, send).await
         }
-        Command::Call { to, r#type, account, media } => {
+        Command::Call { to, r#type, once_online, account, media } => {
             let mut client = Client::start(&account, media, r#type == CallType::Video).await?;
             let person = client.find(&to).await?;
+            if once_online {
+                client.until_online(&person).await?;
+            }
             client.engine.dispatch(Ask::Call { user_id: person.user_id, call_type: r#type });
             client.consult(None).await
         }
@@ -180,6 +183,17 @@ impl Client {
                 bail!("several people you may call are named {name}: write more of the name")
             }
         }
+    }
+
+    async fn until_online(&mut self, person: &PersonView) -> anyhow::Result<()> {
+        let patience = Duration::from_secs(self.media.patience);
+        self.until(patience, "the person to be online", |snapshot| {
+            let mut people = snapshot.people.iter();
+            let online =
+                people.any(|one| one.user_id == person.user_id && one.status != PresenceStatus::Offline);
+            Ok(online.then_some(()))
+        })
+        .await
     }
 
     async fn ring(&mut self) -> anyhow::Result<CallView> {

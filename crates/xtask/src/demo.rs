@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::{
@@ -103,15 +103,20 @@ pub(crate) fn start_headless(clinic: &Clinic, profile: Profile, seconds: u64) ->
     };
     let mut answering = side("answer", "call", &clinic.patient);
     let mut calling = side("call", "answer", &clinic.doctor);
-    calling.args(["--to", &clinic.patient.name, "--seconds", &seconds.to_string()]);
+    calling.args(["--to", &clinic.patient.name, "--once-online", "--seconds", &seconds.to_string()]);
     let callee = Running::start("the patient's client", &mut answering)?;
     let caller = Running::start("the doctor's client", &mut calling)?;
     Ok((caller, callee))
 }
 
 /// Waits until sound flows from both sides.
-pub(crate) fn wait_for_conversation(clinic: &Clinic) -> Result<()> {
+pub(crate) fn wait_for_conversation(clinic: &Clinic, clients: [&mut Running; 2]) -> Result<()> {
+    let [caller, callee] = clients;
     wait_until("the conversation to begin", SLACK, || {
+        ensure!(
+            caller.ended()?.is_none() && callee.ended()?.is_none(),
+            "a client ended before the conversation began"
+        );
         Ok(["call", "answer"].iter().all(|role| clinic.folder().join(format!("{role}.wav.start")).exists()))
     })
 }

@@ -90,17 +90,21 @@ impl SignInStore {
         .bind(self.refresh_until(now).0)
         .execute(&mut *tx)
         .await?;
-        let tokens = self.issue(&mut tx, sign_in, now).await?;
+        let tokens = self.issue(&mut tx, sign_in, None, now).await?;
         tx.commit().await?;
         Ok(Begun { device: device_id, is_new, tokens, replaced })
     }
 
+    /// Exchanges a refresh token for the next pair. Once that pair is in use the token counts as copied when it comes
+    /// again; before, the answer may have been lost on the way, and the exchange can be repeated (the reuse that
+    /// RFC 9700, section 4.14.2, asks to notice is that of two holders).
     pub(super) async fn rotate(&self, refresh_token: &str) -> Result<Rotation, Fault> {
         let now = clock::now();
         let hash = token::digest(refresh_token);
         let mut tx = self.db.write.begin_with("BEGIN IMMEDIATE").await?;
         let row = sqlx::query(
-            "SELECT t.used_at, s.id, s.user_id, s.device_id, s.expires_at, s.revoked_at
+            "SELECT t.used_at IS NOT NULL AS used, t.confirmed_at IS NOT NULL AS confirmed, t.exchanged_for,
+                    s.id, s.user_id, s.device_id, s.expires_at, s.revoked_at
              FROM refresh_tokens t JOIN sign_ins s ON s.id = t.sign_in_id WHERE t.hash = ?1",
         )
         .bind(&hash)
@@ -112,10 +116,16 @@ impl SignInStore {
         if revoked || row.try_get::<i64, _>("expires_at")? <= now.0 {
             return Ok(Rotation::Expired);
         }
-        if row.try_get::<Option<i64>, _>("used_at")?.is_some() {
-            mark_revoked(&mut tx, sign_in, "reused", now).await?;
-            tx.commit().await?;
-            return Ok(Rotation::Reused { sign_in });
+        if row.try_get("used")? {
+            if row.try_get("confirmed")? {
+                mark_revoked(&mut tx, sign_in, "reused", now).await?;
+                tx.commit().await?;
+                return Ok(Rotation::Reused { sign_in });
+            }
+            withdraw(&mut tx, &hash, now).await?;
+        }
+        if let Some(former) = row.try_get::<Option<Vec<u8>>, _>("exchanged_for")? {
+            confirm(&mut *tx, &former, now).await?;
         }
         sqlx::query("UPDATE refresh_tokens SET used_at = ?2 WHERE hash = ?1")
             .bind(&hash)
@@ -128,36 +138,39 @@ impl SignInStore {
             .bind(self.refresh_until(now).0)
             .execute(&mut *tx)
             .await?;
-        let tokens = self.issue(&mut tx, sign_in, now).await?;
+        let tokens = self.issue(&mut tx, sign_in, Some(&hash), now).await?;
         tx.commit().await?;
         let (user, device) = (UserId(row.try_get("user_id")?), DeviceId(row.try_get("device_id")?));
         Ok(Rotation::Done { user, device, tokens })
     }
 
     pub(super) async fn identity(&self, access_token: &str) -> Result<Option<Identity>, Fault> {
+        let now = clock::now();
         let row = sqlx::query(
-            "SELECT s.id AS sign_in, s.user_id, s.device_id, d.device_type, u.role
+            "SELECT s.id AS sign_in, s.user_id, s.device_id, d.device_type, u.role, f.hash AS unconfirmed
              FROM access_tokens a
              JOIN sign_ins s ON s.id = a.sign_in_id AND s.revoked_at IS NULL
              JOIN devices d ON d.id = s.device_id AND d.revoked_at IS NULL
              JOIN users u ON u.id = s.user_id AND u.disabled_at IS NULL
+             LEFT JOIN refresh_tokens f ON f.hash = a.exchanged_for AND f.confirmed_at IS NULL
              WHERE a.hash = ?1 AND a.expires_at > ?2",
         )
         .bind(token::digest(access_token))
-        .bind(clock::now().0)
+        .bind(now.0)
         .fetch_optional(&self.db.read)
         .await?;
-        row.map(|row| {
-            let role: String = row.try_get("role")?;
-            Ok(Identity {
-                user: UserId(row.try_get("user_id")?),
-                device: DeviceId(row.try_get("device_id")?),
-                device_type: parse_device_type(row.try_get("device_type")?),
-                sign_in: SessionId(row.try_get("sign_in")?),
-                role: Role::parse(&role).ok_or(Fault::Internal("a role in the database is unknown"))?,
-            })
-        })
-        .transpose()
+        let Some(row) = row else { return Ok(None) };
+        if let Some(former) = row.try_get::<Option<Vec<u8>>, _>("unconfirmed")? {
+            confirm(&self.db.write, &former, now).await?;
+        }
+        let role: String = row.try_get("role")?;
+        Ok(Some(Identity {
+            user: UserId(row.try_get("user_id")?),
+            device: DeviceId(row.try_get("device_id")?),
+            device_type: parse_device_type(row.try_get("device_type")?),
+            sign_in: SessionId(row.try_get("sign_in")?),
+            role: Role::parse(&role).ok_or(Fault::Internal("a role in the database is unknown"))?,
+        }))
     }
 
     pub(super) async fn sessions(
@@ -236,26 +249,34 @@ impl SignInStore {
         Ok(())
     }
 
+    /// A new pair, in exchange for the refresh token with the hash `exchanged_for`.
     async fn issue(
         &self,
         tx: &mut Transaction<'_, Sqlite>,
         sign_in: SessionId,
+        exchanged_for: Option<&[u8]>,
         now: Timestamp,
     ) -> Result<Tokens, Fault> {
         let (access, refresh) = (token::generate(), token::generate());
         let access_expires_at = now.plus_millis(millis(self.lifetimes.access));
-        sqlx::query("INSERT INTO access_tokens (hash, sign_in_id, expires_at) VALUES (?1, ?2, ?3)")
-            .bind(token::digest(access.expose()))
-            .bind(sign_in.0)
-            .bind(access_expires_at.0)
-            .execute(&mut **tx)
-            .await?;
-        sqlx::query("INSERT INTO refresh_tokens (hash, sign_in_id, issued_at) VALUES (?1, ?2, ?3)")
-            .bind(token::digest(refresh.expose()))
-            .bind(sign_in.0)
-            .bind(now.0)
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query(
+            "INSERT INTO access_tokens (hash, sign_in_id, exchanged_for, expires_at) VALUES (?1, ?2, ?3, ?4)",
+        )
+        .bind(token::digest(access.expose()))
+        .bind(sign_in.0)
+        .bind(exchanged_for)
+        .bind(access_expires_at.0)
+        .execute(&mut **tx)
+        .await?;
+        sqlx::query(
+            "INSERT INTO refresh_tokens (hash, sign_in_id, exchanged_for, issued_at) VALUES (?1, ?2, ?3, ?4)",
+        )
+        .bind(token::digest(refresh.expose()))
+        .bind(sign_in.0)
+        .bind(exchanged_for)
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await?;
         Ok(Tokens { access, access_expires_at, refresh })
     }
 
@@ -299,6 +320,34 @@ async fn upsert_device(
     .execute(&mut **tx)
     .await?;
     Ok((id, true))
+}
+
+/// Takes back what was issued for a refresh token and has not been used. Its refresh tokens stay as used and
+/// confirmed ones: should one of them come after all, two hold a copy.
+async fn withdraw(tx: &mut Transaction<'_, Sqlite>, hash: &[u8], now: Timestamp) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE refresh_tokens SET used_at = ?2, confirmed_at = ?2 WHERE exchanged_for = ?1 AND used_at IS NULL",
+    )
+    .bind(hash)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("DELETE FROM access_tokens WHERE exchanged_for = ?1").bind(hash).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Notes that what was issued for a refresh token has arrived.
+async fn confirm(
+    db: impl sqlx::Executor<'_, Database = Sqlite>,
+    hash: &[u8],
+    now: Timestamp,
+) -> Result<(), Fault> {
+    sqlx::query("UPDATE refresh_tokens SET confirmed_at = ?2 WHERE hash = ?1 AND confirmed_at IS NULL")
+        .bind(hash)
+        .bind(now.0)
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 async fn mark_revoked(

@@ -10,27 +10,60 @@ use serde_json::json;
 
 use crate::fixture::{Clinic, PASSWORD, problem};
 
+async fn refresh(clinic: &Clinic, with: &SignedIn) -> reqwest::Response {
+    let body = json!({"refresh_token": with.refresh_token.expose()});
+    clinic.http.post(clinic.url("/api/auth/refresh")).json(&body).send().await.unwrap()
+}
+
 #[tokio::test]
 async fn tokens_rotate_and_a_refresh_token_that_comes_back_ends_the_sign_in() {
     let clinic = Clinic::open().await;
     let first = clinic.person("ana", Role::Patient).await;
-    let refresh = async |token: &str| {
-        let body = json!({"refresh_token": token});
-        clinic.http.post(clinic.url("/api/auth/refresh")).json(&body).send().await.unwrap()
-    };
-    let second: SignedIn = refresh(first.refresh_token.expose()).await.json().await.unwrap();
+    let second: SignedIn = refresh(&clinic, &first).await.json().await.unwrap();
     assert_ne!(second.refresh_token, first.refresh_token);
     assert_eq!(second.device_id, first.device_id);
     assert_eq!(clinic.get(&second, "/api/users/me").await.status(), 200);
     let mut socket = clinic.connect(&second).await;
 
-    let reused = problem(refresh(first.refresh_token.expose()).await).await;
+    let reused = problem(refresh(&clinic, &first).await).await;
     assert_eq!(reused.code, ErrorCode::TokenReused);
     assert_eq!(socket.close_code().await, 4001, "the family's socket has to close");
-    assert_eq!(problem(refresh(second.refresh_token.expose()).await).await.code, ErrorCode::TokenExpired);
+    assert_eq!(problem(refresh(&clinic, &second).await).await.code, ErrorCode::TokenExpired);
     for ended in [&first, &second] {
         assert_eq!(problem(clinic.get(ended, "/api/users/me").await).await.code, ErrorCode::TokenExpired);
     }
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn an_exchange_can_be_repeated_until_its_answer_is_used() {
+    let clinic = Clinic::open().await;
+    let first = clinic.person("ana", Role::Patient).await;
+    let lost: SignedIn = refresh(&clinic, &first).await.json().await.unwrap();
+    let arrived: SignedIn = refresh(&clinic, &first).await.json().await.unwrap();
+    assert_eq!(arrived.device_id, first.device_id);
+    assert_eq!(clinic.get(&lost, "/api/users/me").await.status(), 401, "what was withdrawn is of no use");
+    assert_eq!(clinic.get(&arrived, "/api/users/me").await.status(), 200);
+
+    let again = problem(refresh(&clinic, &first).await).await;
+    assert_eq!(again.code, ErrorCode::TokenReused);
+    assert_eq!(clinic.get(&arrived, "/api/users/me").await.status(), 401);
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn a_withdrawn_refresh_token_or_one_exchanged_before_its_successor_tells_of_a_copy() {
+    let clinic = Clinic::open().await;
+    let first = clinic.person("ana", Role::Patient).await;
+    let copied: SignedIn = refresh(&clinic, &first).await.json().await.unwrap();
+    assert_eq!(refresh(&clinic, &first).await.status(), 200);
+    assert_eq!(problem(refresh(&clinic, &copied).await).await.code, ErrorCode::TokenReused);
+
+    // The successor went on without its access token ever being used: it has arrived all the same.
+    let first = clinic.sign_in("ana").await;
+    let second: SignedIn = refresh(&clinic, &first).await.json().await.unwrap();
+    assert_eq!(refresh(&clinic, &second).await.status(), 200);
+    assert_eq!(problem(refresh(&clinic, &first).await).await.code, ErrorCode::TokenReused);
     clinic.close().await;
 }
 

@@ -105,7 +105,7 @@ struct Beneath {
 impl Carrier for Beneath {
     async fn send(&mut self, picture: Picture) -> bool {
         let size = (picture.image.width(), picture.image.height());
-        let Some(pixels) = self.pixels.convert(&picture.image) else { return true };
+        let Some(pixels) = self.pixels.convert(&picture.image) else { return false };
         if !self.canvas.show(self.id, picture.sequence, pixels) {
             return false;
         }

@@ -11,17 +11,16 @@ use crate::{
     picture::{Pixels, Shown},
 };
 
-/// The window's size, and where in it a picture of 16:9 lies.
-const WINDOW: (usize, usize) = (1180, 760);
-const PICTURE: (usize, usize, usize, usize) = (0, 48, 1180, 664);
+/// The window's size; a picture of 16:9 fills it.
+const WINDOW: (usize, usize) = (1280, 720);
 
 fn screen(display: &Display) -> Pixels {
     Pixels::of_dump(display.screen()).expect("a dump that can be read")
 }
 
 fn shown(display: &Display) -> Option<Shown> {
-    let (left, top, width, height) = PICTURE;
-    Shown::cut(&screen(display), left, top, width, height)
+    let (width, height) = WINDOW;
+    Shown::cut(&screen(display), 0, 0, width, height)
 }
 
 /// How much of the window's lower edge has the colour of the button that hangs up.

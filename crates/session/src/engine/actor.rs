@@ -427,11 +427,14 @@ impl Actor {
         self.with_socket(|socket| socket.tell(request));
     }
 
-    /// Starts a request; its outcome comes back as an input.
+    /// Starts a request, which ends with the engine at the latest; its outcome comes back as an input.
     pub(super) fn spawn(&self, work: impl Future<Output = Outcome> + Send + 'static) {
         let outcomes = self.outcomes.clone();
         tokio::spawn(async move {
-            let _ = outcomes.send(work.await);
+            tokio::select! {
+                outcome = work => drop(outcomes.send(outcome)),
+                () = outcomes.closed() => {}
+            }
         });
     }
 

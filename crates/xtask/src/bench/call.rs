@@ -51,9 +51,9 @@ pub(crate) fn run(seconds: u64) -> Result<()> {
 
 fn headless(seconds: u64) -> Result<Value> {
     let clinic = Clinic::open(Profile::Release)?;
-    let (caller, callee) = demo::start_headless(&clinic, Profile::Release, seconds + 5)?;
+    let (mut caller, mut callee) = demo::start_headless(&clinic, Profile::Release, seconds + 5)?;
     let processes = [caller.id(), callee.id()];
-    demo::wait_for_conversation(&clinic)?;
+    demo::wait_for_conversation(&clinic, [&mut caller, &mut callee])?;
     thread::sleep(SETTLING);
     let costs = costs(processes, Duration::from_secs(seconds.saturating_sub(SETTLING.as_secs())))?;
     let mut sides = demo::reports(&clinic, caller, callee, seconds)?;
