@@ -11,7 +11,8 @@ use bedside_call::{
     exchange::{NewCall, SignalKind},
 };
 use bedside_protocol::{
-    CallId, CallPhase, CallType, DeviceId, EndReason, ErrorCode, PresenceStatus, Problem, RoomId, UserId,
+    CallId, CallPhase, CallType, DeviceId, EndReason, ErrorCode, PresenceStatus, Problem, RoomId, Secret,
+    UserId,
     call::{CallRecord, Party},
     rest::{AcceptCall, CallClosed, CallTicket, DeclineCall, HangupCall, InitiateCall},
     socket::Request,
@@ -239,13 +240,23 @@ impl CallService {
     /// Whether the asker's device may signal in a live call; gives the other person in it.
     ///
     /// # Errors
-    /// `call_not_found`, `answered_elsewhere`, `illegal_transition` before the call is answered and after it is over.
-    pub async fn signal(&self, who: &Identity, call_id: CallId, kind: SignalKind) -> Result<UserId, Fault> {
+    /// `call_not_found`, `answered_elsewhere`, `illegal_transition` before the call is answered and after it is over,
+    /// `forbidden` without the room token of the device's ticket.
+    pub async fn signal(
+        &self,
+        who: &Identity,
+        call_id: CallId,
+        room_token: Option<&Secret>,
+        kind: SignalKind,
+    ) -> Result<UserId, Fault> {
         let from = actor(who);
         let routed =
             self.0.driver.run(move |exchange, now| exchange.route_signal(now, call_id, from, kind)).await?;
         match routed {
-            Ok(to) => Ok(to.user),
+            Ok(to) => {
+                self.0.tickets.admit(who, call_id, room_token).await?;
+                Ok(to.user)
+            }
             Err(ExchangeError::NotFound) => {
                 let from = self.past(who.user, call_id).await?.phase;
                 Err(refusal(IllegalTransition { from, to: CallPhase::Connecting }.into()))

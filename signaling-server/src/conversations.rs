@@ -388,7 +388,7 @@ impl ConversationService {
                 if !self.takes_part(who.user, conversation).await? {
                     return Err(ErrorCode::NotFound.into());
                 }
-                let peer = self.0.deps.calls.signal(who, call, signal).await?;
+                let peer = self.0.deps.calls.signal(who, call, entry.room_token.as_ref(), signal).await?;
                 if !self.takes_part(peer, conversation).await? {
                     return Err(invalid("The call is not between two people of this conversation."));
                 }

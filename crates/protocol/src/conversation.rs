@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CallId, ConversationId, DeviceId, DeviceType, EntryId, Pii, Sealed, Timestamp, UserId, user::UserProfile,
+    CallId, ConversationId, DeviceId, DeviceType, EntryId, Pii, Sealed, Secret, Timestamp, UserId,
+    user::UserProfile,
 };
 
 /// The longest entry that travels inside a socket frame; longer ones are fetched, bytes.
@@ -88,6 +89,12 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
+    /// Whether it sets up or changes the connection of a call.
+    #[must_use]
+    pub const fn is_signaling(self) -> bool {
+        matches!(self, EntryKind::Offer | EntryKind::Answer | EntryKind::Ice)
+    }
+
     /// The name in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -161,6 +168,9 @@ pub struct Append {
     /// The call it belongs to; for `webrtc:*` it must be one in which this device takes part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call_id: Option<CallId>,
+    /// For `webrtc:*`: the token with which this device enters the call's room, from the call's ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room_token: Option<Secret>,
 }
 
 /// Where an entry went.

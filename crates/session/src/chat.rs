@@ -26,7 +26,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use bedside_e2ee::{PublicIdentity, sframe::EpochSecret};
 use bedside_protocol::{
-    CallId, ConversationId, DeviceId, UserId,
+    CallId, ConversationId, DeviceId, Secret, UserId,
     call::CallRecord,
     socket::Event,
     user::{Contact, UserProfile},
@@ -70,6 +70,8 @@ pub(crate) enum Input {
     Prepare(UserId),
     /// The call that messages written now belong to.
     InCall(Option<(CallId, UserId)>),
+    /// What lets this device signal in a call.
+    Entered { call: CallId, room_token: Secret },
     /// For the other side of a call.
     Signal { call: CallId, peer: UserId, signal: SignalBody },
     /// The call's channel for files is open.

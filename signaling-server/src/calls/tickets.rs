@@ -1,8 +1,8 @@
-//! What a device needs to take part in a call: ICE servers and a room token.
+//! What a device needs to take part in a call: ICE servers, and a room token that lets it in.
 
 use std::time::Duration;
 
-use bedside_protocol::{call::CallRecord, rest::CallTicket};
+use bedside_protocol::{CallId, ErrorCode, Problem, Secret, call::CallRecord, rest::CallTicket};
 
 use crate::{auth::token, clock, db::Database, fault::Fault, ice::IceServers, identity::Identity};
 
@@ -50,5 +50,35 @@ impl Tickets {
             ice_servers: self.ice.for_device(who.device),
             call,
         })
+    }
+
+    /// Lets the asker's device into a call's room.
+    ///
+    /// # Errors
+    /// `forbidden` for a token that is not this device's for this call, or has run out.
+    pub(super) async fn admit(
+        &self,
+        who: &Identity,
+        call: CallId,
+        room_token: Option<&Secret>,
+    ) -> Result<(), Fault> {
+        let hash = room_token.map(|token| token::digest(token.expose()));
+        let good = sqlx::query(
+            "SELECT 1 FROM room_tokens
+             WHERE hash = ?1 AND call_id = ?2 AND user_id = ?3 AND device_id = ?4 AND expires_at > ?5",
+        )
+        .bind(hash)
+        .bind(call.0)
+        .bind(who.user.0)
+        .bind(who.device.0)
+        .bind(clock::now().0)
+        .fetch_optional(&self.db.read)
+        .await?;
+        match good {
+            Some(_) => Ok(()),
+            None => Err(Problem::new(ErrorCode::Forbidden)
+                .with_detail("The room token in room_token is not this device's for this call.")
+                .into()),
+        }
     }
 }

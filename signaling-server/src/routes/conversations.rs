@@ -201,6 +201,7 @@ async fn send_message(
         body: message.body,
         message_type: message.message_type,
         call_id: message.call_id,
+        room_token: None,
     };
     Ok(Json(app.conversations.append(&who, EntryKind::Message, entry).await?))
 }

@@ -355,6 +355,7 @@ pub(crate) fn entry(conversation_id: ConversationId, epoch: u64, body: &[u8]) ->
         body: Sealed(body.to_vec()),
         message_type: Default::default(),
         call_id: None,
+        room_token: None,
     }
 }
 

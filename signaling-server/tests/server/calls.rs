@@ -65,18 +65,20 @@ async fn media(socket: &mut Socket, call: CallId, flowing: bool) {
     socket.request("call:media", json!({"call_id": call, "flowing": flowing})).await.unwrap();
 }
 
-fn signal(log: ConversationId, call: CallId, body: &[u8]) -> Value {
-    serde_json::to_value(Append { call_id: Some(call), ..entry(log, 0, body) }).unwrap()
+pub(crate) fn signal(log: ConversationId, ticket: &CallTicket, body: &[u8]) -> Value {
+    let room_token = Some(ticket.room_token.clone());
+    serde_json::to_value(Append { call_id: Some(ticket.call_id), room_token, ..entry(log, 0, body) }).unwrap()
 }
 
-/// A call in which both hear each other; all events up to there are consumed.
-async fn converse(doctor: &mut Socket, patient: &mut Socket, to: &SignedIn) -> CallRecord {
+/// A call in which both hear each other, as the caller's ticket; all events up to there are consumed.
+async fn converse(doctor: &mut Socket, patient: &mut Socket, to: &SignedIn) -> CallTicket {
     let ticket = ring(doctor, to).await;
     accept(patient, ticket.call_id).await;
     media(doctor, ticket.call_id, true).await;
     media(patient, ticket.call_id, true).await;
     expect(doctor, &["ringing", "accepted", "connecting", "connected"]).await;
-    expect(patient, &["ringing", "accepted", "connecting", "connected"]).await
+    let call = expect(patient, &["ringing", "accepted", "connecting", "connected"]).await;
+    CallTicket { call, ..ticket }
 }
 
 async fn history(clinic: &Clinic, who: &SignedIn, query: &str) -> Page<CallRecord> {
@@ -100,13 +102,13 @@ async fn a_call_rings_is_answered_signals_connects_and_is_kept() {
     assert_eq!(ringing.caller.name.reveal(), "osei of the tests");
     let call = ticket.call_id;
 
-    let early = osei.request("webrtc:offer", signal(log, call, b"too early")).await.unwrap_err();
+    let early = osei.request("webrtc:offer", signal(log, &ticket, b"too early")).await.unwrap_err();
     assert_eq!(early.code, ErrorCode::IllegalTransition);
     assert_eq!(early.detail.as_deref(), Some("a call that is ringing cannot become connecting."));
 
     let mine = accept(&mut ana, call).await;
     assert_ne!(mine.room_token, ticket.room_token, "each device has its own");
-    osei.request("webrtc:offer", signal(log, call, b"sealed offer")).await.unwrap();
+    osei.request("webrtc:offer", signal(log, &ticket, b"sealed offer")).await.unwrap();
     let offer = ana.event_where(|event| match event {
         Event::Offer(signal) => Some(signal.clone()),
         _ => None,
@@ -114,7 +116,7 @@ async fn a_call_rings_is_answered_signals_connects_and_is_kept() {
     let offer = offer.await;
     assert_eq!(offer.body, Some(Sealed(b"sealed offer".to_vec())));
     assert_eq!((offer.from_device, offer.call_id), (doctor.device_id, Some(call)));
-    ana.request("webrtc:answer", signal(log, call, b"sealed answer")).await.unwrap();
+    ana.request("webrtc:answer", signal(log, &mine, b"sealed answer")).await.unwrap();
     osei.event_where(|event| matches!(event, Event::Answer(_)).then_some(())).await;
     media(&mut osei, call, true).await;
     media(&mut ana, call, true).await;
@@ -245,7 +247,8 @@ async fn the_second_device_stops_ringing_and_cannot_take_the_call() {
     let desk = clinic.sign_in("ana").await;
     let mut osei = clinic.connect(&doctor).await;
     let (mut on_laptop, mut on_desk) = (clinic.connect(&laptop).await, clinic.connect(&desk).await);
-    let call = ring(&mut osei, &laptop).await.call_id;
+    let ticket = ring(&mut osei, &laptop).await;
+    let call = ticket.call_id;
     expect(&mut on_laptop, &["ringing"]).await;
     accept(&mut on_desk, call).await;
     let by = on_laptop.event_where(|event| match event {
@@ -256,7 +259,7 @@ async fn the_second_device_stops_ringing_and_cannot_take_the_call() {
     for (kind, data) in [
         ("accept_call", json!({"call_id": call, "call_type": "video"})),
         ("hangup_call", json!({"call_id": call, "reason": "user_hangup"})),
-        ("webrtc:ice", signal(log, call, b"candidate")),
+        ("webrtc:ice", signal(log, &ticket, b"candidate")),
     ] {
         assert_eq!(on_laptop.request(kind, data).await.unwrap_err().code, ErrorCode::AnsweredElsewhere);
     }
@@ -304,7 +307,8 @@ async fn strangers_can_neither_call_nor_find_a_call() {
     assert_eq!(tom.request("initiate_call", wish).await.unwrap_err().code, ErrorCode::NotAContact);
     let own = json!({"callee_id": doctor.user.id, "call_type": "video"});
     assert_eq!(osei.request("initiate_call", own).await.unwrap_err().code, ErrorCode::InvalidValue);
-    let call = converse(&mut osei, &mut ana, &patient).await.call_id;
+    let ticket = converse(&mut osei, &mut ana, &patient).await;
+    let call = ticket.call_id;
     for (kind, data) in [
         ("accept_call", json!({"call_id": call, "call_type": "video"})),
         ("decline_call", json!({"call_id": call})),
@@ -315,7 +319,7 @@ async fn strangers_can_neither_call_nor_find_a_call() {
         let refused = tom.request(kind, data).await.unwrap_err();
         assert_eq!(refused.code, ErrorCode::CallNotFound, "{kind}");
     }
-    let signal = signal(log, call, b"let me in");
+    let signal = signal(log, &ticket, b"let me in");
     assert_eq!(tom.request("webrtc:offer", signal).await.unwrap_err().code, ErrorCode::NotFound);
     for path in ["accept", "hangup", "quality-metrics"] {
         let body = match path {
@@ -339,11 +343,12 @@ async fn a_device_that_lost_its_socket_catches_up_without_a_gap() {
     let mut osei = clinic.connect(&doctor).await;
     let mut ana = clinic.dial(patient.access_token.expose()).await;
     let session = ana.hello(None).await.session;
-    let call = converse(&mut osei, &mut ana, &patient).await.call_id;
+    let ticket = converse(&mut osei, &mut ana, &patient).await;
+    let call = ticket.call_id;
     let seen = ana.last_seq;
     drop(ana);
     osei.request("call:switch_type", json!({"call_id": call, "call_type": "voice"})).await.unwrap();
-    osei.request("webrtc:ice", signal(log, call, b"a new candidate")).await.unwrap();
+    osei.request("webrtc:ice", signal(log, &ticket, b"a new candidate")).await.unwrap();
 
     let mut ana = clinic.dial(patient.access_token.expose()).await;
     let welcome = ana.hello(Some((session, seen))).await;
@@ -377,13 +382,10 @@ async fn a_call_survives_a_restart_of_the_server_in_good_order_and_by_power_cut(
                 _ => None,
             })
             .await;
-        assert_eq!(again.connected_at, call.connected_at);
-        osei.request(
-            "webrtc:offer",
-            signal(log, call.call_id, format!("restart {in_good_order}").as_bytes()),
-        )
-        .await
-        .unwrap();
+        assert_eq!(again.connected_at, call.call.connected_at);
+        osei.request("webrtc:offer", signal(log, &call, format!("restart {in_good_order}").as_bytes()))
+            .await
+            .unwrap();
         ana.event_where(|event| matches!(event, Event::Offer(_)).then_some(())).await;
     }
     assert_eq!(hang_up(&mut ana, call.call_id).await.phase, CallPhase::Ended);

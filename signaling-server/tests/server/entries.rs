@@ -2,7 +2,7 @@
 //! twice.
 
 use bedside_protocol::{
-    ConversationId, EntryId, ErrorCode, Role, Sealed,
+    ConversationId, EntryId, ErrorCode, Role, Sealed, Secret,
     conversation::{Append, AppendCommit, EntryKind, MAX_ENTRY_BYTES, MAX_INLINE_ENTRY_BYTES},
     socket::Event,
 };
@@ -224,11 +224,14 @@ async fn signaling_belongs_to_a_live_call_of_this_device_between_these_two() {
     let mut on_laptop = clinic.connect(&laptop).await;
     let log = clinic.conversation(&doctor, patient.user.id).await;
     let other_log = clinic.conversation(&doctor, nurse.user.id).await;
-    let call = ring(&mut osei, &patient).await.call_id;
-    accept(&mut ana, call).await;
-    let signal = |log, call, body: &str| {
-        serde_json::to_value(Append { call_id: call, ..entry(log, 0, body.as_bytes()) }).unwrap()
+    let ticket = ring(&mut osei, &patient).await;
+    let call = ticket.call_id;
+    let mine = accept(&mut ana, call).await;
+    let signal_with = |token: Option<&Secret>, log, call, body: &str| {
+        let entry = entry(log, 0, body.as_bytes());
+        serde_json::to_value(Append { call_id: call, room_token: token.cloned(), ..entry }).unwrap()
     };
+    let signal = |log, call, body: &str| signal_with(Some(&ticket.room_token), log, call, body);
     let unknown = Some(bedside_protocol::CallId::random());
     for (call, log, expected) in [
         (None, log, ErrorCode::InvalidValue),
@@ -240,6 +243,10 @@ async fn signaling_belongs_to_a_live_call_of_this_device_between_these_two() {
             let refused = osei.request(kind, signal(log, call, kind)).await.unwrap_err();
             assert_eq!(refused.code, expected, "{kind}");
         }
+    }
+    for token in [None, Some(&mine.room_token), Some(&Secret::new("made up".into()))] {
+        let refused = osei.request("webrtc:offer", signal_with(token, log, Some(call), "no token")).await;
+        assert_eq!(refused.unwrap_err().code, ErrorCode::Forbidden);
     }
     let foreign = on_laptop.request("webrtc:offer", signal(log, Some(call), "mine")).await.unwrap_err();
     assert_eq!(foreign.code, ErrorCode::AnsweredElsewhere);
@@ -254,7 +261,10 @@ async fn signaling_belongs_to_a_live_call_of_this_device_between_these_two() {
         assert_eq!(socket.event_where(log_entry).await.kind, EntryKind::Message);
     }
     hang_up(&mut osei, call).await;
-    let late = ana.request("webrtc:ice", signal(log, Some(call), "late")).await.unwrap_err();
+    let late = ana
+        .request("webrtc:ice", signal_with(Some(&mine.room_token), log, Some(call), "late"))
+        .await
+        .unwrap_err();
     assert_eq!(late.code, ErrorCode::IllegalTransition);
     ana.request("chat:message", signal(log, Some(call), "about the call")).await.unwrap();
     clinic.close().await;

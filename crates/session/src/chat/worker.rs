@@ -32,7 +32,7 @@ use bedside_e2ee::{
     store::StoreError,
 };
 use bedside_protocol::{
-    CallId, Conversation, ConversationId, DeviceId, EntryId, UserId,
+    CallId, Conversation, ConversationId, DeviceId, EntryId, Secret, UserId,
     conversation::{
         Appended, ClaimedKeyPackage, GroupInfo, KeyPackagesLeft, LogEntry, OwnDevice, WaitingWelcome,
     },
@@ -116,6 +116,8 @@ struct Worker {
     shown: watch::Sender<ChatView>,
     outcomes: mpsc::UnboundedSender<Outcome>,
     in_call: Option<(CallId, UserId)>,
+    /// Lets this device signal in the call.
+    room_token: Option<(CallId, Secret)>,
     viewed: Option<ConversationId>,
     /// Wanted as soon as there is a conversation with them.
     prepare: BTreeSet<UserId>,
@@ -214,6 +216,7 @@ impl Worker {
             Input::Reachable(user) => self.reachable(user),
             Input::Prepare(user) => self.prepare(user),
             Input::InCall(call) => self.in_call(call),
+            Input::Entered { call, room_token } => self.room_token = Some((call, room_token)),
             Input::Signal { call, peer, signal } => self.signal(call, peer, signal),
             Input::Files { call, link } => self.transfers.attach(call, link),
             Input::ReadReceipts(on) => self.config.read_receipts = on,

@@ -55,7 +55,11 @@ impl Held {
             | Input::Calls(_) => {
                 self.inputs.retain(|held| discriminant(held) != discriminant(&input));
             }
-            Input::Command(_) | Input::Prepare(_) | Input::Signal { .. } | Input::Files { .. } => {}
+            Input::Command(_)
+            | Input::Prepare(_)
+            | Input::Entered { .. }
+            | Input::Signal { .. }
+            | Input::Files { .. } => {}
         }
         if self.inputs.len() < MOST_HELD {
             self.inputs.push(input);
@@ -138,6 +142,7 @@ impl Worker {
             shown,
             outcomes,
             in_call: None,
+            room_token: None,
             viewed: None,
             prepare: BTreeSet::new(),
             installations: Vec::new(),

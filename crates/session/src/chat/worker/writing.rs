@@ -8,7 +8,7 @@ use bedside_e2ee::{
     mls::{MessageId, MlsError},
 };
 use bedside_protocol::{
-    CallId, ConversationId, EntryId, ErrorCode, Sealed, UserId,
+    CallId, ConversationId, EntryId, ErrorCode, Sealed, Secret, UserId,
     conversation::{Acknowledge, Append, Appended, EntryKind, MessageType, Typing},
     socket::Request,
 };
@@ -96,6 +96,7 @@ impl Worker {
         self.tell_frame_keys();
         let Some((over, _)) = over else { return };
         self.transfers.call_ended(over);
+        self.room_token.take_if(|(call, _)| *call == over);
         self.early_signals.retain(|(call, ..)| *call != over);
         for id in self.rooms.keys().copied().collect::<Vec<_>>() {
             let Some(live) = self.rooms.get_mut(&id) else { continue };
@@ -179,6 +180,7 @@ impl Worker {
                 body: outgoing.entry,
                 message_type: MessageType::Text,
                 call_id,
+                room_token: kind.is_signaling().then(|| self.room_token(call_id)).flatten(),
             };
             let answer = self.config.socket.ask(match kind {
                 EntryKind::Offer => Request::Offer(append),
@@ -190,6 +192,10 @@ impl Worker {
             });
             self.start(async move { Outcome::Sent(id, entry, answer.await) });
         }
+    }
+
+    fn room_token(&self, call: Option<CallId>) -> Option<Secret> {
+        self.room_token.as_ref().filter(|(entered, _)| Some(*entered) == call).map(|(_, token)| token.clone())
     }
 
     /// The server took an entry, or not; it counts when it is read in the log.

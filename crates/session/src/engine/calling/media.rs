@@ -22,6 +22,7 @@ const MOST_EARLY_SIGNALS: usize = 64;
 impl Actor {
     pub(super) fn start_media(&mut self, ticket: CallTicket) {
         let network = self.network_for_call();
+        self.tell_chat(Input::Entered { call: ticket.call_id, room_token: ticket.room_token });
         let Some(call) = &mut self.call else { return };
         if call.consultation.is_some() {
             return;
