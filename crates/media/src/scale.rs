@@ -126,10 +126,9 @@ fn halve(from: &[u8], (width, height): (u32, u32), to: &mut Vec<u8>) -> (u32, u3
     to.resize(half.0 as usize * half.1 as usize, 0);
     for (target, rows) in to.chunks_exact_mut(half.0 as usize).zip(from.chunks_exact(2 * wide)) {
         let (upper, lower) = rows.split_at(wide);
-        for ((target, upper), lower) in
-            target.iter_mut().zip(upper.chunks_exact(2)).zip(lower.chunks_exact(2))
-        {
-            let sum = [upper[0], upper[1], lower[0], lower[1]].map(u16::from).iter().sum::<u16>();
+        let pairs = upper.chunks_exact(2).zip(lower.chunks_exact(2));
+        for (target, (upper, lower)) in target.iter_mut().zip(pairs) {
+            let sum = u16::from(upper[0]) + u16::from(upper[1]) + u16::from(lower[0]) + u16::from(lower[1]);
             *target = ((sum + 2) / 4) as u8;
         }
     }

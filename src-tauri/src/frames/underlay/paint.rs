@@ -156,11 +156,7 @@ impl Painter {
         let mut layers = lock(&self.layers);
         let mut kept = self.kept.borrow_mut();
         kept.retain(|id, _| layers.iter().any(|layer| layer.id == *id));
-        if let Some(place) = layers.iter().find_map(|layer| layer.place) {
-            let [red, green, blue] = place.background.map(|part| f64::from(part) / 255.0);
-            context.set_source_rgb(red, green, blue);
-            context.paint()?;
-        }
+        let mut background = true;
         for layer in layers.iter_mut() {
             let Some(place) = layer.place else { continue };
             if let Some((sequence, pixels)) = layer.newest.take() {
@@ -169,9 +165,19 @@ impl Painter {
                 kept.insert(layer.id, surface);
                 let _ = layer.said.send(Feedback::Drawn(sequence));
             }
-            context.save()?;
-            paint(context, &place, kept.get(&layer.id))?;
-            context.restore()?;
+            let picture = kept.get(&layer.id).map(|surface| Fitted::new(surface, &place));
+            if std::mem::take(&mut background)
+                && !picture.as_ref().is_some_and(|picture| picture.fills(context))
+            {
+                let [red, green, blue] = place.background.map(|part| f64::from(part) / 255.0);
+                context.set_source_rgb(red, green, blue);
+                context.paint()?;
+            }
+            if let Some(picture) = picture {
+                context.save()?;
+                picture.paint(context)?;
+                context.restore()?;
+            }
         }
         drop(layers);
         context.set_source(&page)?;
@@ -180,28 +186,55 @@ impl Painter {
     }
 }
 
-/// Paints one picture into its place.
-fn paint(context: &Context, place: &Place, picture: Option<&ImageSurface>) -> Result<(), Error> {
-    let Some(picture) = picture.filter(|picture| picture.width() > 0 && picture.height() > 0) else {
-        return Ok(());
-    };
-    outline(context, place);
-    context.clip();
-    let (wide, high) = (f64::from(picture.width()), f64::from(picture.height()));
-    let (across, down) = (place.width / wide, place.height / high);
-    let scale = if place.cover { across.max(down) } else { across.min(down) };
-    let (width, height) = (wide * scale, high * scale);
-    context.translate(place.x + (place.width - width) / 2.0, place.y + (place.height - height) / 2.0);
-    if place.mirror {
-        context.translate(width, 0.0);
-        context.scale(-1.0, 1.0);
+/// A picture as it lies in its place.
+struct Fitted<'a> {
+    surface: &'a ImageSurface,
+    place: &'a Place,
+    scale: f64,
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+impl<'a> Fitted<'a> {
+    fn new(surface: &'a ImageSurface, place: &'a Place) -> Self {
+        let (wide, high) = (f64::from(surface.width().max(1)), f64::from(surface.height().max(1)));
+        let (across, down) = (place.width / wide, place.height / high);
+        let scale = if place.cover { across.max(down) } else { across.min(down) };
+        let (width, height) = (wide * scale, high * scale);
+        let (left, top) = (place.x + (place.width - width) / 2.0, place.y + (place.height - height) / 2.0);
+        Self { surface, place, scale, left, top, width, height }
     }
-    context.scale(scale, scale);
-    context.set_source_surface(picture, 0.0, 0.0)?;
-    context.source().set_filter(if scale * place.scale > 1.0 { Filter::Bilinear } else { Filter::Fast });
-    context.set_operator(Operator::Source);
-    context.rectangle(0.0, 0.0, wide, high);
-    context.fill()
+
+    /// Whether nothing else is seen in what is to be painted.
+    fn fills(&self, context: &Context) -> bool {
+        let Ok((left, top, right, bottom)) = context.clip_extents() else { return false };
+        let inside = |from: f64, length: f64, start: f64, end: f64| from <= start && end <= from + length;
+        let Place { x, y, width, height, radius, .. } = *self.place;
+        radius <= 0.0
+            && inside(x, width, left, right)
+            && inside(y, height, top, bottom)
+            && inside(self.left, self.width, left, right)
+            && inside(self.top, self.height, top, bottom)
+    }
+
+    fn paint(&self, context: &Context) -> Result<(), Error> {
+        outline(context, self.place);
+        context.clip();
+        context.translate(self.left, self.top);
+        if self.place.mirror {
+            context.translate(self.width, 0.0);
+            context.scale(-1.0, 1.0);
+        }
+        context.scale(self.scale, self.scale);
+        context.set_source_surface(self.surface, 0.0, 0.0)?;
+        let enlarged = self.scale * self.place.scale > 1.0;
+        context.source().set_filter(if enlarged { Filter::Bilinear } else { Filter::Fast });
+        context.set_operator(Operator::Source);
+        context.rectangle(0.0, 0.0, f64::from(self.surface.width()), f64::from(self.surface.height()));
+        context.fill()
+    }
 }
 
 fn outline(context: &Context, place: &Place) {

@@ -21,6 +21,19 @@ describe("the controls", () => {
     idle.stop();
   });
 
+  it("fade under a pointer that rests, however often the page is told of it", () => {
+    const idle = new Idle();
+    idle.pointer({ screenX: 10, screenY: 20 });
+    for (let step = 0; step < 4; step += 1) {
+      vi.advanceTimersByTime(FADE_AFTER_MS / 4);
+      idle.pointer({ screenX: 10, screenY: 20 });
+    }
+    expect(idle.idle).toBe(true);
+    idle.pointer({ screenX: 11, screenY: 20 });
+    expect(idle.idle).toBe(false);
+    idle.stop();
+  });
+
   it("stay while something holds them", () => {
     const idle = new Idle();
     const release = idle.hold();

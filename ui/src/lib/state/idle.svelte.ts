@@ -6,6 +6,14 @@ export class Idle {
   idle = $state(false);
   #timer: ReturnType<typeof setTimeout> | undefined;
   #held = 0;
+  #at = "";
+
+  /** The pointer is somewhere. A page hears that of a resting pointer too, each time something changes below it. */
+  pointer({ screenX, screenY }: Pick<PointerEvent, "screenX" | "screenY">): void {
+    const at = `${screenX} ${screenY}`;
+    if (at !== this.#at) this.poke();
+    this.#at = at;
+  }
 
   /** Somebody moved. */
   poke(): void {
