@@ -124,6 +124,13 @@ describe("a call", () => {
     expect((await sentCommand(page, "set_camera_on")).data).toEqual({ on: false });
   });
 
+  it("lets its controls fade though nobody ever moves, and brings them back with a key", async () => {
+    await start("call");
+    await page.locator("main.stage.idle").waitFor();
+    await page.keyboard.press("Shift");
+    await page.locator("main.stage:not(.idle)").waitFor();
+  });
+
   it("lets a muted person talk while space is held", async () => {
     await start("call_muted");
     await page.keyboard.down("Space");
