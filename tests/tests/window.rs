@@ -5,57 +5,39 @@
 
 #[path = "window/beneath.rs"]
 mod beneath;
+#[path = "window/bus.rs"]
+mod bus;
+#[path = "window/display.rs"]
+mod display;
 #[path = "window/driver.rs"]
 mod driver;
+#[path = "window/file_manager.rs"]
+mod file_manager;
+#[path = "window/files.rs"]
+mod files;
 #[path = "window/picture.rs"]
 mod picture;
+#[path = "window/ringing.rs"]
+mod ringing;
+#[path = "window/setting.rs"]
+mod setting;
 #[path = "window/talk.rs"]
 mod talk;
 
-use std::path::PathBuf;
-
 use bedside_protocol::Role;
-use bedside_testkit::{
-    clinic::{Clinic, PASSWORD},
-    sentry::Sentry,
-};
-use driver::{Display, Keyring, Window};
+use bedside_testkit::clinic::{Clinic, PASSWORD};
+use display::Display;
+use driver::{Keyring, Window};
 use picture::{Shown, shown, write_film};
+use setting::{Folder, MEDIA, at_the_windows, doctor_and_patient, people, sign_in};
 
 /// Compression and scaling cost this much brightness of 256 on average, never more.
 const LOSS: f64 = 12.0;
-const MEDIA: &[&str] = &["--video", "pattern", "--audio", "tone", "--speaker", "null", "--stamp"];
-
 /// The id of the panel with the connection's figures.
 const DETAILS: &str = "connection-details";
 /// What somebody signed in reads who shares nothing with anybody yet.
 const ALONE: &str = "Nobody to call yet";
 const ESCAPE: &str = "\u{e00c}";
-
-/// A folder for an app's data, gone with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("bedside-window-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // The system clears its temporary folder anyway.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn sign_in(window: &Window, server: &str, login: &str, password: &str) {
-    window.type_into("server", server);
-    window.type_into("login", login);
-    window.type_into("password", password);
-    window.press("Sign in");
-}
 
 /// Waits until these words stand under a field, as what is wrong with it.
 fn says_under(window: &Window, field: &str, words: &str) {
@@ -67,13 +49,6 @@ fn says_under(window: &Window, field: &str, words: &str) {
     window.wait(&format!("“{words}” under {field}"), || {
         window.script(&script).as_str().is_some_and(|text| text.contains(words))
     });
-}
-
-/// Drives windows on a thread of its own, while this one's runtime runs the server.
-async fn at_the_windows(what: impl FnOnce() + Send + 'static) {
-    if let Err(failure) = tokio::task::spawn_blocking(what).await {
-        std::panic::resume_unwind(failure.into_panic());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,10 +140,7 @@ async fn without_a_keyring_the_window_says_that_the_sign_in_will_not_last() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doctor_and_patient_meet_in_two_windows() {
-    let clinic = Clinic::open().await;
-    clinic.add("osei", Role::Clinician).await;
-    clinic.add("ana", Role::Patient).await;
-    clinic.befriend("osei", "ana").await;
+    let clinic = doctor_and_patient().await;
     let server = clinic.url();
     at_the_windows(move || consultation(&server)).await;
     clinic.close().await;
@@ -225,38 +197,6 @@ fn consultation(server: &str) {
         window.keep("history");
         people().check("the app's log", &window.log());
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn doctor_and_patient_write_check_each_other_and_send_a_file() {
-    let clinic = Clinic::open().await;
-    clinic.add("osei", Role::Clinician).await;
-    clinic.add("ana", Role::Patient).await;
-    clinic.befriend("osei", "ana").await;
-    let server = clinic.url();
-    at_the_windows(move || {
-        let folder = Folder::new("talk");
-        let (left, right) = (Display::open(), Display::open());
-        let doctor = Window::open("talk-doctor", &left, &folder.0, MEDIA);
-        let patient = Window::open("talk-patient", &right, &folder.0, MEDIA);
-        for (window, login) in [(&doctor, "osei"), (&patient, "ana")] {
-            window.resize(1100, 760);
-            sign_in(window, &server, login, PASSWORD);
-            window.sees("of the clinic");
-        }
-        doctor.sees("Online");
-        talk::talk(&doctor, &patient, &folder.0);
-    })
-    .await;
-    clinic.close().await;
-}
-
-/// What no app may log of this clinic.
-fn people() -> Sentry {
-    Sentry::new()
-        .never("a name", "of the clinic")
-        .never("a password", PASSWORD)
-        .permits([127, 0, 0, 1].into())
 }
 
 /// Waits until the other side's picture is what its camera makes, and returns it.

@@ -50,9 +50,17 @@ pub fn locked(program: &OsStr, folder: &Path) -> io::Result<Command> {
 /// # Errors
 /// When the folder can't be prepared.
 pub fn missing(program: &OsStr, folder: &Path) -> io::Result<Command> {
+    on_bus(program, folder, "unix:path=/nowhere/at/all")
+}
+
+/// `program` on the session bus of this address, and whatever keyring is there.
+///
+/// # Errors
+/// When the folder can't be prepared.
+pub fn on_bus(program: &OsStr, folder: &Path, address: &str) -> io::Result<Command> {
     let mut command = Command::new(program);
     settle(&mut command, folder)?;
-    command.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere/at/all");
+    command.env("DBUS_SESSION_BUS_ADDRESS", address);
     Ok(command)
 }
 

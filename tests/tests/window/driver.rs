@@ -1,102 +1,21 @@
-//! The app's real window under a display of its own, driven by WebKitWebDriver: what a person sees and presses.
+//! The app's real window, driven by WebKitWebDriver: what a person sees and presses on its page.
 
 use std::{
     ffi::OsStr,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
-    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
+    process::Command,
+    time::Instant,
 };
 
 use bedside_testkit::{keyring, programs::program};
 use serde_json::{Value, json};
 
-/// Nothing in a window takes longer, even on a busy machine, unless it never comes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
-pub(crate) const POLL: Duration = Duration::from_millis(100);
-
-/// A process group that ends with its owner.
-struct Group(Child);
-
-impl Group {
-    fn start(command: &mut Command) -> Self {
-        let name = command.get_program().to_string_lossy().into_owned();
-        match command.process_group(0).spawn() {
-            Ok(child) => Self(child),
-            Err(error) => {
-                panic!("{name} could not be started: {error}; `cargo xtask setup test` installs it")
-            }
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        for signal in ["-TERM", "-KILL"] {
-            let group = format!("-{}", self.0.id());
-            let _ = Command::new("kill").args([signal, "--", &group]).stderr(Stdio::null()).status();
-            let deadline = Instant::now() + Duration::from_secs(3);
-            while Instant::now() < deadline {
-                if self.0.try_wait().is_ok_and(|status| status.is_some()) {
-                    return;
-                }
-                std::thread::sleep(POLL);
-            }
-        }
-    }
-}
-
-/// A display without a screen, whose picture is kept in a file.
-pub(crate) struct Display {
-    name: String,
-    folder: PathBuf,
-    _server: Group,
-}
-
-impl Display {
-    pub(crate) fn open() -> Self {
-        static OPENED: AtomicU32 = AtomicU32::new(0);
-        let number = OPENED.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("bedside-display-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let mut server = Group::start(
-            Command::new("Xvfb")
-                .arg("-fbdir")
-                .arg(&folder)
-                .args(["-displayfd", "1", "-screen", "0", "1400x1000x24", "-nolisten", "tcp"])
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null()),
-        );
-        let mut line = String::new();
-        let output = server.0.stdout.take().expect("piped");
-        BufReader::new(output).read_line(&mut line).expect("Xvfb says its number");
-        Self { name: format!(":{}", line.trim()), folder, _server: server }
-    }
-
-    /// Moves the pointer to another place, as a hand would.
-    pub(crate) fn move_pointer(&self) {
-        for place in [["400", "300"], ["420", "320"]] {
-            let moved =
-                Command::new("xdotool").arg("mousemove").args(place).env("DISPLAY", &self.name).status();
-            assert!(moved.is_ok_and(|status| status.success()), "xdotool can't move the pointer");
-        }
-    }
-
-    /// What stands on it now, as an X window dump.
-    pub(crate) fn screen(&self) -> Vec<u8> {
-        std::fs::read(self.folder.join("Xvfb_screen0")).expect("a dump of the screen")
-    }
-}
-
-impl Drop for Display {
-    fn drop(&mut self) {
-        // The system clears its temporary folder anyway.
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
+use crate::{
+    bus::SessionBus,
+    display::{Display, Group, PATIENCE, POLL},
+};
 
 /// One running app that nothing drives, as a person starts it.
 pub(crate) struct App(Group);
@@ -113,7 +32,7 @@ impl App {
                 .arg(home.join("profile"))
                 .arg("--no-keyring")
                 .args(arguments)
-                .env("DISPLAY", &display.name)
+                .env("DISPLAY", display.name())
                 .env("GDK_BACKEND", "x11")
                 .env("NO_AT_BRIDGE", "1")
                 .env_remove("WAYLAND_DISPLAY")
@@ -128,6 +47,9 @@ impl App {
         self.0.0.try_wait().is_ok_and(|ended| ended.is_none())
     }
 }
+
+/// The program that drives.
+const DRIVER: &str = "WebKitWebDriver";
 
 /// One running app and the driver that holds its window.
 pub(crate) struct Window {
@@ -167,22 +89,40 @@ impl Window {
         arguments: &[&str],
     ) -> Self {
         let home = folder.join(name);
+        let mut command = match keyring {
+            Keyring::Unwanted => keyring::locked(DRIVER.as_ref(), &home),
+            Keyring::Unlocked => keyring::unlocked(DRIVER.as_ref(), &home),
+            Keyring::Missing => keyring::missing(DRIVER.as_ref(), &home),
+        }
+        .expect("a private folder");
+        let more = (keyring == Keyring::Unwanted).then_some("--no-keyring");
+        let arguments: Vec<&str> = more.into_iter().chain(arguments.iter().copied()).collect();
+        Self::start(&mut command, name, display, &home, &arguments)
+    }
+
+    /// The same on a session bus that others share with it.
+    pub(crate) fn open_on(
+        bus: &SessionBus,
+        name: &str,
+        display: &Display,
+        folder: &Path,
+        arguments: &[&str],
+    ) -> Self {
+        let home = folder.join(name);
+        let mut command = keyring::on_bus(DRIVER.as_ref(), &home, bus.address()).expect("a private folder");
+        Self::start(&mut command, name, display, &home, &[&["--no-keyring"], arguments].concat())
+    }
+
+    fn start(command: &mut Command, name: &str, display: &Display, home: &Path, arguments: &[&str]) -> Self {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
             .port();
-        let browser = OsStr::new("WebKitWebDriver");
-        let mut command = match keyring {
-            Keyring::Unwanted => keyring::locked(browser, &home),
-            Keyring::Unlocked => keyring::unlocked(browser, &home),
-            Keyring::Missing => keyring::missing(browser, &home),
-        }
-        .expect("a private folder");
         let log = std::fs::File::create(home.join("app.log")).expect("a log");
         let driver = Group::start(
             command
                 .arg(format!("--port={port}"))
-                .env("DISPLAY", &display.name)
+                .env("DISPLAY", display.name())
                 .env("GDK_BACKEND", "x11")
                 .env("TAURI_WEBVIEW_AUTOMATION", "true")
                 .env("NO_AT_BRIDGE", "1")
@@ -193,7 +133,6 @@ impl Window {
         );
         let profile = home.join("profile");
         let mut all = vec!["--profile", profile.to_str().expect("a plain path")];
-        all.extend((keyring == Keyring::Unwanted).then_some("--no-keyring"));
         all.extend(arguments);
         let mut window = Self {
             name: name.to_owned(),
@@ -259,13 +198,6 @@ impl Window {
             &format!("element/{}/value", area.0),
             &json!({"text": format!("{text}\u{e007}")}),
         );
-    }
-
-    /// Asks the engine for something as the page does, in the conversation that is open.
-    pub(crate) fn dispatch(&self, command: &str, data: impl Fn(&str) -> Value) {
-        let open = self.script("return document.querySelector('[data-conversation]').dataset.conversation");
-        let command = json!({"type": command, "data": data(open.as_str().expect("an open conversation"))});
-        self.script(&format!("window.__TAURI_INTERNALS__.invoke('dispatch', {{ command: {command} }})"));
     }
 
     /// Presses a key, as the page would be told by the keyboard.

@@ -131,9 +131,18 @@ impl Pixels {
     }
 
     /// Red, green and blue of a point.
-    pub(crate) fn at(&self, column: usize, row: usize) -> [u8; 3] {
+    fn at(&self, column: usize, row: usize) -> [u8; 3] {
         let at = row * self.line + column * self.point;
         self.order.map(|part| self.bytes[at + part])
+    }
+
+    /// Where in a part of it (left, top, width, height) points of some colour are.
+    pub(crate) fn points(&self, part: [usize; 4], is: impl Fn([u8; 3]) -> bool) -> Vec<(usize, usize)> {
+        let [left, top, width, height] = part;
+        let rows = top..(top + height).min(self.height);
+        let columns = left..(left + width).min(self.width);
+        let all = rows.flat_map(|row| columns.clone().map(move |column| (column, row)));
+        all.filter(|(column, row)| is(self.at(*column, *row))).collect()
     }
 
     /// A rectangle of it, brightness only, in BT.601 limited range.

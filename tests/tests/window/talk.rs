@@ -1,20 +1,28 @@
-//! Two people write to each other, compare their code and send a file, each in a window of their own.
+//! Two people write to each other and compare their code, each in a window of their own.
 
-use std::{fs, path::Path};
-
-use serde_json::json;
-
-use super::{driver::Window, people};
+use crate::{
+    driver::Window,
+    setting::{Pair, at_the_windows, doctor_and_patient, people},
+};
 
 /// What is written; no log may hold it.
 const QUESTION: &str = "May I stop the evening dose?";
 const ANSWER: &str = "Keep it until Thursday.";
 const CHANGED: &str = "Keep it until Friday.";
-const NAME: &str = "discharge letter.txt";
-const LETTER: &[u8] = b"Kept under a name of its own, byte for byte.";
 
-/// Both are signed in and see each other.
-pub(super) fn talk(doctor: &Window, patient: &Window, folder: &Path) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_and_patient_write_and_check_each_other() {
+    let clinic = doctor_and_patient().await;
+    let server = clinic.url();
+    at_the_windows(move || {
+        let pair = Pair::open("talk", &server);
+        talk(&pair.doctor, &pair.patient);
+    })
+    .await;
+    clinic.close().await;
+}
+
+fn talk(doctor: &Window, patient: &Window) {
     patient.press("Message to osei of the clinic");
     patient.write(QUESTION);
     patient.sees(QUESTION);
@@ -30,10 +38,8 @@ pub(super) fn talk(doctor: &Window, patient: &Window, folder: &Path) {
 
     change_and_delete(doctor, patient);
     compare(doctor, patient);
-    send_a_file(doctor, patient, folder);
     for window in [doctor, patient] {
-        let sentry =
-            people().never("a message", QUESTION).never("a message", CHANGED).never("a file's name", NAME);
+        let sentry = people().never("a message", QUESTION).never("a message", CHANGED);
         sentry.check("the app's log", &window.log());
     }
 }
@@ -87,30 +93,4 @@ fn compare(doctor: &Window, patient: &Window) {
         window.sees("You compared the code. It was right.");
         window.keep("verified");
     }
-}
-
-/// As from the system's file dialog: a path goes to the engine, the file arrives whole under its own name.
-fn send_a_file(doctor: &Window, patient: &Window, folder: &Path) {
-    let source = folder.join(NAME);
-    fs::write(&source, LETTER).unwrap();
-    let into = folder.join("received");
-    fs::create_dir_all(&into).unwrap();
-    doctor.dispatch("send_files", |conversation| json!({"conversation_id": conversation, "paths": [source]}));
-    patient.sees(NAME);
-    patient.keep("file-offered");
-    let saved = into.join(NAME);
-    let message = "const card = document.querySelector('article .file')?.closest('[data-index]');
-         return card?.dataset.message ?? ''";
-    let mut id = String::new();
-    patient.wait("a file's message", || {
-        id = patient.script(message).as_str().unwrap_or_default().to_owned();
-        !id.is_empty()
-    });
-    patient.dispatch(
-        "save_file",
-        |conversation| json!({"conversation_id": conversation, "message_id": id, "folder": into}),
-    );
-    patient.sees("Show in folder");
-    patient.keep("file-saved");
-    assert_eq!(fs::read(saved).unwrap(), LETTER);
 }
