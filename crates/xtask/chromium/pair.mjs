@@ -19,7 +19,7 @@ const site = createServer((_, response) => {
 await new Promise((ready) => site.listen(0, "127.0.0.1", ready));
 const address = `http://127.0.0.1:${site.address().port}/`;
 
-async function side() {
+async function side(speech) {
   const server = await chromium.launchServer({
     executablePath: settings.chromium,
     headless: true,
@@ -27,7 +27,7 @@ async function side() {
       "--use-fake-device-for-media-stream",
       "--use-fake-ui-for-media-stream",
       `--use-file-for-fake-video-capture=${settings.film}`,
-      `--use-file-for-fake-audio-capture=${settings.speech}`,
+      `--use-file-for-fake-audio-capture=${speech}`,
       "--autoplay-policy=no-user-gesture-required",
       "--disable-background-networking",
       "--disable-component-update",

