@@ -126,15 +126,18 @@ impl Attachments {
     }
 
     /// The bytes of `range`, read as they are asked for.
-    pub fn read(
+    ///
+    /// # Errors
+    /// The store failed before the first of them. Later it can only break off.
+    pub async fn read(
         &self,
         id: AttachmentId,
         range: Range<u64>,
-    ) -> impl Stream<Item = Result<Bytes, object_store::Error>> + Send + 'static {
+    ) -> Result<impl Stream<Item = Result<Bytes, object_store::Error>> + Send + 'static, Fault> {
         let blobs = self.0.deps.blobs.clone();
         let parts =
             if range.is_empty() { 0..0 } else { range.start / PART_BYTES..(range.end - 1) / PART_BYTES + 1 };
-        futures_util::stream::iter(parts)
+        let mut parts = futures_util::stream::iter(parts)
             .then(move |number| {
                 let begin = number * PART_BYTES;
                 let within =
@@ -142,7 +145,9 @@ impl Attachments {
                 let blobs = blobs.clone();
                 async move { blobs.read(id, number, within).await }
             })
-            .try_flatten()
+            .boxed();
+        let first = parts.try_next().await.map_err(|error| blobs::fault(&error))?;
+        Ok(futures_util::stream::iter(first.map(Ok)).chain(parts).try_flatten())
     }
 
     /// Deletes an attachment of the asker's.
@@ -344,7 +349,7 @@ impl Attachments {
             Some(hasher) => hasher,
             None => {
                 let mut hasher = Sha256::new();
-                let mut whole = std::pin::pin!(self.read(part.id, 0..part.total_bytes));
+                let mut whole = std::pin::pin!(self.read(part.id, 0..part.total_bytes).await?);
                 while let Some(chunk) = whole.next().await {
                     hasher.update(&chunk.map_err(|error| blobs::fault(&error))?);
                 }

@@ -239,7 +239,7 @@ async fn check(config: Config) -> anyhow::Result<()> {
     match &config.blobs {
         BlobConfig::Folder(folder) => say(&format!("attachments {}", folder.display())),
         BlobConfig::Bucket(bucket) => {
-            BlobStore::open(&config.blobs)?;
+            BlobStore::open(&config.blobs)?.look().await?;
             say(&format!("attachments bucket {}", bucket.name));
         }
     }

@@ -125,6 +125,7 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
     };
     let blobs = BlobStore::open(&config.blobs)?;
     let background = CancellationToken::new();
+    tokio::spawn(background.clone().run_until_cancelled_owned(look_at(blobs.clone())));
     let app = assemble(config, db, blobs, turn.as_ref(), secret, &background)
         .await
         .map_err(StartError::Leftovers)?;
@@ -295,6 +296,13 @@ async fn serve(
     match tls {
         Some(tls) => axum_server::from_tcp_rustls(listener, tls)?.handle(handle).serve(service).await,
         None => axum_server::from_tcp(listener)?.handle(handle).serve(service).await,
+    }
+}
+
+/// Calls and messages go on without a store of files; whoever runs the server should know before the first file fails.
+async fn look_at(blobs: BlobStore) {
+    if let Err(error) = blobs.look().await {
+        tracing::error!(%error, "files can neither be sent nor fetched");
     }
 }
 

@@ -1,6 +1,7 @@
-//! What Bedside's tests across crates share: peers that nobody here wrote, and calls with them.
+//! What Bedside's tests across crates share: peers and a store that nobody here wrote, and calls with them.
 
 pub mod browser;
+pub mod bucket;
 pub mod call;
 pub mod media;
 pub mod outside;

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+// As `literal` the name would reach the derive of the schema in an envelope that it does not look into.
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $title:literal;)+) => {
+    ($($(#[$doc:meta])* $name:ident = $text:tt, $status:literal, $title:literal;)+) => {
         /// A stable machine-readable error code. Codes are added, never renamed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

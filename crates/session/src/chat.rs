@@ -11,6 +11,7 @@
 //! | [`journal`] | conversations and their messages, as records |
 //! | [`body`] | what members tell each other |
 //! | [`trust`] | whose keys were compared |
+//! | [`sample`] | a long conversation, to be measured |
 //! | [`inbox`] | what the engine tells, and when that is enough for now |
 //! | [`worker`] | what happens when |
 
@@ -18,6 +19,8 @@ pub mod body;
 mod disk;
 mod inbox;
 mod journal;
+#[doc(hidden)]
+pub mod sample;
 mod trust;
 mod vault;
 mod worker;

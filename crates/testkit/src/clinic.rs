@@ -13,11 +13,12 @@ use bedside_media::{
     frame::I420,
     stamp,
 };
-use bedside_protocol::{Pii, Role, Secret, SessionId};
+use bedside_protocol::{AttachmentId, Pii, Role, Secret, SessionId};
 use bedside_server::{
     Config, RunningServer,
     accounts::{Accounts, NewUser},
     auth::password::Passwords,
+    fault::Fault,
 };
 use bedside_session::{
     Engine, EngineConfig, Sources,
@@ -120,6 +121,24 @@ impl Clinic {
     /// When one of them does not exist.
     pub async fn befriend(&self, one: &str, other: &str) {
         self.accounts().add_contact(one, other).await.expect("both accounts");
+    }
+
+    /// From now on a file is older than files may be.
+    ///
+    /// # Panics
+    /// When the database fails.
+    pub async fn expire_attachment(&self, id: AttachmentId) {
+        let sql = "UPDATE attachments SET expires_at = 1 WHERE id = ?1";
+        let change = sqlx::query(sql).bind(id.0).execute(&self.server.app().db.write).await;
+        change.expect("the database works");
+    }
+
+    /// Deletes files that are due, as the server does from time to time.
+    ///
+    /// # Errors
+    /// The database or the store failed.
+    pub async fn sweep_attachments(&self) -> Result<(), Fault> {
+        self.server.app().attachments.sweep().await
     }
 
     fn accounts(&self) -> Accounts {

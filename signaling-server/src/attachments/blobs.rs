@@ -1,14 +1,14 @@
 //! Where the bytes of attachments are: a folder, or a bucket of an S3-compatible store. One object per part, named
 //! `<attachment>/<number>`; an object is there whole or not at all.
 
-use std::{error::Error, io, ops::Range, path::PathBuf, sync::Arc};
+use std::{error::Error, io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use bedside_protocol::{AttachmentId, ErrorCode, attachment::PART_BYTES};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    GetOptions, GetRange, ObjectStore, aws::AmazonS3Builder, buffered::BufWriter, local::LocalFileSystem,
-    path::Path,
+    ClientOptions, GetOptions, GetRange, ObjectStore, RetryConfig, aws::AmazonS3Builder, buffered::BufWriter,
+    local::LocalFileSystem, path::Path,
 };
 use tokio::io::AsyncWriteExt;
 
@@ -19,6 +19,13 @@ const FOLDER_CHUNK_BYTES: usize = 256 * 1024;
 /// S3 takes a whole part at once: its own parts have at least 5 MiB.
 #[expect(clippy::cast_possible_truncation, reason = "8 MiB")]
 const BUCKET_CHUNK_BYTES: usize = PART_BYTES as usize + 1;
+
+/// A store that says nothing for as long has gone away. A part may take longer: how fast it is fetched is up to whoever
+/// fetches it.
+const SILENCE: Duration = Duration::from_secs(60);
+/// What the store refuses for the moment is asked again so often, within about a second: devices try again, too, and
+/// give up on a server that says nothing.
+const RETRIES: usize = 4;
 
 /// Why the store can't be used; check `upload_folder` or the settings that begin with `s3_`.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +41,9 @@ pub enum BlobError {
     /// Check the settings.
     #[error("the store can't be used: {0}")]
     Store(#[from] object_store::Error),
+    /// Check the settings, and whether the bucket exists.
+    #[error("the bucket can't be used, check the settings that begin with s3_: {0}")]
+    Bucket(object_store::Error),
 }
 
 /// A store of parts. Cheap to clone.
@@ -61,13 +71,17 @@ impl BlobStore {
             BlobConfig::Bucket(bucket) => {
                 // Whoever embeds the server may have installed it already: the same one.
                 let _ = rustls::crypto::ring::default_provider().install_default();
+                let plain = bucket.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http:"));
+                let client = ClientOptions::new().with_timeout_disabled().with_read_timeout(SILENCE);
                 let mut builder = AmazonS3Builder::new()
+                    .with_client_options(client.with_allow_http(plain))
+                    .with_retry(RetryConfig { max_retries: RETRIES, ..RetryConfig::default() })
                     .with_bucket_name(&bucket.name)
                     .with_region(&bucket.region)
                     .with_access_key_id(&bucket.key)
                     .with_secret_access_key(bucket.secret.expose());
                 if let Some(endpoint) = &bucket.endpoint {
-                    builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http:"));
+                    builder = builder.with_endpoint(endpoint);
                 }
                 Ok(Self::over(Arc::new(builder.build()?)))
             }
@@ -78,6 +92,17 @@ impl BlobStore {
     #[must_use]
     pub fn over(store: Arc<dyn ObjectStore>) -> Self {
         Self { store, chunk: BUCKET_CHUNK_BYTES, folder: None }
+    }
+
+    /// Looks whether a bucket is there and the key is right. Whether it may write is seen when it does.
+    ///
+    /// # Errors
+    /// [`BlobError::Bucket`].
+    pub async fn look(&self) -> Result<(), BlobError> {
+        match self.folder {
+            Some(_) => Ok(()),
+            None => self.store.list(None).next().await.transpose().map(drop).map_err(BlobError::Bucket),
+        }
     }
 
     /// Begins to write a part. Nothing is there before [`Writer::finish`].

@@ -168,7 +168,7 @@ async fn content(
         range.as_ref().map(|range| format!("bytes {}-{}/{total}", range.start, range.end - 1));
     let range = range.unwrap_or(0..total);
     let length = range.end - range.start;
-    let bytes = app.attachments.read(id, range).inspect_err(|error| {
+    let bytes = app.attachments.read(id, range).await?.inspect_err(|error| {
         tracing::error!(%error, "the store of attachments failed while an attachment was fetched");
     });
     let mut response = (status, Body::from_stream(bytes)).into_response();

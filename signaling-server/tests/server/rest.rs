@@ -88,6 +88,14 @@ async fn the_served_document_is_the_committed_one_and_every_route_is_in_it() {
     assert_eq!(served, committed);
     let document: Value = serde_json::from_str(&served).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
+    let codes: Vec<ErrorCode> =
+        serde_json::from_value(document["components"]["schemas"]["ErrorCode"]["enum"].clone()).unwrap();
+    assert!(codes.contains(&ErrorCode::NoGroup) && codes.contains(&ErrorCode::Internal));
+    assert_eq!(
+        document["components"]["schemas"]["ErrorCode"]["enum"],
+        json!(codes.iter().map(|code| code.as_str()).collect::<Vec<_>>()),
+        "the names that stand on the wire"
+    );
     clinic.close().await;
 }
 

@@ -1,4 +1,5 @@
-//! A Python environment of the project's own: downloads from PyPI, and the WebRTC peer that tests call.
+//! A Python environment of the project's own: downloads from PyPI, the WebRTC peer that tests call, and the store that
+//! they keep files in.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -8,6 +9,8 @@ use crate::{shell, workspace};
 
 /// The WebRTC stack in Python that a test calls.
 const INTEROP: &[&str] = &["aiortc==1.16.0"];
+/// The S3-compatible store that a test keeps files in.
+const STORE: &[&str] = &["moto[server]==5.2.5"];
 
 /// The environment's folder.
 pub(crate) fn folder() -> PathBuf {
@@ -31,7 +34,8 @@ pub(crate) fn ready() -> Result<()> {
 
 /// The packages that the interoperability tests import.
 pub(crate) fn interop() -> Result<()> {
-    install(INTEROP)
+    install(INTEROP)?;
+    install(STORE)
 }
 
 /// Installs exact versions, once.
