@@ -44,7 +44,7 @@ async function side(speech) {
   return { server, page, process: server.process().pid };
 }
 
-const [caller, callee] = await Promise.all([side(), side()]);
+const [caller, callee] = await Promise.all(settings.speech.map(side));
 
 // Runs in the page: camera, microphone, connection; frame times are kept from the start.
 const prepare = async ({ bitrate }) => {
