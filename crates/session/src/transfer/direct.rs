@@ -163,12 +163,21 @@ impl Serving {
     fn choose(&mut self) {
         let inner = &self.inner;
         self.streams.retain(|stream| inner.paused(stream.transfer).is_some());
-        if self.front_may_go() {
-            return;
-        }
-        let next = self.streams.iter().position(|stream| !is_paused(inner, stream.transfer));
-        if let Some(next) = next {
+        if let Some(next) = self.streams.iter().position(|stream| !is_paused(inner, stream.transfer)) {
             self.streams.rotate_left(next);
+            self.begin();
+        }
+    }
+
+    /// Turns to the stream in front. What is still on its way of another, or of an earlier round of the same, is
+    /// acknowledged by nobody, and must not hold this one up.
+    fn begin(&mut self) {
+        let Some(Stream { transfer, round, offset, .. }) = self.streams.front() else { return };
+        let (transfer, front) = (*transfer, Some((*transfer, *round)));
+        if self.current != front {
+            self.current = front;
+            self.pace.begin(*offset);
+            self.inner.set_state(transfer, TransferState::Running);
         }
     }
 
@@ -277,11 +286,6 @@ impl Serving {
     async fn next_piece(&mut self, most: usize) -> Option<Message> {
         let mut stream = self.streams.pop_front()?;
         let (transfer, round) = (stream.transfer, stream.round);
-        if self.current != Some((transfer, round)) {
-            self.current = Some((transfer, round));
-            self.pace.begin(stream.offset);
-            self.inner.set_state(transfer, TransferState::Running);
-        }
         if stream.chunk.is_empty() {
             let position = u32::try_from(stream.offset / SEALED_CHUNK_BYTES as u64).unwrap_or(u32::MAX);
             let (back, chunk) = blocking(move || {

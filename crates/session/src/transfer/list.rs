@@ -30,6 +30,7 @@ pub(super) struct Inner {
     pub(super) events: mpsc::UnboundedSender<TransferEvent>,
     /// Oldest first.
     pub(super) entries: Mutex<Vec<Entry>>,
+    /// When the window was told of progress last, or is going to be.
     pub(super) told: Mutex<Option<Instant>>,
     /// Grows when waiting is no longer needed: the network is back.
     pub(super) wake: watch::Sender<u64>,
@@ -249,11 +250,23 @@ impl Inner {
         if !changed {
             return;
         }
+        let now = Instant::now();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
-            *told = Some(Instant::now());
-            drop(told);
-            self.tell(TransferEvent::Changed);
+        match told.map(|at| at + TELL_EVERY).filter(|due| *due > now) {
+            None => {
+                *told = Some(now);
+                self.tell(TransferEvent::Changed);
+            }
+            // Soon, and only once: the last step is not kept back for long.
+            Some(due) if told.is_some_and(|at| at <= now) => {
+                *told = Some(due);
+                let events = self.events.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep_until(due.into()).await;
+                    let _ = events.send(TransferEvent::Changed);
+                });
+            }
+            Some(_) => {}
         }
     }
 }

@@ -303,6 +303,25 @@ async fn a_receiver_that_says_nothing_gets_no_more_than_a_window() {
 }
 
 #[tokio::test]
+async fn what_was_on_its_way_in_an_earlier_round_does_not_hold_up_the_next() {
+    let mut call = Call::begin().await;
+    let path = call.here.file("film.mp4", 5_000_000);
+    let (offered, ..) = call.offer(&path).await;
+    let mut other = Hostile::at(&call.sender, call.id);
+    for wanted in 1..=3 {
+        // Acknowledges nothing, as one that has paused does not, and wants the file again.
+        other.says(Message::Want { transfer: offered, round: wanted, from_chunk: 0 }).await;
+        loop {
+            match other.hears().await {
+                Message::Piece { round, offset: 0, .. } if round == wanted => break,
+                Message::Piece { round, .. } => assert!(round <= wanted),
+                unexpected => panic!("{unexpected:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_hostile_sender_fills_neither_memory_nor_disk() {
     let mut call = Call::begin().await;
     let mut file = crate::transfer::testing::shared(200_000);
