@@ -21,6 +21,8 @@ export interface Look {
   /** `rtl` lays the page out from right to left. */
   direction?: "ltr" | "rtl";
   window?: "incoming";
+  /** The local time; noon past when left out, so that a picture is the same at every hour. */
+  time?: string;
 }
 
 export async function open(browser: Browser, scenario: ScenarioName, look: Look = {}): Promise<Page> {
@@ -32,6 +34,7 @@ export async function open(browser: Browser, scenario: ScenarioName, look: Look 
   page.on("pageerror", (error) => {
     throw error;
   });
+  await page.clock.setFixedTime(`2026-03-10T${look.time ?? "14:20"}`);
   const window = look.window ? `&window=${look.window}` : "";
   await page.goto(`${inject("address")}?scenario=${scenario}${window}`);
   await page.locator("#app > *").first().waitFor();

@@ -233,6 +233,16 @@ const chatScreens: Screen[] = [
     },
   },
   {
+    name: "call-chat-night",
+    scenario: "call",
+    look: { time: "01:25" },
+    go: async (page) => {
+      await moving(page);
+      await page.keyboard.press("c");
+      await page.getByRole("log").getByRole("heading", { level: 3 }).first().waitFor();
+    },
+  },
+  {
     name: "call-files",
     scenario: "call_files",
     go: async (page) => {
