@@ -26,6 +26,8 @@ export default defineConfig(({ mode }) => ({
     chunkSizeWarningLimit: 700,
   },
   test: {
+    // Only what fails is worth a line.
+    reporters: ["minimal"],
     projects: [
       { extends: true, test: { name: "unit", include: ["src/**/*.test.ts"] } },
       {

@@ -68,5 +68,6 @@ fn tests() -> Result<()> {
     } else {
         cargo.args(["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"]);
     }
-    shell::run(&mut cargo)
+    // What failed and where is in the message; a trace of the runtime below each test hides it.
+    shell::run(cargo.env("RUST_BACKTRACE", "0"))
 }
