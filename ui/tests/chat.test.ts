@@ -288,6 +288,17 @@ describe("checking each other", () => {
     expect((await sentCommand(page, "acknowledge_key_change")).data).toEqual({ conversation_id: "c4" });
     await write().waitFor();
     await page.getByRole("button", { name: "Encrypted · not verified" }).waitFor();
+    expect(await focusedName(page)).toBe("Message to Mireille Fontaine");
+  });
+
+  it("goes on where one writes once the codes were compared again", async () => {
+    await start("Mireille Fontaine");
+    await page.getByRole("button", { name: "Compare the code again" }).press("Enter");
+    await page.getByText("Bicycle").waitFor();
+    await page.getByRole("button", { name: "They match" }).press("Enter");
+    await page.getByRole("button", { name: "Done" }).press("Enter");
+    await page.getByRole("button", { name: "Encrypted · verified" }).waitFor();
+    expect(await focusedName(page)).toBe("Message to Mireille Fontaine");
   });
 
   it("stays blocked when the codes differ, and a code that changes while it is compared is pointed out", async () => {

@@ -384,7 +384,7 @@ async function look(page: Page, picture: string, rules?: string[]): Promise<void
   expect(await overflowing(page), picture).toEqual([]);
 }
 
-describe.each(screens)("screen $name", ({ name, scenario, look: own, go }) => {
+describe.concurrent.each(screens)("screen $name", ({ name, scenario, look: own, go }) => {
   it("gives axe nothing to object to and fits, light, dark, small and zoomed", async () => {
     const page = await open(browser, scenario, own);
     try {
@@ -405,7 +405,7 @@ describe.each(screens)("screen $name", ({ name, scenario, look: own, go }) => {
   });
 });
 
-describe("from right to left", () => {
+describe.concurrent("from right to left", () => {
   it.each(
     screens.filter((screen) =>
       ["people", "history", "call", "sign-in", "conversation", "call-chat", "check-code"].includes(
