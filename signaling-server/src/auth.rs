@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bedside_call::rate::retry_after_s;
 use bedside_protocol::{
     DeviceId, ErrorCode, Problem, Secret, SessionId, UserId,
     rest::{RefreshRequest, SignInRequest, SignInSession, SignedIn},
@@ -25,7 +26,6 @@ pub mod token;
 use self::{password::Passwords, store::SignInStore, throttle::Throttle};
 use crate::{
     clock, config::Config, db::Database, directory::Directory, fault::Fault, hub::Hub, identity::Identity,
-    rate::retry_after_s,
 };
 
 /// The longest login and device name accepted, in bytes.

@@ -34,7 +34,6 @@ pub mod key_packages;
 pub mod limits;
 pub mod openapi;
 pub mod presence;
-pub mod rate;
 pub mod rest;
 pub mod routes;
 pub mod server;

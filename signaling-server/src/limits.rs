@@ -6,15 +6,11 @@ use std::{
     time::Duration,
 };
 
+use bedside_call::rate::{KeyedBuckets, retry_after_s};
 use bedside_protocol::{ErrorCode, Problem, UserId};
 use tokio::time::Instant;
 
-use crate::{
-    auth::network_of,
-    config::RateLimits,
-    fault::Fault,
-    rate::{KeyedBuckets, retry_after_s},
-};
+use crate::{auth::network_of, config::RateLimits, fault::Fault};
 
 /// Rate limits of the REST API. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -43,7 +39,7 @@ impl RestLimits {
     /// # Errors
     /// `rate_limited`, with the time to wait.
     pub fn check_account(&self, user: UserId) -> Result<(), Fault> {
-        self.lock().accounts.take(user, Instant::now()).map_err(|wait| limited(wait).into())
+        self.lock().accounts.take(user, now()).map_err(|wait| limited(wait).into())
     }
 
     /// Counts a request of an address.
@@ -51,7 +47,7 @@ impl RestLimits {
     /// # Errors
     /// `rate_limited`, with the time to wait.
     pub fn check_address(&self, address: IpAddr) -> Result<(), Fault> {
-        self.lock().addresses.take(network_of(address), Instant::now()).map_err(|wait| limited(wait).into())
+        self.lock().addresses.take(network_of(address), now()).map_err(|wait| limited(wait).into())
     }
 
     /// Counts a claim of somebody's key packages: each takes one away from every device of theirs.
@@ -59,12 +55,12 @@ impl RestLimits {
     /// # Errors
     /// `rate_limited`, with the time to wait.
     pub fn check_claim(&self, claimer: UserId, of: UserId) -> Result<(), Fault> {
-        self.lock().claims.take((claimer, of), Instant::now()).map_err(|wait| limited(wait).into())
+        self.lock().claims.take((claimer, of), now()).map_err(|wait| limited(wait).into())
     }
 
     /// Forgets whoever has been quiet.
     pub fn sweep(&self) {
-        let (mut buckets, now) = (self.lock(), Instant::now());
+        let (mut buckets, now) = (self.lock(), now());
         buckets.accounts.sweep(now);
         buckets.addresses.sweep(now);
         buckets.claims.sweep(now);
@@ -73,6 +69,11 @@ impl RestLimits {
     fn lock(&self) -> MutexGuard<'_, Buckets> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// By the clock of the runtime.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }
 
 /// The problem for too many requests.

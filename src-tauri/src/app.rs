@@ -14,6 +14,8 @@ use crate::{
     cli::Cli,
     commands,
     frames::{ChannelHub, DrawnAges, FrameServer},
+    notification::Notification,
+    ringing::Ringing,
 };
 
 #[cfg(target_os = "linux")]
@@ -48,12 +50,11 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         );
     }
     let app = builder
-        .plugin(tauri_plugin_notification::init())
         .invoke_handler(commands::handler())
         .setup(move |app| Ok(setup(app.handle(), &cli)?))
         .build(tauri::generate_context!())
         .context("the window system can't be reached")?;
-    app.run(|_, _| {});
+    app.run(|app, event| crate::ringing::noticed(app, &event));
     Ok(())
 }
 
@@ -83,6 +84,7 @@ fn setup(app: &AppHandle, cli: &Cli) -> anyhow::Result<()> {
     app.manage(server);
     app.manage(ChannelHub::new(source.clone()));
     app.manage(WebData(web_data.clone()));
+    app.manage(Ringing::new(app, Notification::new(IDENTIFIER)?)?);
 
     let mut window = WebviewWindowBuilder::new(app, MAIN_WINDOW, WebviewUrl::default())
         .title("Bedside")
@@ -129,7 +131,8 @@ fn secrets(cli: &Cli, profile: &std::path::Path) -> Arc<dyn SecretStore> {
     }
 }
 
-fn to_front(app: &AppHandle) {
+/// Brings the main window to the front.
+pub(crate) fn to_front(app: &AppHandle) {
     if let Some(main) = app.get_webview_window(MAIN_WINDOW) {
         let _ = main.unminimize();
         let _ = main.show();

@@ -4,7 +4,7 @@ use bedside_session::{Engine, StreamKind};
 use bedside_ui_contract::{Command, MessagePage, SearchHit, Update};
 use serde::{Deserialize, Serialize};
 use tauri::{
-    AppHandle, State, WebviewWindow, Wry,
+    State, WebviewWindow, Wry,
     ipc::{Channel, Invoke, InvokeResponseBody},
 };
 
@@ -13,7 +13,8 @@ use crate::frames::underlay::{Place, Sizes, Underlay};
 use crate::{
     files::{self, NotPossible},
     frames::{ChannelHub, FrameServer},
-    ringing,
+    notification::Words,
+    ringing::Ringing,
 };
 
 /// Every command, for the app's builder.
@@ -162,13 +163,12 @@ fn underlay_close(underlay: State<'_, Underlay>, id: u32) {
     underlay.close(id);
 }
 
-// Asynchronous: opening a window from a synchronous command deadlocks on Windows.
 #[tauri::command]
-async fn show_ringing(app: AppHandle, words: ringing::Words) {
-    ringing::show(&app, &words);
+fn show_ringing(ringing: State<'_, Ringing>, words: Words) {
+    ringing.show(words);
 }
 
 #[tauri::command]
-async fn hide_ringing(app: AppHandle, answered: bool) {
-    ringing::hide(&app, answered);
+fn hide_ringing(ringing: State<'_, Ringing>, answered: bool) {
+    ringing.hide(answered);
 }

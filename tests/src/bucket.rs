@@ -1,13 +1,13 @@
 //! A store that speaks S3 and that nobody here wrote: moto's server in Python, and the hand of whoever runs it.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout};
 
 use bedside_protocol::Secret;
 use bedside_server::config;
 use serde_json::Value;
 
-use crate::process::{HOW_TO_INSTALL, Process, work_tree};
+use crate::process::{Process, script};
 
 /// The script that is the store.
 const SCRIPT: &str = "tests/src/python/bucket.py";
@@ -28,13 +28,7 @@ impl Bucket {
     /// When the Python environment is missing.
     #[must_use]
     pub fn start() -> Self {
-        let python = work_tree().join(".cache/python/bin/python");
-        assert!(python.exists(), "there is no Python environment with moto: {HOW_TO_INSTALL}");
-        let mut command = Command::new(python);
-        command.arg(work_tree().join(SCRIPT)).stdout(Stdio::piped());
-        let mut store = Process::start(command, None);
-        let input = store.child().stdin.take().expect("its input");
-        let output = BufReader::new(store.child().stdout.take().expect("its output"));
+        let (store, input, output) = script(SCRIPT);
         let mut bucket = Self { input, output, told: Value::Null, _store: store };
         bucket.told = bucket.answer();
         bucket

@@ -1,8 +1,9 @@
 //! Programs that tests start: found or asked for, and ended with the test.
 
+use std::io::BufReader;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Finds a program.
 ///
@@ -60,6 +61,21 @@ impl Process {
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
+}
+
+/// A script in Python with the packages that tests need, what it reads, and what it writes.
+///
+/// # Panics
+/// When the environment with those packages is missing.
+pub(crate) fn script(path: &str) -> (Process, ChildStdin, BufReader<ChildStdout>) {
+    let python = work_tree().join(".cache/python/bin/python");
+    assert!(python.exists(), "there is no Python environment for {path}: {HOW_TO_INSTALL}");
+    let mut command = Command::new(python);
+    command.arg(work_tree().join(path)).stdout(Stdio::piped());
+    let mut script = Process::start(command, None);
+    let input = script.child().stdin.take().expect("its input");
+    let output = script.child().stdout.take().expect("its output");
+    (script, input, BufReader::new(output))
 }
 
 impl Drop for Process {

@@ -1,13 +1,12 @@
 //! aiortc, a WebRTC stack in Python, as a peer that nobody here wrote: a script that reads and writes lines of JSON.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::io::{BufRead, Write};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::outside::Outside;
-use crate::process::{HOW_TO_INSTALL, Process, work_tree};
+use crate::process::script;
 
 /// The script that is the peer.
 const SCRIPT: &str = "tests/src/python/peer.py";
@@ -18,13 +17,7 @@ const SCRIPT: &str = "tests/src/python/peer.py";
 /// When the Python environment is missing.
 #[must_use]
 pub fn start() -> Outside {
-    let python = work_tree().join(".cache/python/bin/python");
-    assert!(python.exists(), "there is no Python environment with aiortc: {HOW_TO_INSTALL}");
-    let mut command = Command::new(python);
-    command.arg(work_tree().join(SCRIPT)).stdout(Stdio::piped());
-    let mut script = Process::start(command, None);
-    let mut input = script.child().stdin.take().expect("its input");
-    let output = script.child().stdout.take().expect("its output");
+    let (process, mut input, output) = script(SCRIPT);
     let (say, mut to_script) = mpsc::unbounded_channel::<Value>();
     let (from_script, told) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
@@ -35,7 +28,7 @@ pub fn start() -> Outside {
         }
     });
     std::thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
+        for line in output.lines().map_while(Result::ok) {
             let message = serde_json::from_str(&line)
                 .unwrap_or_else(|_| json!({"type": "failure", "what": format!("it wrote: {line}")}));
             if from_script.send(message).is_err() {
@@ -43,5 +36,5 @@ pub fn start() -> Outside {
             }
         }
     });
-    Outside::new("aiortc", say, told, Box::new(script))
+    Outside::new("aiortc", say, told, Box::new(process))
 }

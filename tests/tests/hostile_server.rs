@@ -19,3 +19,5 @@ mod groups;
 mod logs;
 #[path = "hostile_server/noise.rs"]
 mod noise;
+#[path = "hostile_server/pestering.rs"]
+mod pestering;

@@ -2,11 +2,9 @@
 //! there for all, once, in one order.
 
 use bedside_protocol::Role;
-use bedside_testkit::{clinic::Clinic, desk::Desk};
+use bedside_testkit::{clinic::Clinic, desk::Desk, line::Line};
 use bedside_ui_contract::{Command, chat::ConversationView, snapshot::ConnectionView};
 
-/// Orders of events that are tried: one each time, others when something was changed.
-const SEEDS: [u64; 1] = [1];
 /// Events of each.
 const STEPS: u32 = 12;
 
@@ -23,16 +21,19 @@ impl Dice {
     }
 }
 
-/// Somebody's device, and what was written there.
+/// Somebody's device, its line to the server, and what was written there.
 struct Place {
     desk: Option<Desk>,
+    line: Line,
     name: &'static str,
     written: Vec<String>,
 }
 
 impl Place {
     async fn new(clinic: &Clinic, name: &'static str, login: &str) -> Self {
-        Self { desk: Some(Desk::new(clinic, login).await), name, written: Vec::new() }
+        let line = Line::to(clinic).await;
+        let desk = Desk::at(clinic, &line.url(), login).await;
+        Self { desk: Some(desk), line, name, written: Vec::new() }
     }
 
     fn desk(&mut self) -> &mut Desk {
@@ -75,6 +76,16 @@ async fn another_device(clinic: &Clinic, ana: &mut Desk, extra: &mut Option<(Des
         .await;
 }
 
+/// While the server, or the line of one of them, is away.
+async fn meanwhile(dice: &mut Dice, places: &mut [Place]) {
+    for _ in 0..dice.roll(4) {
+        places[dice.roll(3)].write();
+    }
+    if dice.roll(2) == 0 {
+        places[dice.roll(3)].restart().await;
+    }
+}
+
 async fn whatever_happens(seed: u64) {
     println!("seed {seed}");
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -98,18 +109,19 @@ async fn whatever_happens(seed: u64) {
         .await;
     let mut extra = None;
     for _ in 0..STEPS {
-        match dice.roll(8) {
+        match dice.roll(10) {
             0..=3 => places[dice.roll(3)].write(),
             4 => places[dice.roll(3)].restart().await,
             5 => another_device(&clinic, places[1].desk(), &mut extra).await,
+            6..=7 => {
+                let one = dice.roll(3);
+                places[one].line.cut();
+                meanwhile(&mut dice, &mut places).await;
+                places[one].line.mend();
+            }
             _ => {
                 let stopped = clinic.stop(dice.roll(2) == 0).await;
-                for _ in 0..dice.roll(4) {
-                    places[dice.roll(3)].write();
-                }
-                if dice.roll(2) == 0 {
-                    places[dice.roll(3)].restart().await;
-                }
+                meanwhile(&mut dice, &mut places).await;
                 clinic = stopped.start().await;
             }
         }
@@ -138,7 +150,13 @@ async fn whatever_happens(seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_in_between_all_show_the_same_messages_in_the_same_order_once() {
-    for seed in SEEDS {
+    whatever_happens(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "half a minute: for when something was changed that the order of events may matter to"]
+async fn in_other_orders_all_show_the_same_messages_in_the_same_order_once() {
+    for seed in 2..=4 {
         whatever_happens(seed).await;
     }
 }

@@ -15,6 +15,8 @@ mod driver;
 mod file_manager;
 #[path = "window/files.rs"]
 mod files;
+#[path = "window/long.rs"]
+mod long;
 #[path = "window/picture.rs"]
 mod picture;
 #[path = "window/ringing.rs"]

@@ -52,6 +52,7 @@ const chatScreens: Screen[] = [
   { name: "conversation-removed", scenario: "home", go: conversation("Dr Ingrid Solberg") },
   { name: "conversation-preparing", scenario: "home", go: conversation("Tomás Herrera") },
   { name: "conversation-rejoining", scenario: "chat_rejoining", go: conversation("Dr Amara Osei") },
+  { name: "conversation-pushed-out", scenario: "chat_pushed_out", go: conversation("Dr Amara Osei") },
   { name: "conversation-transfers", scenario: "chat_transfers", go: conversation("Dr Amara Osei") },
   {
     name: "conversation-file",

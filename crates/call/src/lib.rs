@@ -6,6 +6,8 @@
 //! | [`exchange`] | server | who is in which call, whose devices ring, who may signal to whom |
 //! | [`reconnect`] | client | when is the lost socket tried again |
 //! | [`inbox`] | client | is this event new, known already, or is one missing |
+//! | [`rings`] | client | does this device ring, or has it rung too often |
+//! | [`rate`] | client and server | how often may one side make the other do something |
 //!
 //! The contract is the same everywhere: one input with the time it happened, then the outputs are drained, then
 //! the next deadline is asked for. Nothing here reads a clock, waits, draws a random number or performs I/O; time
@@ -16,10 +18,13 @@ pub mod exchange;
 pub mod inbox;
 pub mod limits;
 pub mod machine;
+pub mod rate;
 pub mod reconnect;
+pub mod rings;
 
 pub use exchange::{Act, Actor, Exchange, ExchangeError};
 pub use inbox::{Arrival, Inbox};
 pub use limits::CallLimits;
 pub use machine::{Call, IllegalTransition, Input, Output};
 pub use reconnect::{NextTry, Reconnect};
+pub use rings::Rings;

@@ -45,6 +45,16 @@ pub fn locked(program: &OsStr, folder: &Path) -> io::Result<Command> {
     Ok(command)
 }
 
+/// `program` beside the keyring that this process has, as within [`within`].
+///
+/// # Errors
+/// When the folder can't be prepared.
+pub fn shared(program: &OsStr, folder: &Path) -> io::Result<Command> {
+    let mut command = Command::new(program);
+    settle(&mut command, folder)?;
+    Ok(command)
+}
+
 /// `program` where there is no keyring and no way to start one.
 ///
 /// # Errors
@@ -58,8 +68,7 @@ pub fn missing(program: &OsStr, folder: &Path) -> io::Result<Command> {
 /// # Errors
 /// When the folder can't be prepared.
 pub fn on_bus(program: &OsStr, folder: &Path, address: &str) -> io::Result<Command> {
-    let mut command = Command::new(program);
-    settle(&mut command, folder)?;
+    let mut command = shared(program, folder)?;
     command.env("DBUS_SESSION_BUS_ADDRESS", address);
     Ok(command)
 }

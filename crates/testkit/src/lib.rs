@@ -5,6 +5,7 @@ pub mod clinic;
 pub mod desk;
 pub mod interloper;
 pub mod keyring;
+pub mod line;
 pub mod mallory;
 pub mod net;
 pub mod peers;

@@ -96,6 +96,8 @@ pub enum ConversationState {
     Removed,
     /// Its keys on this device are damaged or left behind: it is being joined again.
     Rejoining,
+    /// It was pushed out too often to be joined again at once; that happens within half an hour.
+    PushedOut,
 }
 
 /// Somebody in a conversation.

@@ -205,6 +205,11 @@ pub enum Notice {
         /// Who.
         name: String,
     },
+    /// Somebody called, and it did not ring, because calls that nobody answered have come too often.
+    NotRung {
+        /// Who, as the server says.
+        name: String,
+    },
     /// The keyring can't be used: the sign-in lasts until the app is closed.
     NotRemembered,
     /// The call was ended: who answered could not prove to be the person called (the certificate of the connection is

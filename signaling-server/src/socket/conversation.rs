@@ -4,6 +4,7 @@
 //! Works on anything that sends and receives WebSocket messages, so that its clockwork is tested in virtual time.
 
 use axum::extract::ws::{CloseFrame, Message};
+use bedside_call::rate::TokenBucket;
 use bedside_protocol::{
     ErrorCode, MAX_FRAME_BYTES, PROTOCOL_VERSIONS, Problem, SessionId,
     call::CallRecord,
@@ -21,7 +22,6 @@ use crate::{
     hub::{Attached, CloseReason, Hub, Link, Next},
     identity::Identity,
     limits::limited,
-    rate::TokenBucket,
     socket::to_value,
 };
 
@@ -107,7 +107,11 @@ where
     S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin + Send,
     B: Backend,
 {
-    let bucket = TokenBucket::new(rules.limits.socket_per_second, rules.limits.socket_burst, Instant::now());
+    let bucket = TokenBucket::new(
+        rules.limits.socket_per_second,
+        rules.limits.socket_burst,
+        Instant::now().into_std(),
+    );
     let mut conversation = Conversation { socket, who, rules, backend, bucket, refusals: 0 };
     let greeting = match timeout(rules.timing.hello_within, conversation.greet()).await {
         Ok(greeting) => greeting,
@@ -237,7 +241,7 @@ where
             }
             Some(Ok(Message::Text(text))) => parse_client_frame(&text),
         };
-        if let Err(wait) = self.bucket.take(Instant::now()) {
+        if let Err(wait) = self.bucket.take(Instant::now().into_std()) {
             self.refusals += 1;
             if self.refusals > MAX_REFUSALS {
                 return Err(End::Close(close_code::TOO_LOUD));

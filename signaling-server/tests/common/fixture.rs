@@ -123,6 +123,14 @@ impl Clinic {
         (doctor, patient)
     }
 
+    /// A clinic with the two of them, each connected with one device.
+    pub(crate) async fn online() -> (Self, [SignedIn; 2], [Socket; 2]) {
+        let clinic = Self::open().await;
+        let (doctor, patient) = clinic.doctor_and_patient().await;
+        let sockets = [clinic.connect(&doctor).await, clinic.connect(&patient).await];
+        (clinic, [doctor, patient], sockets)
+    }
+
     pub(crate) async fn sign_in(&self, login: &str) -> SignedIn {
         let response = self.try_sign_in(login, PASSWORD, None).await;
         assert_eq!(response.status(), 200);

@@ -89,10 +89,8 @@ async fn history(clinic: &Clinic, who: &SignedIn, query: &str) -> Page<CallRecor
 
 #[tokio::test]
 async fn a_call_rings_is_answered_signals_connects_and_is_kept() {
-    let clinic = Clinic::open().await;
-    let (doctor, patient) = clinic.doctor_and_patient().await;
+    let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
     let log = clinic.conversation(&doctor, patient.user.id).await;
-    let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
 
     let ticket = ring(&mut osei, &patient).await;
     assert_eq!(ticket.call.phase, CallPhase::Ringing);
@@ -135,9 +133,7 @@ async fn a_call_rings_is_answered_signals_connects_and_is_kept() {
 
 #[tokio::test]
 async fn the_rest_routes_act_on_the_same_calls() {
-    let clinic = Clinic::open().await;
-    let (doctor, patient) = clinic.doctor_and_patient().await;
-    let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
+    let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
     let wish = json!({"callee_id": patient.user.id, "call_type": "voice"});
     let ticket: CallTicket = clinic.post(&doctor, "/api/calls/initiate", wish).await.json().await.unwrap();
     let path = format!("/api/calls/{}", ticket.call_id);
@@ -187,11 +183,9 @@ async fn a_retried_initiate_with_the_same_key_is_one_call() {
 
 #[tokio::test]
 async fn a_busy_patient_hears_of_the_missed_call_and_goes_on_talking() {
-    let clinic = Clinic::open().await;
-    let (doctor, patient) = clinic.doctor_and_patient().await;
+    let (clinic, [_, patient], [mut osei, mut ana]) = Clinic::online().await;
     let nurse = clinic.person("nurse", Role::Clinician).await;
     clinic.befriend("nurse", "ana").await;
-    let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
     let mut nina = clinic.connect(&nurse).await;
     let first = converse(&mut osei, &mut ana, &patient).await;
     let second = ring(&mut nina, &patient).await;
@@ -207,9 +201,7 @@ async fn a_busy_patient_hears_of_the_missed_call_and_goes_on_talking() {
 
 #[tokio::test]
 async fn declining_cancelling_and_answering_too_late() {
-    let clinic = Clinic::open().await;
-    let (doctor, patient) = clinic.doctor_and_patient().await;
-    let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
+    let (clinic, [_, patient], [mut osei, mut ana]) = Clinic::online().await;
     let call = ring(&mut osei, &patient).await.call_id;
     ana.request("decline_call", json!({"call_id": call, "reason": "declined"})).await.unwrap();
     let declined = expect(&mut osei, &["ringing", "declined"]).await;
@@ -227,9 +219,7 @@ async fn declining_cancelling_and_answering_too_late() {
 
 #[tokio::test]
 async fn two_who_call_each_other_find_themselves_in_one_call() {
-    let clinic = Clinic::open().await;
-    let (doctor, patient) = clinic.doctor_and_patient().await;
-    let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
+    let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
     let (theirs, mine) = tokio::join!(ring(&mut osei, &patient), ring(&mut ana, &doctor));
     assert_eq!(theirs.call_id, mine.call_id);
     assert!([theirs.call.phase, mine.call.phase].contains(&CallPhase::Accepted));
@@ -297,11 +287,9 @@ async fn nobody_answers_in_time() {
 
 #[tokio::test]
 async fn strangers_can_neither_call_nor_find_a_call() {
-    let clinic = Clinic::open().await;
-    let (doctor, patient) = clinic.doctor_and_patient().await;
+    let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
     let log = clinic.conversation(&doctor, patient.user.id).await;
     let outsider = clinic.person("tom", Role::Patient).await;
-    let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
     let mut tom = clinic.connect(&outsider).await;
     let wish = json!({"callee_id": patient.user.id, "call_type": "video"});
     assert_eq!(tom.request("initiate_call", wish).await.unwrap_err().code, ErrorCode::NotAContact);
@@ -412,10 +400,8 @@ async fn a_lost_participant_is_waited_for_and_then_given_up() {
 
 #[tokio::test]
 async fn history_and_statistics_tell_what_happened() {
-    let clinic = Clinic::open().await;
-    let (doctor, patient) = clinic.doctor_and_patient().await;
+    let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
     let admin = clinic.person("root", Role::Admin).await;
-    let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
     let talked = converse(&mut osei, &mut ana, &patient).await.call_id;
     osei.request("call:switch_type", json!({"call_id": talked, "call_type": "voice"})).await.unwrap();
     hang_up(&mut osei, talked).await;
@@ -469,9 +455,7 @@ fn second(at: i64) -> Value {
 
 #[tokio::test]
 async fn quality_metrics_are_kept_once_and_shown_to_both_sides() {
-    let clinic = Clinic::open().await;
-    let (doctor, patient) = clinic.doctor_and_patient().await;
-    let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
+    let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
     let call = converse(&mut osei, &mut ana, &patient).await.call_id;
     let path = format!("/api/calls/{call}/quality-metrics");
     assert_eq!(clinic.post(&doctor, &path, second(1_000)).await.status(), 204);

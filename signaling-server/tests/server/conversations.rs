@@ -19,9 +19,7 @@ use crate::{
 
 #[tokio::test]
 async fn there_is_one_direct_conversation_per_pair_and_both_are_told() {
-    let clinic = Clinic::open().await;
-    let (doctor, patient) = clinic.doctor_and_patient().await;
-    let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
+    let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
     let create = async |who: &SignedIn, with: &SignedIn| -> Conversation {
         let wish = json!({"kind": "direct", "participants": [with.user.id]});
         clinic.post(who, "/api/conversations", wish).await.json().await.unwrap()

@@ -53,10 +53,8 @@ async fn entries_reach_every_device_once_in_the_order_of_the_log() {
 
 #[tokio::test]
 async fn long_entries_are_told_without_their_body_and_too_long_ones_are_refused() {
-    let clinic = Clinic::open().await;
-    let (doctor, patient) = clinic.doctor_and_patient().await;
+    let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
     let log = clinic.conversation(&doctor, patient.user.id).await;
-    let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
     let path = format!("/api/conversations/{log}/send-message");
     let send = async |bytes: usize| {
         let body =
@@ -186,10 +184,8 @@ async fn typing_is_told_to_the_other_devices_that_are_there_and_not_kept() {
 
 #[tokio::test]
 async fn receipts_are_entries_and_a_read_message_must_exist() {
-    let clinic = Clinic::open().await;
-    let (doctor, patient) = clinic.doctor_and_patient().await;
+    let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
     let log = clinic.conversation(&doctor, patient.user.id).await;
-    let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
     let message = entry(log, 0, b"hello");
     say(&mut osei, &message).await.unwrap();
     ana.request("chat:delivered", serde_json::to_value(entry(log, 0, b"arrived")).unwrap()).await.unwrap();
@@ -216,11 +212,9 @@ async fn receipts_are_entries_and_a_read_message_must_exist() {
 
 #[tokio::test]
 async fn signaling_belongs_to_a_live_call_of_this_device_between_these_two() {
-    let clinic = Clinic::open().await;
-    let (doctor, patient) = clinic.doctor_and_patient().await;
+    let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
     let nurse = clinic.person("nurse", Role::Clinician).await;
     let laptop = clinic.sign_in("ana").await;
-    let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
     let mut on_laptop = clinic.connect(&laptop).await;
     let log = clinic.conversation(&doctor, patient.user.id).await;
     let other_log = clinic.conversation(&doctor, nurse.user.id).await;

@@ -21,6 +21,8 @@ pub(crate) struct Notification {
     pub(crate) actions: Vec<String>,
     /// Each with its value as text.
     pub(crate) hints: BTreeMap<String, String>,
+    /// The program took it back.
+    pub(crate) withdrawn: bool,
 }
 
 /// Notifications in the order in which they came.
@@ -52,12 +54,20 @@ impl Desktop {
     ) -> u32 {
         let hints = hints.into_iter().map(|(name, value)| (name, format!("{value:?}"))).collect();
         let mut shown = self.0.list();
-        shown.push(Notification { app, icon, title, body, actions, hints });
+        shown.push(Notification { app, icon, title, body, actions, hints, withdrawn: false });
         self.0.0.1.notify_all();
         u32::try_from(shown.len()).unwrap_or(u32::MAX)
     }
 
-    fn close_notification(&self, _id: u32) {}
+    fn close_notification(&self, id: u32) -> zbus::fdo::Result<()> {
+        let mut shown = self.0.list();
+        let place = usize::try_from(id).unwrap_or_default().wrapping_sub(1);
+        let open = shown.get_mut(place).filter(|one| !one.withdrawn);
+        let Some(one) = open else { return Err(zbus::fdo::Error::Failed(format!("{id} is not shown"))) };
+        one.withdrawn = true;
+        self.0.0.1.notify_all();
+        Ok(())
+    }
 
     fn get_capabilities(&self) -> Vec<String> {
         vec!["body".to_owned()]
@@ -110,9 +120,19 @@ impl SessionBus {
 
     /// Waits, without the delay of looking now and then, until so many were shown.
     pub(crate) fn until(&self, count: usize) {
-        let short = |shown: &mut Vec<Notification>| shown.len() < count;
-        let waited = self.shown.0.1.wait_timeout_while(self.shown.list(), PATIENCE, short);
+        self.wait(&format!("{count} notifications"), |shown| shown.len() >= count);
+    }
+
+    /// Waits until so many were shown and taken back again.
+    pub(crate) fn until_withdrawn(&self, count: usize) {
+        self.wait(&format!("{count} notifications withdrawn"), |shown| {
+            shown.iter().filter(|one| one.withdrawn).count() >= count
+        });
+    }
+
+    fn wait(&self, what: &str, so: impl Fn(&[Notification]) -> bool) {
+        let waited = self.shown.0.1.wait_timeout_while(self.shown.list(), PATIENCE, |shown| !so(shown));
         let (shown, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        assert!(!timeout.timed_out(), "{} notifications instead of {count}", shown.len());
+        assert!(!timeout.timed_out(), "never {what}, but {shown:?}");
     }
 }

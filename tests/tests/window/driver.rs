@@ -70,6 +70,8 @@ pub(crate) enum Keyring {
     Unwanted,
     /// A real one, unlocked; kept in the app's folder, so that it is there again at the next start.
     Unlocked,
+    /// The one that the test itself has.
+    Shared,
     /// None at all.
     Missing,
 }
@@ -92,6 +94,7 @@ impl Window {
         let mut command = match keyring {
             Keyring::Unwanted => keyring::locked(DRIVER.as_ref(), &home),
             Keyring::Unlocked => keyring::unlocked(DRIVER.as_ref(), &home),
+            Keyring::Shared => keyring::shared(DRIVER.as_ref(), &home),
             Keyring::Missing => keyring::missing(DRIVER.as_ref(), &home),
         }
         .expect("a private folder");

@@ -1,4 +1,5 @@
-//! A call that comes while the person looks elsewhere: a small window over the others, and a notification.
+//! A call that comes while the person looks elsewhere: a small window over the others, and a notification. Both go when it
+//! rings no more.
 
 use bedside_protocol::{CallPhase, CallType};
 use bedside_testkit::clinic::{PASSWORD, Seat};
@@ -18,6 +19,7 @@ const MAIN: &str = "Bedside";
 const CALLING: &str = "osei of the clinic is calling";
 /// What the pages say of it.
 const DECLINE: &str = "Decline";
+const MISSED: &str = "osei of the clinic called.";
 
 /// The doctor's engine, asked from a thread that drives windows.
 struct Doctor {
@@ -101,8 +103,13 @@ async fn a_call_rings_in_a_small_window_and_a_notification_while_the_person_look
         display.focus(&elsewhere.window);
         doctor.call();
         small_window(&display);
+        bus.until(1);
+        assert!(!bus.notifications()[0].withdrawn, "a notification taken back while it rings");
         doctor.cancel();
         display.disappears(CALLING);
+        bus.until_withdrawn(1);
+        // What is left of a call that nobody answered stands in the app.
+        patient.sees(MISSED);
 
         doctor.call();
         let (_, button) = small_window(&display);
@@ -111,6 +118,7 @@ async fn a_call_rings_in_a_small_window_and_a_notification_while_the_person_look
         display.hold(false);
         doctor.until(CallPhase::Ended);
         display.disappears(CALLING);
+        bus.until_withdrawn(2);
 
         doctor.call();
         let (small, _) = small_window(&display);
@@ -118,6 +126,7 @@ async fn a_call_rings_in_a_small_window_and_a_notification_while_the_person_look
         display.key("Return");
         doctor.until(CallPhase::Connected);
         display.disappears(CALLING);
+        bus.until_withdrawn(3);
         patient.sees("Encrypted");
         wait("the main window in front", || display.has_focus(&main).then_some(()));
         doctor.cancel();
@@ -129,14 +138,42 @@ async fn a_call_rings_in_a_small_window_and_a_notification_while_the_person_look
             icon: "bedside".to_owned(),
             title: CALLING.to_owned(),
             body: "Video call".to_owned(),
+            withdrawn: true,
             ..Notification::default()
         };
         assert_eq!(
             bus.notifications(),
             [said.clone(), said.clone(), said],
-            "one for each call that rang elsewhere"
+            "one for each call that rang elsewhere, and none left"
         );
         people().check("the app's log", &patient.log());
+    })
+    .await;
+    clinic.close().await;
+}
+
+/// Ana has the app open on two computers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_answered_on_another_device_leaves_no_notification_behind() {
+    let clinic = doctor_and_patient().await;
+    let server = clinic.url();
+    let mut doctor = Doctor { seat: clinic.seat("osei").await, runtime: Handle::current() };
+    let mut other = clinic.seat("ana").await;
+    at_the_windows(move || {
+        let folder = Folder::new("elsewhere");
+        let bus = SessionBus::open();
+        let display = Display::open();
+        let patient = patient(&bus, &display, &folder, &server);
+        let elsewhere = FileManager::open(&display, &[]);
+        display.focus(&elsewhere.window);
+        doctor.call();
+        small_window(&display);
+        doctor.runtime.block_on(other.until_call("it rings", |call| call.phase == CallPhase::Ringing));
+        other.ask(Command::Answer { call_type: CallType::Video });
+        bus.until_withdrawn(1);
+        display.disappears(CALLING);
+        patient.sees("Answered on another device");
+        doctor.cancel();
     })
     .await;
     clinic.close().await;
@@ -166,6 +203,7 @@ async fn who_calls_and_cancels_at_once_leaves_no_window_behind() {
         small_window(&display);
         doctor.cancel();
         display.disappears(CALLING);
+        bus.until_withdrawn(5);
     })
     .await;
     clinic.close().await;

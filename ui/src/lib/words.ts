@@ -50,6 +50,8 @@ export function noticeWords(notice: Notice): NoticeWords {
       return { text: t("notice.answered_elsewhere"), tone: "info" };
     case "missed_call":
       return { text: t("notice.missed_call", { name: notice.name }), tone: "info" };
+    case "not_rung":
+      return { text: t("notice.not_rung", { name: notice.name }), tone: "warn" };
     case "not_remembered":
       return { text: t("notice.not_remembered"), tone: "info" };
     case "not_authentic":

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bedside_call::Rings;
 use bedside_media::frame::VideoFrame;
 use bedside_protocol::{
     CallId, Problem, UserId,
@@ -16,7 +17,7 @@ use bedside_ui_contract::{
 };
 use tokio::{
     sync::{broadcast, mpsc, watch},
-    time::MissedTickBehavior,
+    time::{Instant, MissedTickBehavior},
 };
 
 use super::{EngineConfig, calling::LiveCall};
@@ -108,6 +109,7 @@ pub(super) struct Actor {
     /// They are being fetched, and whether something changed meanwhile.
     pub(super) fetching_people: Option<bool>,
     pub(super) call: Option<LiveCall>,
+    pub(super) rings: Rings,
     pub(super) history: HistoryView,
     pub(super) notices: Vec<NoticeView>,
     next_notice: u32,
@@ -152,6 +154,7 @@ pub(super) fn spawn(
         people_loaded: false,
         fetching_people: None,
         call: None,
+        rings: Rings::new(Instant::now().into_std()),
         history: HistoryView::default(),
         notices: Vec::new(),
         next_notice: 1,
@@ -441,6 +444,10 @@ impl Actor {
     pub(super) fn notify(&mut self, notice: Notice) {
         if self.notices.iter().any(|shown| shown.notice == notice) {
             return;
+        }
+        if matches!(notice, Notice::NotRung { .. }) {
+            // Whoever calls under ever new names must not push out what else there is to read.
+            self.notices.retain(|shown| !matches!(shown.notice, Notice::NotRung { .. }));
         }
         self.notices.push(NoticeView { id: self.next_notice, notice });
         self.next_notice += 1;

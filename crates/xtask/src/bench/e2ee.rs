@@ -23,12 +23,15 @@ use crate::{
 const MESSAGES: u32 = 300;
 /// The longest file there may be.
 const FILE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// The test that looks through a long conversation in the app's window.
+const LONG_TEST: &str =
+    "long::a_conversation_of_50_000_messages_is_there_at_its_end_at_its_beginning_and_in_between";
 /// Nothing takes longer unless it never ends.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Measures and publishes.
 pub(crate) fn run() -> Result<()> {
-    setup::ready(Purpose::Build)?;
+    setup::ready(Purpose::Test)?;
     // The selection of packages that everything has, so that nothing is built twice.
     let build =
         ["build", "--workspace", "--locked", "--release", "--bins", "--example", "cost", "--example", "long"];
@@ -37,13 +40,23 @@ pub(crate) fn run() -> Result<()> {
     let groups: Value = serde_json::from_str(&groups).context("the groups' figures are not JSON")?;
     let long = shell::read(&mut shell::program(Profile::Release.binary("examples/long")))?;
     let long: Value = serde_json::from_str(&long).context("the long conversation's figures are not JSON")?;
+    let window = window()?;
     let clinic = Clinic::open(Profile::Release)?;
     let messages = messages(&clinic)?;
     let (sent, saved) = file(&clinic)?;
     let figures = json!({
-        "machine": machine()?, "groups": groups, "messages": messages, "long": long, "sent": sent, "saved": saved,
+        "machine": machine()?, "groups": groups, "messages": messages, "long": long, "window": window, "sent": sent, "saved": saved,
     });
     publish("e2ee", &page(&figures)?, &figures)
+}
+
+/// The same conversation in the app's window, as the test of it prints.
+fn window() -> Result<Value> {
+    let test = ["test", "--workspace", "--locked", "--release", "--test", "window", "--"];
+    let told = shell::read(shell::cargo().args(test).args(["--exact", LONG_TEST, "--nocapture"]))?;
+    let figures = told.lines().find(|line| line.starts_with('{'));
+    serde_json::from_str(figures.context("the window's test told no figures")?)
+        .context("the window's figures are not JSON")
 }
 
 /// One writes, the other measures how old each message is when it could be shown.
@@ -119,13 +132,20 @@ fn page(figures: &Value) -> Result<String> {
         );
     }
     let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+    let openings = figures["window"]["openings_ms"].as_array().context("openings")?;
+    let openings: Vec<f64> = openings.iter().map(number).collect();
     let peak = |side: &Value| number(&side["process"]["peak_rss_bytes"]) / 1e6;
     page += &format!(
         "\n| messages, engine to engine through the server | |\n| --- | --- |\n| sent → can be shown, p50 | {:.1} ms |\n\
          | p99 | {:.1} ms (goal: < 100) |\n\n\
          | a conversation of {} messages, after a start of the app | |\n| --- | --- |\n\
          | opened: its newest 50 are there | {:.1} ms (goal: < 100) |\n\
-         | searched: the one that holds a word is found | {:.0} ms |\n\n| a file of 2 GiB by the server | MB/s | peak memory (RSS), MB |\n\
+         | searched: the one that holds a word is found | {:.0} ms |\n\n\
+         | the same in the app's window | |\n| --- | --- |\n\
+         | click → its newest message painted, right after a start | {:.0} ms (goal: < 100) |\n\
+         | the slowest of four openings after that | {:.0} ms |\n\
+         | Home → its oldest message painted | {:.0} ms |\n\
+         | turning pages: a frame, p95 of {} | {:.0} ms |\n\n| a file of 2 GiB by the server | MB/s | peak memory (RSS), MB |\n\
          | --- | --- | --- |\n| sealed and uploaded | {:.0} | {:.0} |\n| fetched, opened and saved | {:.0} | {:.0} |\n\
          | (the same programs with messages alone) | | {:.0} |\n",
         number(&figures["messages"]["latency_ms"]["p50"]),
@@ -133,6 +153,11 @@ fn page(figures: &Value) -> Result<String> {
         figures["long"]["messages"],
         number(&figures["long"]["opened_ms"]),
         number(&figures["long"]["searched_ms"]),
+        openings[0],
+        openings[1..].iter().copied().fold(0.0, f64::max),
+        number(&figures["window"]["home_ms"]),
+        figures["window"]["frames"],
+        number(&figures["window"]["frame_p95_ms"]),
         number(&figures["sent"]["files"][0]["mb_per_second"]),
         peak(&figures["sent"]),
         number(&figures["saved"]["files"][0]["mb_per_second"]),

@@ -3,4 +3,4 @@
 /**
  * What can be done in a conversation.
  */
-export type ConversationState = "preparing" | "ready" | "blocked" | "removed" | "rejoining";
+export type ConversationState = "preparing" | "ready" | "blocked" | "removed" | "rejoining" | "pushed_out";

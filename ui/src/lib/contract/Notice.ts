@@ -35,6 +35,10 @@ name: string, } | { "kind": "answered_elsewhere" } | { "kind": "missed_call",
 /**
  * Who.
  */
+name: string, } | { "kind": "not_rung",
+/**
+ * Who, as the server says.
+ */
 name: string, } | { "kind": "not_remembered" } | { "kind": "not_authentic",
 /**
  * Whom the call was with.

@@ -179,6 +179,8 @@ export const en = {
   "notice.peer_busy": "{name} is in another call. Try again later.",
   "notice.answered_elsewhere": "Answered on another device.",
   "notice.missed_call": "{name} called.",
+  "notice.not_rung":
+    "{name} called, but too many calls have come in a short time, so it didn't ring. Calls ring again in a few minutes. Call back if you expect one.",
   "notice.not_remembered": "The keyring can't be used, so your sign-in lasts until you close the app.",
   "notice.not_authentic":
     "The call was ended: whoever answered could not prove to be {name}. Call again, and compare the check code before you speak about anything private.",
@@ -520,6 +522,8 @@ export const en = {
     "This device was removed from the conversation. What was written before stays readable here. Ask somebody in it to write to you again.",
   "chatState.rejoining":
     "This device's keys for this conversation were damaged. It is being let in again, which takes a moment.",
+  "chatState.pushedOut":
+    "This device keeps being put out of the conversation, which your clinic's server should not let happen. It tries again within half an hour, and what you write is kept until then. Tell your clinic's support by phone, and call {name} if it can't wait.",
   "chatState.offline": "What you write now goes out by itself once you are connected.",
 
   "keyChange.title": "{name}'s key changed",

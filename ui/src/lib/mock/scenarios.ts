@@ -206,6 +206,7 @@ export const scenarios = {
     };
   },
   chat_rejoining: () => withOsei({ state: "rejoining" }),
+  chat_pushed_out: () => withOsei({ state: "pushed_out", protection: "pending" }),
   chat_transfers: () => withChat({ transfers: structuredClone(transfers) }),
   chat_notices: () =>
     withNotices(

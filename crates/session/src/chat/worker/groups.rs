@@ -58,6 +58,10 @@ impl Worker {
             }
             return;
         }
+        if let Some(until) = live.outside_until.filter(|until| *until > Instant::now()) {
+            live.retry_at = Some(until);
+            return;
+        }
         live.busy = true;
         let api = self.config.api.clone();
         self.start(async move { Outcome::Info(id, api.group_info(id).await) });
@@ -190,7 +194,7 @@ impl Worker {
                     // The log is as long as it is, whatever was said of it: who says more is not asked at once.
                     live.room.server.next_position = position;
                     live.failed(Instant::now());
-                } else if !live.backs_off() {
+                } else {
                     live.succeeded();
                 }
                 self.step(id);

@@ -91,11 +91,10 @@ impl Worker {
     pub(super) fn leave_behind(&mut self, id: ConversationId) {
         tracing::warn!(conversation = %id, "this device can't follow the conversation; it joins again");
         let Some(live) = self.rooms.get_mut(&id) else { return };
-        live.membership = Membership::Outside;
         live.rejoining = true;
         live.refused = 0;
         live.unseal();
-        live.try_later(Instant::now());
+        live.is_outside(Instant::now());
     }
 
     pub(super) fn welcomed(&mut self, welcome: WaitingWelcome) {
@@ -184,6 +183,9 @@ impl Worker {
         if live.welcome.is_some() {
             // Somebody has let this device in meanwhile.
             return self.step(id);
+        }
+        if !live.may_come_in(Instant::now()) {
+            return tracing::warn!(conversation = %id, "this device was pushed out too often; it stays outside");
         }
         match self.device.rejoin(&info.group_info.0, info.position) {
             Ok(commit) if commit.group == group(id) => {

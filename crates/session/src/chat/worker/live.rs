@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use bedside_call::rate::TokenBucket;
 use bedside_e2ee::PublicIdentity;
 use bedside_protocol::{
     CallId, ConversationKind, EntryId, UserId,
@@ -26,6 +27,11 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 pub(super) fn pause_after(failures: u32) -> Duration {
     RETRY.saturating_mul(1 << failures.min(6)).min(LONGEST_RETRY)
 }
+
+/// So many times in a row this device comes into a group from outside, and then once in so long: whoever keeps pushing it
+/// out must neither keep it busy nor fill the conversation with its coming and going.
+const COMING_IN: u32 = 10;
+const COMING_IN_EVERY: Duration = Duration::from_secs(30 * 60);
 
 /// How this device stands to a conversation's group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,12 @@ pub(super) struct Live {
     pub(super) failures: u32,
     /// How often it joined, or tried to, since somebody else was understood last.
     pub(super) attempts: u32,
+    /// How often it may still come in from outside.
+    entries: TokenBucket,
+    /// It does not come in from outside before.
+    pub(super) outside_until: Option<Instant>,
+    /// It was pushed out more often than it comes in again at once.
+    pub(super) pushed_out: bool,
     pub(super) welcome: Option<WaitingWelcome>,
     /// When people without a device in the group are looked for again.
     pub(super) look_again: Option<Instant>,
@@ -83,6 +95,9 @@ impl Live {
             retry_at: None,
             failures: 0,
             attempts: 0,
+            entries: TokenBucket::slow(COMING_IN_EVERY, COMING_IN, Instant::now().into_std()),
+            outside_until: None,
+            pushed_out: false,
             welcome: None,
             look_again: None,
             in_flight: HashSet::new(),
@@ -104,20 +119,33 @@ impl Live {
         self.retry_at = Some(now + pause);
     }
 
-    /// Comes in again, later each time: whoever keeps pushing this device out must not keep it busy.
-    pub(super) fn try_later(&mut self, now: Instant) {
+    /// Lost its place in the group, or did not get one: it comes in from outside, later each time.
+    pub(super) fn is_outside(&mut self, now: Instant) {
         self.busy = false;
+        self.membership = Membership::Outside;
         let pause = match self.attempts.checked_sub(1) {
             Some(before) => pause_after(before),
             None => Duration::ZERO,
         };
         self.attempts = self.attempts.saturating_add(1);
-        self.retry_at = Some(now + pause);
+        self.pushed_out = false;
+        self.stays_outside(now + pause);
     }
 
-    /// Whether the next attempt has been put off on purpose.
-    pub(super) const fn backs_off(&self) -> bool {
-        self.retry_at.is_some()
+    /// Whether it may come in from outside now; counted if so.
+    pub(super) fn may_come_in(&mut self, now: Instant) -> bool {
+        let spent = self.entries.take(now.into_std()).err();
+        self.pushed_out = spent.is_some();
+        if let Some(wait) = spent {
+            self.busy = false;
+            self.stays_outside(now + wait);
+        }
+        spent.is_none()
+    }
+
+    fn stays_outside(&mut self, until: Instant) {
+        self.outside_until = Some(until);
+        self.retry_at = Some(until);
     }
 
     /// The log goes on, and what it has is not known here yet.
@@ -169,6 +197,53 @@ impl Live {
         self.in_flight.clear();
         for waiting in &mut self.room.waiting {
             waiting.sealed = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bedside_protocol::{Conversation, ConversationId, Timestamp};
+
+    use super::*;
+
+    fn conversation() -> Live {
+        Live::new(Room::new(Conversation {
+            id: ConversationId::random(),
+            kind: ConversationKind::Direct,
+            participants: Vec::new(),
+            created_at: Timestamp(0),
+            founded: true,
+            epoch: 1,
+            first_position: 0,
+            next_position: 0,
+            last_message_at: None,
+        }))
+    }
+
+    /// How often this device comes in from outside in a day in which it is put out again within a second each time.
+    fn times_in_a_day(live: &mut Live, understood: bool) -> u32 {
+        let start = Instant::now();
+        let mut times = 0;
+        for now in (0..24 * 3600).map(|second| start + Duration::from_secs(second)) {
+            if live.outside_until.is_none_or(|until| until <= now) && live.may_come_in(now) {
+                times += 1;
+                if understood {
+                    live.attempts = 0;
+                }
+                live.is_outside(now);
+            }
+        }
+        times
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_put_out_over_and_over_comes_in_a_few_times_and_then_seldom() {
+        for understood in [false, true] {
+            let mut live = conversation();
+            let times = times_in_a_day(&mut live, understood);
+            assert!((48..=58).contains(&times), "{times} times, others understood: {understood}");
+            assert_eq!(live.retry_at, live.outside_until, "it tries again by itself");
         }
     }
 }

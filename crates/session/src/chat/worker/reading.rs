@@ -122,8 +122,7 @@ impl Worker {
             }
             GroupEvent::JoinLost => {
                 if let Some(live) = self.rooms.get_mut(&id) {
-                    live.membership = Membership::Outside;
-                    live.try_later(Instant::now());
+                    live.is_outside(Instant::now());
                 }
                 Ok(())
             }

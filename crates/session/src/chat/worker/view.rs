@@ -105,9 +105,10 @@ impl Worker {
             protection: match state {
                 ConversationState::Ready if room.verified && self.all_checked(live) => Protection::Verified,
                 ConversationState::Ready | ConversationState::Blocked => Protection::Encrypted,
-                ConversationState::Preparing | ConversationState::Removed | ConversationState::Rejoining => {
-                    Protection::Pending
-                }
+                ConversationState::Preparing
+                | ConversationState::Removed
+                | ConversationState::Rejoining
+                | ConversationState::PushedOut => Protection::Pending,
             },
             check_code: live.check_code.clone(),
             changed: room
@@ -127,6 +128,8 @@ impl Worker {
             ConversationState::Removed
         } else if !live.room.changed.is_empty() {
             ConversationState::Blocked
+        } else if live.pushed_out && live.membership == Membership::Outside {
+            ConversationState::PushedOut
         } else if live.rejoining || live.membership == Membership::Joining {
             ConversationState::Rejoining
         } else if live.is_ready(self.me()) {

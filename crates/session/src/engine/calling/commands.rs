@@ -79,6 +79,7 @@ impl Actor {
         if self.is_blocked(peer) {
             return self.notify(Notice::Failed { failure: Failure::KeyChanged });
         }
+        self.rings.answered(peer);
         let Some(call) = &mut self.call else { return };
         call.answering = true;
         call.wanted = call_type;

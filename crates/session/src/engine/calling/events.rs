@@ -10,12 +10,15 @@ use bedside_protocol::{
     socket::{Event, Request},
 };
 use bedside_ui_contract::{Notice, call::Direction, snapshot::ConnectionView};
+use tokio::time::Instant;
 
 use super::LiveCall;
 use crate::{chat::Input, consultation::Consultation, engine::actor::Actor, socket::SocketError};
 
 /// How long a callee without a line to the server goes on ringing, ms.
 const RING_LIMIT_MS: u64 = 60_000;
+/// The same with a line: no server that is in order lets a call ring for as long as this.
+const LONGEST_RING_MS: u64 = 660_000;
 
 impl Actor {
     pub(in crate::engine) fn call_event(&mut self, event: Event) {
@@ -58,6 +61,10 @@ impl Actor {
             return;
         }
         let caller = record.caller.clone();
+        if !self.rings.rings(caller.user_id, Instant::now().into_std()) {
+            tracing::warn!("a call does not ring: there were too many");
+            return self.notify(Notice::NotRung { name: caller.name.reveal().clone() });
+        }
         let mut call = LiveCall::new(Direction::Incoming, caller.user_id, caller.name, record.call_type);
         call.adopt(record);
         let peer = call.peer_id;
@@ -141,23 +148,24 @@ impl Actor {
         }
     }
 
-    /// The server keeps the deadlines; without it this device keeps them itself.
+    /// The server keeps the deadlines; without it this device keeps them itself. It never rings for ever.
     pub(in crate::engine) fn check_deadlines(&mut self) {
-        if self.connection == ConnectionView::Online {
-            return;
-        }
+        let online = self.connection == ConnectionView::Online;
         let Some(call) = &mut self.call else { return };
         let now = crate::clock::now();
+        let ring_limit = if online { LONGEST_RING_MS } else { RING_LIMIT_MS };
         let answered_limit = Duration::from_millis(CallLimits::default().reconnect_ms);
         match call.phase() {
-            CallPhase::Initiated | CallPhase::Ringing if now.millis_since(call.began) > RING_LIMIT_MS => {
+            CallPhase::Initiated | CallPhase::Ringing if now.millis_since(call.began) > ring_limit => {
                 call.end_here(EndReason::NetworkError);
                 if call.direction == Direction::Incoming {
                     self.call = None;
                 }
                 self.release_media();
             }
-            CallPhase::Accepted | CallPhase::Connecting | CallPhase::Connected | CallPhase::Reconnecting => {
+            CallPhase::Accepted | CallPhase::Connecting | CallPhase::Connected | CallPhase::Reconnecting
+                if !online =>
+            {
                 let lost = call.consultation.as_ref().and_then(Consultation::lost_for);
                 if lost.is_some_and(|lost| lost > answered_limit) {
                     self.end_call(EndReason::NetworkError);
@@ -165,6 +173,10 @@ impl Actor {
             }
             CallPhase::Initiated
             | CallPhase::Ringing
+            | CallPhase::Accepted
+            | CallPhase::Connecting
+            | CallPhase::Connected
+            | CallPhase::Reconnecting
             | CallPhase::Ended
             | CallPhase::Failed
             | CallPhase::Missed => {}

@@ -1,8 +1,10 @@
-//! Token buckets: how much one client may ask. Pure; the caller gives the time.
+//! Token buckets: how often one side may make the other do something. Told the time.
 
-use std::{collections::HashMap, hash::Hash, time::Duration};
-
-use tokio::time::Instant;
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    time::{Duration, Instant},
+};
 
 /// A budget that refills steadily.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +42,11 @@ impl TokenBucket {
             return Ok(());
         }
         Err(Duration::from_secs_f64((1.0 - self.tokens) / self.per_second))
+    }
+
+    /// Puts back one that was taken.
+    pub fn give_back(&mut self) {
+        self.tokens = (self.tokens + 1.0).min(self.burst);
     }
 
     /// Whether nothing has been taken for so long that the bucket is full.
@@ -85,6 +92,13 @@ impl<K: Hash + Eq> KeyedBuckets<K> {
         self.buckets.entry(key).or_insert_with(|| TokenBucket::slow(every, burst, now)).take(now)
     }
 
+    /// Puts back one that was taken from the bucket of `key`.
+    pub fn give_back(&mut self, key: &K) {
+        if let Some(bucket) = self.buckets.get_mut(key) {
+            bucket.give_back();
+        }
+    }
+
     /// Forgets buckets that are full: they are as good as new ones.
     pub fn sweep(&mut self, now: Instant) {
         self.buckets.retain(|_, bucket| !bucket.is_full(now));
@@ -101,9 +115,14 @@ pub fn retry_after_s(wait: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    #[expect(clippy::disallowed_methods, reason = "some moment, from which on the tests count")]
+    fn beginning() -> Instant {
+        Instant::now()
+    }
+
     #[test]
     fn a_burst_is_let_through_and_then_the_steady_rate() {
-        let start = Instant::now();
+        let start = beginning();
         let mut bucket = TokenBucket::new(10, 3, start);
         for _ in 0..3 {
             assert!(bucket.take(start).is_ok());
@@ -116,7 +135,7 @@ mod tests {
 
     #[test]
     fn keys_do_not_share_a_budget_and_full_buckets_are_forgotten() {
-        let start = Instant::now();
+        let start = beginning();
         let mut buckets = KeyedBuckets::new(1, 1);
         assert!(buckets.take("a", start).is_ok());
         assert!(buckets.take("a", start).is_err());
