@@ -25,6 +25,8 @@ mod ringing;
 mod setting;
 #[path = "window/talk.rs"]
 mod talk;
+#[path = "window/trust.rs"]
+mod trust;
 
 use bedside_protocol::Role;
 use bedside_testkit::clinic::{Clinic, PASSWORD};

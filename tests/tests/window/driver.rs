@@ -170,6 +170,11 @@ impl Window {
         self.click("xpath", &format!("//button[@aria-label=\"{name}\" or normalize-space(.)=\"{name}\"]"));
     }
 
+    /// Waits for what this XPath leads to, and presses it.
+    pub(crate) fn press_at(&self, xpath: &str) {
+        self.click("xpath", xpath);
+    }
+
     /// Waits for the button that opens and closes the part of the page with that id, and presses it.
     pub(crate) fn press_for(&self, id: &str) {
         self.click("css selector", &format!("button[aria-controls=\"{id}\"]"));
@@ -219,6 +224,12 @@ impl Window {
     /// Waits until this text is nowhere on the page.
     pub(crate) fn sees_no_more(&self, text: &str) {
         self.wait(&format!("“{text}” gone"), || !self.text().contains(text));
+    }
+
+    /// Waits until the app knows that its window has the keyboard now, or has it no more: the display knows first.
+    pub(crate) fn is_in_front(&self, so: bool) {
+        let what = if so { "itself in front" } else { "another program in front" };
+        self.wait(what, || self.script("return document.hasFocus()") == so);
     }
 
     /// Everything readable on the page.

@@ -90,6 +90,7 @@ async fn a_call_rings_in_a_small_window_and_a_notification_while_the_person_look
 
         // In front, the call is on the screen already.
         display.focus(&main);
+        patient.is_in_front(true);
         doctor.call();
         patient.sees(DECLINE);
         assert!(display.window(CALLING).is_none(), "a second window over the one that rings");
@@ -101,6 +102,7 @@ async fn a_call_rings_in_a_small_window_and_a_notification_while_the_person_look
         // The person works with another program from here on.
         let elsewhere = FileManager::open(&display, &[]);
         display.focus(&elsewhere.window);
+        patient.is_in_front(false);
         doctor.call();
         small_window(&display);
         bus.until(1);
@@ -166,6 +168,7 @@ async fn a_call_answered_on_another_device_leaves_no_notification_behind() {
         let patient = patient(&bus, &display, &folder, &server);
         let elsewhere = FileManager::open(&display, &[]);
         display.focus(&elsewhere.window);
+        patient.is_in_front(false);
         doctor.call();
         small_window(&display);
         doctor.runtime.block_on(other.until_call("it rings", |call| call.phase == CallPhase::Ringing));
@@ -188,9 +191,10 @@ async fn who_calls_and_cancels_at_once_leaves_no_window_behind() {
         let folder = Folder::new("cancelled");
         let bus = SessionBus::open();
         let display = Display::open();
-        let _patient = patient(&bus, &display, &folder, &server);
+        let patient = patient(&bus, &display, &folder, &server);
         let elsewhere = FileManager::open(&display, &[]);
         display.focus(&elsewhere.window);
+        patient.is_in_front(false);
         for calls in 1..=4 {
             doctor.call();
             // The window is being opened now. One that a call before left behind would keep it away, and the

@@ -70,7 +70,7 @@ fn is_not_listed(window: &Window, text: &str) {
 }
 
 /// Both see the same seven names and three numbers; confirmed, the lock says so.
-fn compare(doctor: &Window, patient: &Window) {
+pub(crate) fn compare(doctor: &Window, patient: &Window) {
     let code = |window: &Window| {
         window.press("Encrypted · not verified");
         window.press("Compare the code");
