@@ -60,18 +60,11 @@ fn time(window: &Window, event: &str, index: u32, text: &str) {
     let row = format!("[data-index=\"{index}\"] article");
     window.script(&format!(
         "window.took = null;
-         window.spent ??= [];
          addEventListener({event}, (event) => {{
-             const drawn = () => {
-                 window.took = performance.now() - event.timeStamp;
-                 window.spent.push([handled - event.timeStamp, came - event.timeStamp, window.took]);
-             };
-             let came;
-             const handled = performance.now();
+             const drawn = () => window.took = performance.now() - event.timeStamp;
              const look = () => {{
                  if (!document.querySelector({row})?.textContent.includes({text})) return;
                  watch.disconnect();
-                 came = performance.now();
                  requestAnimationFrame(() => requestAnimationFrame(drawn));
              }};
              const watch = new MutationObserver(look);
@@ -144,7 +137,6 @@ fn p95(mut times: Vec<f64>) -> f64 {
 }
 
 fn look_through(window: &Window, before: u32) -> Value {
-    // DEBUG
     let (first, last) = (text(0), text(MESSAGES - 1 - before));
     window.resize(1280, 720);
     let mut openings_ms = Vec::new();
@@ -174,7 +166,6 @@ fn look_through(window: &Window, before: u32) -> Value {
     all_there(window, "the end again", before, |_, to| to == MESSAGES - 1);
     frames.extend(turn(window, PAGE_UP));
     all_there(window, "pages further up", before, |_, to| to < MESSAGES - PAGES);
-    eprintln!("SPENT {}", window.script("return window.spent"));
     json!({
         "messages": MESSAGES, "openings_ms": openings_ms, "home_ms": home_ms,
         "frames": frames.len(), "frame_p95_ms": p95(frames),
