@@ -1,6 +1,5 @@
 //! Bedside's test bench. Nothing here reaches a build that ships.
 
-pub mod cable;
 pub mod clinic;
 pub mod desk;
 pub mod interloper;
