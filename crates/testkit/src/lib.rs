@@ -11,3 +11,4 @@ pub mod peers;
 pub mod programs;
 pub mod sentry;
 pub mod sound;
+pub mod timers;
