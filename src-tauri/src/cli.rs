@@ -47,6 +47,9 @@ pub struct Cli {
     /// Answer the first call with video.
     #[arg(long)]
     pub(crate) answer: bool,
+    /// Seconds that pass before it calls, once the person is online, or answers, once it rings.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) after: u64,
     /// Write what the first call was like, as JSON, when it is over or the app is ended.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! What the command line asks the app to do by itself: sign in, call or answer, report. For kiosks and
 //! demonstrations; the window shows all of it as if a person had done it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use bedside_protocol::{CallPhase, CallType, PresenceStatus};
@@ -15,6 +15,7 @@ use crate::{cli::Cli, frames::DrawnAges, report::Report};
 struct Errand {
     call: Option<String>,
     answer: bool,
+    after: Duration,
 }
 
 /// Starts on it in the background.
@@ -33,7 +34,7 @@ pub(crate) fn start(
             password: password.trim_end_matches(['\r', '\n']).to_owned(),
         });
     }
-    let errand = Errand { call: cli.call.clone(), answer: cli.answer };
+    let errand = Errand { call: cli.call.clone(), answer: cli.answer, after: Duration::from_secs(cli.after) };
     if errand.call.is_some() || errand.answer {
         let engine = engine.clone();
         tauri::async_runtime::spawn(async move { run(&engine, errand).await });
@@ -53,6 +54,7 @@ async fn run(engine: &Engine, errand: Errand) -> Option<()> {
                 .map(|person| person.user_id.clone())
         })
         .await?;
+        tokio::time::sleep(errand.after).await;
         engine.dispatch(Command::Call { user_id, call_type: CallType::Video });
     } else if errand.answer {
         until(engine, |now| {
@@ -60,6 +62,7 @@ async fn run(engine: &Engine, errand: Errand) -> Option<()> {
             (call.phase == CallPhase::Ringing && call.direction == Direction::Incoming).then_some(())
         })
         .await?;
+        tokio::time::sleep(errand.after).await;
         engine.dispatch(Command::Answer { call_type: CallType::Video });
     }
     Some(())

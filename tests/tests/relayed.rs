@@ -3,6 +3,8 @@
 
 #![cfg(target_os = "linux")]
 
+use std::sync::Arc;
+
 use bedside_protocol::Secret;
 use bedside_protocol::rest::IceServer;
 use bedside_server::config::{Config, TurnConfig};
@@ -11,6 +13,7 @@ use bedside_session::peer::{
     CandidateKind, MediaKind, NetworkOptions, OutgoingRtp, PeerConfig, PeerEvent, TransportStats,
 };
 use bedside_testkit::peers::{self, Side};
+use bedside_testkit::timers::Brisk;
 use bedside_tests::relay::{self, Relay};
 use bytes::Bytes;
 
@@ -58,6 +61,22 @@ async fn a_call_through_coturn_at_both_ends() {
     let (a, b) = (relayed(relay.servers(), true).await, relayed(relay.servers(), false).await);
     let (a, b) = peers::call(a, b).await;
     talk(a, b, "coturn").await;
+}
+
+/// Nothing on the way lies about until a timer of a second wakes its driver, or is lost and said again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_through_a_relay_comes_up_without_waiting_for_a_timer() {
+    let service = embedded("inside").await;
+    let relayed = |offerer| {
+        let network =
+            NetworkOptions { relay_only: true, runtime: Some(Arc::new(Brisk)), ..NetworkOptions::loopback() };
+        let ice_servers = relay::servers(&service.urls(), "inside");
+        Side::with_config(PeerConfig { ice_servers, offerer, network })
+    };
+    let (a, b) = (relayed(true).await.expect("a peer"), relayed(false).await.expect("a peer"));
+    let (a, b) = peers::call(a, b).await;
+    talk(a, b, "no timer").await;
+    service.stop().await;
 }
 
 async fn embedded(secret: &str) -> TurnService {

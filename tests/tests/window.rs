@@ -7,6 +7,8 @@
 mod beneath;
 #[path = "window/bus.rs"]
 mod bus;
+#[path = "window/channel.rs"]
+mod channel;
 #[path = "window/display.rs"]
 mod display;
 #[path = "window/driver.rs"]

@@ -18,6 +18,7 @@ mod event;
 mod guard;
 mod link;
 mod negotiation;
+mod rounds;
 mod sdp;
 mod stats;
 mod tap;

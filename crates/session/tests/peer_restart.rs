@@ -1,10 +1,9 @@
 //! ICE restarts: a new path for a connection that goes on.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bedside_session::peer::{MediaKind, NetworkOptions, OutgoingRtp, PeerEvent, PeerState};
-use bedside_testkit::cable::Cable;
+use bedside_testkit::net::{Network, Shape};
 use bedside_testkit::peers::{self, PATIENCE, Side};
 use bytes::Bytes;
 
@@ -77,13 +76,6 @@ async fn the_answering_side_may_offer_a_restart_too() {
     media_flows(&mut b, &mut a, b"back").await;
 }
 
-/// A network with a cable to pull.
-fn with_cable() -> (NetworkOptions, Arc<Cable>) {
-    let cable = Arc::new(Cable::default());
-    let network = NetworkOptions { runtime: Some(Arc::clone(&cable) as _), ..NetworkOptions::loopback() };
-    (network, cable)
-}
-
 async fn until_disturbed(side: &mut Side) {
     let state = |event| matches!(event, PeerEvent::State(PeerState::Disconnected)).then_some(());
     side.wait_for("Disconnected", state).await;
@@ -91,12 +83,12 @@ async fn until_disturbed(side: &mut Side) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn media_is_back_after_the_address_changed() {
-    let (network, cable) = with_cable();
-    let (mut a, mut b) = peers::connect(network, NetworkOptions::loopback()).await;
+    let (_network, here, there) = Network::pair(1, Shape::PERFECT);
+    let (mut a, mut b) = peers::connect(here.options(), there.options()).await;
     media_flows(&mut a, &mut b, b"before").await;
     message_passes(&a, &mut b).await;
     message_passes(&b, &mut a).await;
-    cable.pull();
+    here.change_address_unnoticed();
     // What the network watcher does: it need not wait until the silence is noticed.
     peers::negotiate(&a, &b, true).await;
     media_flows(&mut a, &mut b, b"after").await;
@@ -106,14 +98,13 @@ async fn media_is_back_after_the_address_changed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn media_is_back_after_both_addresses_changed_and_both_sides_noticed() {
-    let (first, cable_a) = with_cable();
-    let (second, cable_b) = with_cable();
-    let (mut a, mut b) = peers::connect(first, second).await;
+    let (_network, here, there) = Network::pair(2, Shape::PERFECT);
+    let (mut a, mut b) = peers::connect(here.options(), there.options()).await;
     media_flows(&mut a, &mut b, b"before").await;
     message_passes(&a, &mut b).await;
     message_passes(&b, &mut a).await;
-    cable_a.pull();
-    cable_b.pull();
+    here.change_address_unnoticed();
+    there.change_address_unnoticed();
     tokio::join!(until_disturbed(&mut a), until_disturbed(&mut b));
     peers::negotiate(&b, &a, true).await;
     peers::trickle_until(&mut a, &mut b, PeerState::Connected).await;

@@ -1,6 +1,5 @@
 //! Bedside's test bench. Nothing here reaches a build that ships.
 
-pub mod cable;
 pub mod clinic;
 pub mod desk;
 pub mod interloper;
@@ -12,3 +11,4 @@ pub mod peers;
 pub mod programs;
 pub mod sentry;
 pub mod sound;
+pub mod timers;

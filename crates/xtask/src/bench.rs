@@ -9,6 +9,7 @@ use crate::{options::Options, shell, workspace};
 
 mod call;
 mod e2ee;
+mod mouth_to_ear;
 mod server;
 
 /// `cargo xtask bench`.

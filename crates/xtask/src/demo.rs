@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     fs,
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -83,28 +83,33 @@ pub(crate) fn build(profile: Profile) -> Result<()> {
 fn headless(clinic: &Clinic, profile: Profile, seconds: Option<u64>) -> Result<Vec<Value>> {
     let seconds = seconds.unwrap_or(20);
     eprintln!("\n{} calls {} for {seconds} s.", clinic.doctor.name, clinic.patient.name);
-    let (caller, callee) = start_headless(clinic, profile, seconds)?;
+    let (caller, callee) = start_headless(clinic, profile, Devices::made_up(), &[], seconds)?;
     reports(clinic, caller, callee, seconds)
 }
 
-/// Starts the doctor's client, which calls, and the patient's, which answers.
-pub(crate) fn start_headless(clinic: &Clinic, profile: Profile, seconds: u64) -> Result<(Running, Running)> {
+/// Starts the doctor's client, which calls, and the patient's, which answers, with these variables in their environment.
+pub(crate) fn start_headless(
+    clinic: &Clinic,
+    profile: Profile,
+    devices: [Devices; 2],
+    environment: &[(&'static str, OsString)],
+    seconds: u64,
+) -> Result<(Running, Running)> {
     let folder = clinic.folder();
-    let [doctors, patients] = media::speech();
-    let side = |role: &str, other: &str, person: &Person, speech: &Path| {
+    let [doctors, patients] = devices;
+    let side = |role: &str, other: &str, person: &Person, devices: Devices| {
         let mut command = shell::program(profile.binary("bedside-headless"));
         command.args([role, "--server", &clinic.url, "--login", &person.login, "--password-file"]);
         command.arg(&person.password_file).arg("--profile").arg(folder.join(role));
-        command.arg("--video").arg(prefixed("film:", &media::film()));
-        command.arg("--audio").arg(prefixed("speech:", speech));
-        command.args(["--stamp", "--report"]).arg(folder.join(format!("{role}.json")));
+        command.arg("--report").arg(folder.join(format!("{role}.json")));
+        devices.pass(&mut command);
         command.arg("--sent-audio").arg(folder.join(format!("{role}.wav")));
         command.arg("--reference-audio").arg(folder.join(format!("{other}.wav")));
-        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.envs(environment.iter().cloned()).stdin(Stdio::null()).stdout(Stdio::null());
         command
     };
-    let mut answering = side("answer", "call", &clinic.patient, &patients);
-    let mut calling = side("call", "answer", &clinic.doctor, &doctors);
+    let mut answering = side("answer", "call", &clinic.patient, patients);
+    let mut calling = side("call", "answer", &clinic.doctor, doctors);
     calling.args(["--to", &clinic.patient.name, "--once-online", "--seconds", &seconds.to_string()]);
     let callee = Running::start("the patient's client", &mut answering)?;
     let caller = Running::start("the doctor's client", &mut calling)?;
@@ -147,10 +152,12 @@ fn prefixed(prefix: &str, file: &Path) -> OsString {
     word
 }
 
-/// What a side's camera and microphone are.
+/// What a side's camera, microphone and speaker are.
 pub(crate) struct Devices {
     video: OsString,
-    audio: OsString,
+    pub(crate) audio: OsString,
+    /// Absent for what the program takes by itself.
+    pub(crate) speaker: Option<OsString>,
     stamp: bool,
 }
 
@@ -160,8 +167,20 @@ impl Devices {
         media::speech().map(|speech| Self {
             video: prefixed("film:", &media::film()),
             audio: prefixed("speech:", &speech),
+            speaker: None,
             stamp: true,
         })
+    }
+
+    /// Tells a program of ours.
+    fn pass(self, command: &mut Command) {
+        command.arg("--video").arg(self.video).arg("--audio").arg(self.audio);
+        if let Some(speaker) = self.speaker {
+            command.arg("--speaker").arg(speaker);
+        }
+        if self.stamp {
+            command.arg("--stamp");
+        }
     }
 
     /// Real ones where there are any.
@@ -190,7 +209,7 @@ fn in_windows(clinic: &Clinic, profile: Profile, seconds: Option<u64>) -> Result
     );
     let [doctors, patients] = Devices::made_up();
     let devices = [doctors.or_of_this_machine(), patients];
-    let mut windows = Windows::open(clinic, profile, devices, &[])?;
+    let mut windows = Windows::open(clinic, profile, devices, &[], [0, 0])?;
     let begun = Instant::now();
     while !interrupted() && !windows.one_is_closed()? {
         if seconds.is_some_and(|seconds| begun.elapsed() > Duration::from_secs(seconds)) {
@@ -205,34 +224,36 @@ fn in_windows(clinic: &Clinic, profile: Profile, seconds: Option<u64>) -> Result
 pub(crate) struct Windows([Running; 2]);
 
 impl Windows {
-    /// Opens both, with these variables in their environment; `devices` are the doctor's and the patient's.
+    /// Opens both, with these variables in their environment; `devices` are the doctor's and the patient's. The doctor
+    /// calls, and the patient answers, `after` so many seconds.
     pub(crate) fn open(
         clinic: &Clinic,
         profile: Profile,
         devices: [Devices; 2],
-        environment: &[(&str, &str)],
+        environment: &[(&'static str, OsString)],
+        after: [u64; 2],
     ) -> Result<Self> {
         let folder = clinic.folder();
-        let window = |role: &str, person: &Person, devices: Devices| {
+        let window = |role: &str, person: &Person, mut devices: Devices| {
+            if !sound_card("playback") {
+                devices.speaker = Some("null".into());
+            }
             let mut command = shell::program(profile.binary("bedside"));
             command.args(["--server", &clinic.url, "--login", &person.login, "--password-file"]);
             command.arg(&person.password_file).arg("--profile").arg(folder.join(role)).arg("--no-keyring");
-            command.arg("--video").arg(devices.video).arg("--audio").arg(devices.audio);
             command.arg("--report").arg(folder.join(format!("{role}.json")));
-            if devices.stamp {
-                command.arg("--stamp");
-            }
-            if !sound_card("playback") {
-                command.args(["--speaker", "null"]);
-            }
-            command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());
+            devices.pass(&mut command);
+            command.envs(environment.iter().cloned()).stdin(Stdio::null()).stdout(Stdio::null());
             command
         };
         let [doctors, patients] = devices;
         let mut answering = window("answer", &clinic.patient, patients);
         let mut calling = window("call", &clinic.doctor, doctors);
-        let callee = Running::start("the patient's window", answering.arg("--answer"))?;
-        let caller = Running::start("the doctor's window", calling.args(["--call", &clinic.patient.name]))?;
+        let [calls_after, answers_after] = after.map(|seconds| seconds.to_string());
+        answering.args(["--answer", "--after", &answers_after]);
+        calling.args(["--call", &clinic.patient.name, "--after", &calls_after]);
+        let callee = Running::start("the patient's window", &mut answering)?;
+        let caller = Running::start("the doctor's window", &mut calling)?;
         Ok(Self([caller, callee]))
     }
 

@@ -39,6 +39,7 @@ impl ChannelHub {
 
     /// Sends a stream into `channel` until it is closed; gives the number for [`Self::feedback`].
     pub(crate) fn open(&self, stream: StreamKind, channel: Channel<InvokeResponseBody>) -> u32 {
+        tracing::info!("the page has no socket: pictures take the slower way");
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (said, hears) = mpsc::channel(BACKLOG);
         let mut channels = self.channels();

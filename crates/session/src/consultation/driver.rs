@@ -51,6 +51,10 @@ const ASSUMED_RTT: Duration = Duration::from_millis(100);
 /// Events of the peer connection that may wait.
 const PEER_EVENTS: usize = 2048;
 
+/// Events that are taken in before anything else is done: candidates come in heaps, and each message that carries some
+/// is sealed and kept by both sides.
+const AT_ONCE: usize = 64;
+
 /// Starts the task; returns it and the audio thread's end.
 pub(super) fn start(
     config: ConsultationConfig,
@@ -142,12 +146,14 @@ impl Driver {
     ) -> std::io::Result<(Self, mpsc::UnboundedReceiver<OutgoingRtp>)> {
         let sealing = sound.sealing.clone();
         let steering = Steering::new(epoch);
+        let first = steering.plan(false);
         let (plan, plan_seen) = watch::channel(steering.plan(true));
         let (packets_out, packets) = mpsc::unbounded_channel();
         let video_out = Arc::new(video_out::Shared::default());
         video_out::spawn(VideoOut {
             camera: config.camera,
             plan: plan_seen,
+            first,
             packets: packets_out,
             shared: video_out.clone(),
             meter: meter.clone(),
@@ -156,7 +162,8 @@ impl Driver {
             rtp_base: rand::random(),
             sealing: sealing.clone(),
         })?;
-        let video_in = VideoIn::spawn(config.remote, meter.clone(), config.tap, sealing.clone())?;
+        let expected = config.camera_on.then_some((first.width, first.height));
+        let video_in = VideoIn::spawn(expected, config.remote, meter.clone(), config.tap, sealing.clone())?;
         let driver = Self {
             negotiation: Negotiation::new(config.side, peer.clone(), sealing.clone()),
             sealing,
@@ -196,6 +203,7 @@ impl Driver {
         second.reset();
         let mut control = tokio::time::interval(CONTROL_INTERVAL);
         control.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut events = Vec::with_capacity(AT_ONCE);
         self.negotiation.prepare(&self.reports).await;
         loop {
             let wake = self.next_wake();
@@ -204,7 +212,11 @@ impl Driver {
                     Some(ask) => self.ask(ask).await,
                     None => return,
                 },
-                Some(event) = peer_inbox.recv() => self.peer_event(event).await,
+                1.. = peer_inbox.recv_many(&mut events, AT_ONCE) => {
+                    for event in events.drain(..) {
+                        self.peer_event(event).await;
+                    }
+                }
                 Some(packet) = packets.recv() => self.queue_packet(packet),
                 () = tokio::time::sleep_until(wake.into()) => {}
                 _ = second.tick() => self.second().await,
@@ -238,7 +250,7 @@ impl Driver {
 
     async fn peer_event(&mut self, event: PeerEvent) {
         match event {
-            PeerEvent::Candidate(candidate) => self.negotiation.candidate(candidate, &self.reports),
+            PeerEvent::Candidate(candidate) => self.negotiation.candidate(candidate),
             PeerEvent::State(state) => self.peer_state(state).await,
             PeerEvent::Rtp { kind, seq, timestamp, marker, payload, arrived } => {
                 self.heard.now(arrived);
@@ -322,9 +334,10 @@ impl Driver {
         }
     }
 
-    /// Moves on what can move on: whole pictures, requests for what is missing, packets whose turn has come.
+    /// Moves on what can move on: candidates, whole pictures, requests for what is missing, packets whose turn has come.
     fn pump(&mut self) {
         let now = Instant::now();
+        self.negotiation.flush(&self.reports);
         let missing = self.nack.poll(now, self.rtt);
         if !missing.is_empty() {
             self.asked(self.peer.send_nack(&missing));

@@ -85,7 +85,6 @@ impl Negotiation {
         if let Some(sdp) = self.prepared.take() {
             self.offer(sdp, reports);
             self.described = true;
-            self.flush(reports);
         }
     }
 
@@ -96,20 +95,18 @@ impl Negotiation {
         reports.send(Report::Signal(SignalBody::Offer { sdp, round: self.round, seal_frames }));
     }
 
-    /// A candidate of ours.
-    pub(super) fn candidate(&mut self, candidate: CandidateInit, reports: &Reports) {
+    /// A candidate of ours, to be said with those that come at the same time.
+    pub(super) fn candidate(&mut self, candidate: CandidateInit) {
         self.candidates_out.push(Candidate {
             candidate: candidate.candidate,
             sdp_mid: candidate.sdp_mid,
             sdp_mline_index: candidate.sdp_mline_index,
         });
-        if self.described {
-            self.flush(reports);
-        }
     }
 
-    fn flush(&mut self, reports: &Reports) {
-        if !self.candidates_out.is_empty() {
+    /// Says what candidates there are, once our description has gone out.
+    pub(super) fn flush(&mut self, reports: &Reports) {
+        if self.described && !self.candidates_out.is_empty() {
             let candidates = std::mem::take(&mut self.candidates_out);
             reports.send(Report::Signal(SignalBody::Candidates { candidates }));
         }
@@ -134,7 +131,6 @@ impl Negotiation {
                         self.last_restart = Some(Instant::now());
                     }
                     self.described = true;
-                    self.flush(reports);
                     self.remote_known = true;
                 }
                 Err(error) => self.failed("an offer was refused", &error, reports),
@@ -196,10 +192,7 @@ impl Negotiation {
         match self.side {
             Side::Callee => reports.send(Report::Signal(SignalBody::RestartIce)),
             Side::Caller => match self.peer.create_offer(true).await {
-                Ok(sdp) => {
-                    self.offer(sdp, reports);
-                    self.flush(reports);
-                }
+                Ok(sdp) => self.offer(sdp, reports),
                 Err(error) => tracing::warn!(%error, "an ICE restart could not be offered"),
             },
         }
@@ -253,7 +246,8 @@ mod tests {
 
         fn hears(&mut self, event: &PeerEvent) {
             if let PeerEvent::Candidate(candidate) = event {
-                self.negotiation.candidate(candidate.clone(), &self.reports);
+                self.negotiation.candidate(candidate.clone());
+                self.negotiation.flush(&self.reports);
             }
         }
 
@@ -303,6 +297,31 @@ mod tests {
         })
         .await;
         (caller, callee)
+    }
+
+    #[tokio::test]
+    async fn candidates_wait_for_the_description_and_then_go_together() {
+        let mut caller = End::new(Side::Caller).await;
+        let candidate = |port: u16| CandidateInit {
+            candidate: format!("candidate:1 1 udp 1 192.0.2.1 {port} typ host"),
+            sdp_mid: None,
+            sdp_mline_index: None,
+        };
+        caller.negotiation.prepare(&caller.reports).await;
+        for port in 1..=3 {
+            caller.negotiation.candidate(candidate(port));
+            caller.negotiation.flush(&caller.reports);
+        }
+        assert!(caller.said.try_recv().is_err(), "an address left before the answer");
+        caller.negotiation.release(&caller.reports);
+        caller.negotiation.flush(&caller.reports);
+        let mut said = std::iter::from_fn(|| caller.said.try_recv().ok()).map(|event| event.report);
+        assert!(matches!(said.next(), Some(Report::Signal(SignalBody::Offer { .. }))));
+        let Some(Report::Signal(SignalBody::Candidates { candidates })) = said.next() else {
+            panic!("no candidates follow the offer");
+        };
+        assert_eq!(candidates.len(), 3);
+        assert!(said.next().is_none());
     }
 
     #[tokio::test(flavor = "multi_thread")]

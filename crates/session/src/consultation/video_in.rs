@@ -13,7 +13,13 @@ use std::{
 };
 
 use bedside_flow::{freeze::FreezeDetector, video::AssembledFrame};
-use bedside_media::{codec::h264::Decoder, frame::VideoFrame};
+use bedside_media::{
+    codec::{
+        CodecError, VideoEncoder as _,
+        h264::{Decoder, Encoder, EncoderConfig},
+    },
+    frame::{I420, VideoFrame},
+};
 use tokio::sync::watch;
 
 use super::{meter::Meter, sealing::Sealing};
@@ -55,8 +61,9 @@ pub(super) struct VideoIn {
 }
 
 impl VideoIn {
-    /// Starts the thread. It ends when this end is dropped.
+    /// Starts the thread, prepared for pictures of the `expected` size if any are. It ends when this end is dropped.
     pub(super) fn spawn(
+        expected: Option<(u32, u32)>,
         remote: watch::Sender<Option<VideoFrame>>,
         meter: Arc<Meter>,
         tap: Option<Arc<dyn MediaTap>>,
@@ -73,7 +80,7 @@ impl VideoIn {
             freezes: FreezeDetector::new(),
             sealing,
         };
-        std::thread::Builder::new().name("video-decode".into()).spawn(move || worker.run())?;
+        std::thread::Builder::new().name("video-decode".into()).spawn(move || worker.run(expected))?;
         Ok(Self { units, shared })
     }
 
@@ -97,8 +104,14 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self) {
+    fn run(mut self, expected: Option<(u32, u32)>) {
         let mut decoder = None;
+        if let Some((width, height)) = expected {
+            match rehearsed(width, height) {
+                Ok(ready) => decoder = Some(ready),
+                Err(error) => tracing::debug!(%error, "a rehearsal failed"),
+            }
+        }
         while let Ok(mut unit) = self.inbox.recv() {
             if self.sealing.is_active() {
                 match self.sealing.open_picture(&unit.data) {
@@ -136,7 +149,7 @@ impl Worker {
         }
     }
 
-    fn show(&mut self, unit: &AssembledFrame, started: Instant, image: bedside_media::frame::I420) {
+    fn show(&mut self, unit: &AssembledFrame, started: Instant, image: I420) {
         let decoded_at = Instant::now();
         self.meter.decode.add(decoded_at.saturating_duration_since(started));
         Meter::add(&self.meter.frames_decoded, 1);
@@ -156,5 +169,34 @@ impl Worker {
         }
         *self.shared.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some((unit.timestamp, shown_at));
         self.remote.send_replace(Some(VideoFrame { image: Arc::new(image), captured_at: unit.complete_at }));
+    }
+}
+
+/// A decoder that has decoded before: the first picture takes it many times as long as others, and somebody waits for
+/// the other person's.
+fn rehearsed(width: u32, height: u32) -> Result<Decoder, CodecError> {
+    let mut decoder = Decoder::new()?;
+    let mut encoder = Encoder::new(&EncoderConfig { width, height, fps: 30, bitrate_bps: 500_000 })?;
+    if let Some(black) = encoder.encode(&I420::new(width, height), 0, true)? {
+        decoder.decode(&black.data)?;
+    }
+    Ok(decoder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_rehearsal_pictures_of_any_size_are_decoded() {
+        let mut decoder = rehearsed(320, 180).expect("a decoder");
+        for (width, height) in [(320, 180), (640, 360)] {
+            let config = EncoderConfig { width, height, fps: 30, bitrate_bps: 500_000 };
+            let mut encoder = Encoder::new(&config).expect("an encoder");
+            let unit =
+                encoder.encode(&I420::new(width, height), 0, true).expect("encoded").expect("a picture");
+            let image = decoder.decode(&unit.data).expect("decoded").expect("a picture");
+            assert_eq!((image.width(), image.height()), (width, height));
+        }
     }
 }

@@ -63,6 +63,8 @@ pub(super) struct Shared {
 pub(super) struct VideoOut {
     pub(super) camera: watch::Receiver<Option<VideoFrame>>,
     pub(super) plan: watch::Receiver<Plan>,
+    /// What the first plan with a picture will be.
+    pub(super) first: Plan,
     pub(super) packets: mpsc::UnboundedSender<OutgoingRtp>,
     pub(super) shared: Arc<Shared>,
     pub(super) meter: Arc<Meter>,
@@ -120,13 +122,32 @@ impl Worker {
             }
             let plan = *self.out.plan.borrow_and_update();
             let newest = self.out.camera.borrow_and_update().clone();
-            if let Some(frame) = newest.filter(|_| !plan.paused) {
-                self.frame(&frame, plan);
-            } else if plan.paused {
+            if !plan.paused {
+                if let Some(frame) = newest {
+                    self.frame(&frame, plan);
+                }
+            } else if self.cadence.last.is_some() {
                 self.encoder = None;
                 self.cadence.next_due = None;
+            } else if let Some(frame) = newest
+                && self.encoder.is_none()
+            {
+                self.rehearse(&frame);
             }
         }
+    }
+
+    /// Encodes a picture for nobody, while the connection comes up: the first takes several times as long as others, and
+    /// now nobody waits for it.
+    fn rehearse(&mut self, frame: &VideoFrame) {
+        let first = self.out.first;
+        let image = self.scaler.scale_shared(&frame.image, first.width, first.height);
+        if let Err(error) = self.encode(&image, frame.captured_at, first) {
+            tracing::debug!(%error, "a rehearsal failed");
+            self.encoder = None;
+        }
+        // Nobody has what the next would build on.
+        self.out.shared.keyframe.store(true, Relaxed);
     }
 
     fn frame(&mut self, frame: &VideoFrame, plan: Plan) {
@@ -242,7 +263,48 @@ impl Cadence {
 
 #[cfg(test)]
 mod tests {
+    use bedside_flow::{rtp::RtpMeta, video::Assembler};
+
     use super::*;
+    use crate::peer::{NetworkOptions, PeerConfig};
+
+    #[tokio::test]
+    async fn a_rehearsal_is_seen_by_nobody_and_nothing_builds_on_it() {
+        let (events, _inbox) = mpsc::channel(64);
+        let config = PeerConfig { network: NetworkOptions::loopback(), ..PeerConfig::default() };
+        let peer = Peer::new(config, events).await.expect("a peer");
+        let first = Plan { paused: false, width: 320, height: 180, fps: 30, bitrate_bps: 300_000 };
+        let (_camera, camera) = watch::channel(None);
+        let (_plan, plan) = watch::channel(first);
+        let (packets, mut sent) = mpsc::unbounded_channel();
+        let epoch = Instant::now();
+        let mut worker = Worker::new(VideoOut {
+            camera,
+            plan,
+            first,
+            packets,
+            shared: Arc::default(),
+            meter: Arc::default(),
+            peer,
+            epoch,
+            rtp_base: 0,
+            sealing: Arc::new(Sealing::new(false)),
+        });
+        let picture = |ms: u64| VideoFrame {
+            image: Arc::new(I420::new(320, 180)),
+            captured_at: epoch + Duration::from_millis(ms),
+        };
+        worker.rehearse(&picture(0));
+        assert!(worker.encoder.is_some(), "it was no rehearsal");
+        assert!(sent.try_recv().is_err(), "a picture left before there was a connection");
+        worker.frame(&picture(40), first);
+        let mut assembler = Assembler::new();
+        let packets = std::iter::from_fn(|| sent.try_recv().ok());
+        for (seq, OutgoingRtp { timestamp, marker, payload }) in (0..).zip(packets) {
+            assembler.insert(epoch, RtpMeta { seq, timestamp, marker }, &payload);
+        }
+        assert!(assembler.next_frame().is_some_and(|unit| unit.keyframe), "the first picture can't be shown");
+    }
 
     #[test]
     fn a_picture_is_not_sent_again_when_the_rate_falls() {

@@ -16,6 +16,8 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use webrtc::runtime::{AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime};
 
+use super::rounds::Rounds;
+
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -37,12 +39,13 @@ pub(super) async fn contained<T>(step: impl Future<Output = T>) -> Result<T, Pan
 pub(super) struct Supervised {
     inner: Arc<dyn Runtime>,
     ended: CancellationToken,
+    rounds: Arc<Rounds>,
 }
 
 impl Supervised {
     /// `ended` is cancelled when the connection's driver has ended, for whatever reason.
     pub(super) fn new(inner: Arc<dyn Runtime>, ended: CancellationToken) -> Self {
-        Self { inner, ended }
+        Self { inner, ended, rounds: Arc::default() }
     }
 }
 
@@ -99,7 +102,7 @@ impl Runtime for Supervised {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        self.inner.wrap_udp_socket(socket)
+        self.inner.wrap_udp_socket(socket).map(|socket| self.rounds.listen(socket))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
@@ -119,8 +122,9 @@ impl Runtime for Supervised {
         self.inner.now()
     }
 
+    /// The stack's driver asks for one at the end of each round.
     fn sleep(&self, duration: Duration) -> Pending<'static, ()> {
-        self.inner.sleep(duration)
+        Box::pin(self.rounds.sleep(self.inner.sleep(duration)))
     }
 
     fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {

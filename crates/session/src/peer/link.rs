@@ -25,6 +25,8 @@ const HISTORY: usize = 1024;
 const IN_FLIGHT: usize = 4096;
 /// Streams of the other side's that are told apart: far more than the four that make sense.
 const INCOMING_STREAMS: usize = 64;
+/// Packets of media that may come before the certificate has been looked at: some of the first picture and sound.
+const EARLY: usize = 256;
 /// From 1900-01-01 to 1970-01-01, seconds (RFC 5905).
 const NTP_UNIX_OFFSET_S: u64 = 2_208_988_800;
 
@@ -79,6 +81,8 @@ pub(super) struct LinkCounters {
 pub(super) struct Link {
     events: Option<mpsc::Sender<PeerEvent>>,
     open: bool,
+    /// Media that came before the certificate was looked at; absent once it has been.
+    early: Option<Vec<PeerEvent>>,
     outgoing: [Outgoing; 2],
     incoming: HashMap<u32, Incoming>,
     primary: [Option<u32>; 2],
@@ -94,6 +98,7 @@ impl Link {
         Self {
             events: Some(events),
             open: false,
+            early: Some(Vec::new()),
             outgoing: [Outgoing::new(), Outgoing::new()],
             incoming: HashMap::new(),
             primary: [None; 2],
@@ -105,9 +110,12 @@ impl Link {
         }
     }
 
-    /// Lets media through once the other side's certificate has been checked, or stops it.
+    /// Lets media through once the other side's certificate has been checked, also what came before, or stops it.
     pub(super) fn set_open(&mut self, open: bool) {
         self.open = open;
+        for event in self.early.take().into_iter().flatten().filter(|_| open) {
+            self.tell(event);
+        }
     }
 
     pub(super) const fn is_open(&self) -> bool {
@@ -116,8 +124,18 @@ impl Link {
 
     /// Ends the stream of events.
     pub(super) fn hang_up(&mut self) {
-        self.open = false;
+        self.set_open(false);
         self.events = None;
+    }
+
+    /// A packet of the other side's media. The first ones overtake the look at the certificate: without them the first
+    /// picture would be incomplete, and another be asked for.
+    pub(super) fn media(&mut self, event: PeerEvent) {
+        if self.open {
+            self.tell(event);
+        } else if let Some(early) = self.early.as_mut().filter(|early| early.len() < EARLY) {
+            early.push(event);
+        }
     }
 
     /// Hands an event over without ever waiting. Media that finds no room is dropped and counted.
@@ -377,4 +395,48 @@ fn transport_cc_id(info: &StreamInfo) -> Option<u8> {
         .find(|extension| extension.uri == TRANSPORT_CC_URI)
         .and_then(|extension| u8::try_from(extension.id).ok())
         .filter(|id| *id != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(seq: u16) -> PeerEvent {
+        let (payload, arrived) = (Bytes::from_static(b"picture"), Instant::now());
+        PeerEvent::Rtp { kind: MediaKind::Video, seq, timestamp: 0, marker: false, payload, arrived }
+    }
+
+    /// What the engine gets of two packets before the certificate was looked at and one after.
+    fn passed(genuine: bool) -> Vec<u16> {
+        let (sender, mut events) = mpsc::channel(8);
+        let mut link = Link::new(sender, Instant::now(), SystemTime::now());
+        link.media(packet(1));
+        link.media(packet(2));
+        assert!(events.try_recv().is_err(), "media passed before anybody knew whose it is");
+        link.set_open(genuine);
+        link.media(packet(3));
+        let all = std::iter::from_fn(|| events.try_recv().ok());
+        all.filter_map(|event| if let PeerEvent::Rtp { seq, .. } = event { Some(seq) } else { None })
+            .collect()
+    }
+
+    #[test]
+    fn media_that_overtakes_the_look_at_the_certificate_is_kept_until_then() {
+        assert_eq!(passed(true), [1, 2, 3]);
+    }
+
+    #[test]
+    fn media_of_a_forger_never_passes() {
+        assert!(passed(false).is_empty());
+    }
+
+    #[test]
+    fn a_forger_can_not_fill_the_memory() {
+        let (sender, _events) = mpsc::channel(8);
+        let mut link = Link::new(sender, Instant::now(), SystemTime::now());
+        for seq in 0..2 * EARLY as u16 {
+            link.media(packet(seq));
+        }
+        assert_eq!(link.early.as_ref().map(Vec::len), Some(EARLY));
+    }
 }

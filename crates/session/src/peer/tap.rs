@@ -67,9 +67,6 @@ impl Tap {
 
     fn on_rtp(&self, now: Instant, packet: rtp::Packet) {
         let mut link = lock(&self.link);
-        if !link.is_open() {
-            return;
-        }
         let Some((kind, repairs)) = link.classify(packet.header.ssrc) else {
             return;
         };
@@ -87,7 +84,7 @@ impl Tap {
         if payload.is_empty() {
             return;
         }
-        link.tell(PeerEvent::Rtp {
+        link.media(PeerEvent::Rtp {
             kind,
             seq,
             timestamp: header.timestamp,

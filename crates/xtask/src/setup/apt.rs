@@ -56,7 +56,7 @@ const GROUPS: &[Group] = &[
     },
     Group {
         why: "call through a real sound server without sound hardware",
-        serves: &[Purpose::Test],
+        serves: &[Purpose::Test, Purpose::Bench],
         packages: &["pulseaudio", "pulseaudio-utils", "libasound2-plugins"],
     },
     Group {
