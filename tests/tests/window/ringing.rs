@@ -67,12 +67,16 @@ fn red(display: &Display, window: &XWindow) -> Option<(i32, i32)> {
     Some((middle(|point| point.0)?, middle(|point| point.1)?))
 }
 
-/// Waits for the small window and what is in it; returns it with the place of its red button.
+/// Waits for the small window and what is in it, at rest; returns it with the place of its red button.
 fn small_window(display: &Display) -> (XWindow, (i32, i32)) {
+    let mut before = None;
     wait("the small window and its buttons", || {
         let small = display.window(CALLING)?;
-        let button = red(display, &small)?;
-        Some((small, button))
+        let now = red(display, &small);
+        // A window moves to its place after it has come.
+        let rests = now.is_some() && before == now;
+        before = now;
+        rests.then_some((small, now?))
     })
 }
 
