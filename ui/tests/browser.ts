@@ -25,15 +25,22 @@ export interface Look {
   time?: string;
 }
 
-export async function open(browser: Browser, scenario: ScenarioName, look: Look = {}): Promise<Page> {
-  const page = await browser.newPage({
-    viewport: { width: look.width ?? 1280, height: look.height ?? 800 },
-    colorScheme: look.theme ?? "light",
-    reducedMotion: "reduce",
-  });
+/** Pages that nobody uses: a new one is a new process, which takes far longer than to go somewhere else. */
+const idle: Page[] = [];
+
+async function another(browser: Browser): Promise<Page> {
+  const page = await browser.newPage();
   page.on("pageerror", (error) => {
     throw error;
   });
+  return page;
+}
+
+/** Leave it with {@link leave}. */
+export async function open(browser: Browser, scenario: ScenarioName, look: Look = {}): Promise<Page> {
+  const page = idle.pop() ?? (await another(browser));
+  await page.setViewportSize({ width: look.width ?? 1280, height: look.height ?? 800 });
+  await page.emulateMedia({ colorScheme: look.theme ?? "light", reducedMotion: "reduce" });
   await page.clock.setFixedTime(`2026-03-10T${look.time ?? "14:20"}`);
   const window = look.window ? `&window=${look.window}` : "";
   await page.goto(`${inject("address")}?scenario=${scenario}${window}`);
@@ -41,6 +48,13 @@ export async function open(browser: Browser, scenario: ScenarioName, look: Look 
   if (look.direction) await page.evaluate((dir) => (document.documentElement.dir = dir), look.direction);
   await page.evaluate(() => document.fonts.ready);
   return page;
+}
+
+/** Gives a page back: empty, with the pointer in its corner. */
+export async function leave(page: Page): Promise<void> {
+  await page.mouse.move(0, 0);
+  await page.goto("about:blank");
+  idle.push(page);
 }
 
 /** What axe-core objects to, one line each; `rules` names the only ones to check. */

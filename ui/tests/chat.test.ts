@@ -3,7 +3,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { MockBridge } from "../src/lib/bridge/mock";
 import type { ScenarioName } from "../src/lib/mock/scenarios";
-import { focusedName, launch, open, sent, sentCommand, tabUntil } from "./browser";
+import { focusedName, launch, leave, open, sent, sentCommand, tabUntil } from "./browser";
 
 interface Mocked {
   mock: MockBridge;
@@ -15,7 +15,7 @@ beforeAll(async () => {
   browser = await launch();
 });
 afterAll(() => browser.close());
-afterEach(() => page.close());
+afterEach(() => leave(page));
 
 /** The window in a situation, with a conversation open. */
 async function start(name: string, scenario: ScenarioName = "home"): Promise<void> {

@@ -2,7 +2,7 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { ScenarioName } from "../src/lib/mock/scenarios";
-import { focusedName, launch, open, sent, sentCommand, tabUntil, type Look } from "./browser";
+import { focusedName, launch, leave, open, sent, sentCommand, tabUntil, type Look } from "./browser";
 
 let browser: Browser;
 let page: Page;
@@ -10,7 +10,7 @@ beforeAll(async () => {
   browser = await launch();
 });
 afterAll(() => browser.close());
-afterEach(() => page.close());
+afterEach(() => leave(page));
 
 async function start(scenario: ScenarioName, look?: Look): Promise<void> {
   page = await open(browser, scenario, look);

@@ -5,7 +5,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { MockBridge } from "../src/lib/bridge/mock";
 import type { ScenarioName } from "../src/lib/mock/scenarios";
-import { launch, objections, open, type Look } from "./browser";
+import { launch, leave, objections, open, type Look } from "./browser";
 
 const pictures = fileURLToPath(new URL("../../target/screens/", import.meta.url));
 
@@ -401,7 +401,7 @@ describe.concurrent.each(screens)("screen $name", ({ name, scenario, look: own, 
       await page.setViewportSize({ width: 512, height: 320 });
       await look(page, `${name}-zoom`, ["scrollable-region-focusable", "target-size"]);
     } finally {
-      await page.close();
+      await leave(page);
     }
   });
 });
@@ -419,7 +419,7 @@ describe.concurrent("from right to left", () => {
       await go?.(page);
       await look(page, `${name}-rtl`);
     } finally {
-      await page.close();
+      await leave(page);
     }
   });
 });
