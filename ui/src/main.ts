@@ -4,7 +4,9 @@ import { mount } from "svelte";
 import App from "./App.svelte";
 import type { Bridge, WindowKind } from "$lib/bridge";
 import { TauriBridge } from "$lib/bridge/tauri";
+import { timeOfDay } from "$lib/format";
 import { english, speak } from "$lib/messages";
+import { noteWriting } from "$lib/state/focus";
 import { applyTheme } from "$lib/state/theme";
 import "./styles/tokens.css";
 import "./styles/base.css";
@@ -24,4 +26,7 @@ async function createBridge(): Promise<Bridge> {
 speak(english);
 // Before anything is drawn, so that nothing flashes; the person's own choice comes with the first snapshot.
 applyTheme("system")();
+window.addEventListener("keydown", noteWriting, { capture: true });
 mount(App, { target: document.getElementById("app")!, props: { bridge: await createBridge() } });
+// The first time of day costs tens of milliseconds: spent while nobody waits, not when a conversation is opened.
+requestAnimationFrame(() => setTimeout(() => timeOfDay(Date.now())));

@@ -1,6 +1,7 @@
 /** The whole app by keyboard: what a person without a mouse does, and what the engine is asked for. */
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { MockBridge } from "../src/lib/bridge/mock";
 import type { ScenarioName } from "../src/lib/mock/scenarios";
 import { focusedName, launch, leave, open, sent, sentCommand, tabUntil, type Look } from "./browser";
 
@@ -108,6 +109,18 @@ describe("a ringing call", () => {
     expect((await sentCommand(page, "answer")).data).toEqual({ call_type: "video" });
   });
 
+  it("is neither answered nor declined by the end of a sentence", async () => {
+    await start("home");
+    await tabTo("Search people");
+    await page.keyboard.type("Her");
+    await page.evaluate(() => (window as unknown as { mock: MockBridge }).mock.ring());
+    await page.getByRole("button", { name: "Decline" }).waitFor();
+    for (const key of ["Space", "Enter", "Escape"]) await page.keyboard.press(key);
+    const meant = (await sent(page)).map(({ type }) => type);
+    expect(meant).not.toContain("answer");
+    expect(meant).not.toContain("decline");
+  });
+
   it("is declined with Esc", async () => {
     await start("incoming");
     await page.keyboard.press("Escape");
@@ -155,11 +168,13 @@ describe("a call", () => {
 
   it("lists its shortcuts with ? and closes the list with Esc", async () => {
     await start("call");
+    await tabTo("Shortcuts");
     await page.keyboard.press("?");
     await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
     expect(await sent(page)).toEqual([]);
+    expect(await focused()).toBe("Shortcuts");
   });
 
   it("moves one's own picture with the arrow keys and hides it", async () => {
@@ -174,7 +189,9 @@ describe("a call", () => {
     await tabTo("Hide my picture");
     await page.keyboard.press("Enter");
     await self.waitFor({ state: "detached" });
-    await tabTo("Show my picture");
+    await expect.poll(focused).toBe("Show my picture");
+    await page.keyboard.press("Enter");
+    await self.waitFor();
   });
 
   it("is hung up with Ctrl+Shift+H, and the keyboard reaches Hang up while reconnecting", async () => {

@@ -40,7 +40,7 @@ function year(at: Date, now: number): Intl.DateTimeFormatOptions {
 
 /** `10:30`. */
 export function timeOfDay(timestamp: number): string {
-  return formatter({ hour: "2-digit", minute: "2-digit", hour12: false }).format(timestamp);
+  return formatter({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(timestamp);
 }
 
 /** `3 Dec`, `3 Dec 2025`. */

@@ -62,6 +62,11 @@ export class MockBridge implements Bridge {
     if (!this.chat.react(command)) this.#react(command);
   }
 
+  /** Somebody calls, for tests. */
+  ring(): void {
+    this.change({ call: scenarios.incoming().call });
+  }
+
   messages(conversation: string, from: number, count: number): Promise<MessagePage> {
     return this.chat.messages(conversation, from, count);
   }

@@ -67,8 +67,12 @@ export class FrameStream {
     const picture = this.#waiting;
     this.#waiting = undefined;
     if (!picture || this.#closed) return;
-    this.#painter.paint(picture);
-    this.#source.send(drawn(picture.sequence));
-    this.#onPicture(picture);
+    try {
+      this.#painter.paint(picture);
+      this.#onPicture(picture);
+    } finally {
+      // One that can't be drawn must not hold up the ones behind it.
+      this.#source.send(drawn(picture.sequence));
+    }
   }
 }

@@ -41,6 +41,7 @@ export class WebGlPainter implements Painter {
   #gl: WebGL2RenderingContext;
   #textures: WebGLTexture[];
   #size = "";
+  #abort = new AbortController();
 
   /** Throws where WebGL2 is not to be had. */
   constructor(canvas: HTMLCanvasElement) {
@@ -54,6 +55,16 @@ export class WebGlPainter implements Painter {
     if (!gl) throw new Error("WebGL2 is not available");
     this.#canvas = canvas;
     this.#gl = gl;
+    this.#textures = this.#prepare();
+    const { signal } = this.#abort;
+    // The graphics driver may take everything away (a suspended laptop) and give an empty context back.
+    canvas.addEventListener("webglcontextlost", (event) => event.preventDefault(), { signal });
+    const again = () => ([this.#textures, this.#size] = [this.#prepare(), ""]);
+    canvas.addEventListener("webglcontextrestored", again, { signal });
+  }
+
+  #prepare(): WebGLTexture[] {
+    const gl = this.#gl;
     const program = gl.createProgram();
     gl.attachShader(program, compile(gl, gl.VERTEX_SHADER, VERTEX));
     gl.attachShader(program, compile(gl, gl.FRAGMENT_SHADER, FRAGMENT));
@@ -63,7 +74,7 @@ export class WebGlPainter implements Painter {
     }
     gl.useProgram(program);
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
-    this.#textures = ["y_plane", "u_plane", "v_plane"].map((name, unit) => {
+    return ["y_plane", "u_plane", "v_plane"].map((name, unit) => {
       const texture = gl.createTexture();
       gl.activeTexture(gl.TEXTURE0 + unit);
       gl.bindTexture(gl.TEXTURE_2D, texture);
@@ -102,6 +113,7 @@ export class WebGlPainter implements Painter {
   }
 
   release(): void {
+    this.#abort.abort();
     this.#gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
 }

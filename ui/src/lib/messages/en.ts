@@ -540,6 +540,7 @@ export const en = {
   "link.text": "It leads to {host}. Bedside can't say whether that place is safe.",
   "link.open": "Open in the browser",
   "link.copy": "Copy the address",
+  "link.cantCopy": "It could not be copied. Select the address above and copy it with Ctrl+C.",
 
   "search.title": "Search messages",
   "search.here": "Search in this conversation",
@@ -582,6 +583,7 @@ export const en = {
   "file.transfers": "Files under way",
   "file.none": "No files yet",
   "file.noneText": "Send a file, or drop one here.",
+  "file.cantChoose": "The list of folders can't be opened. Use Save: it goes to your downloads.",
   "file.cantPick": "The file list can't be opened. Drop files onto this window instead.",
   "file.cantShow": "The folder can't be opened.",
 
