@@ -35,12 +35,13 @@ Bedside's chores.
         Formatting, clippy, purity of the pure crates, words that must not be committed.
   cargo xtask bindings [--check]
         TypeScript from the window's contract into ui/src/lib/contract.
-  cargo xtask bench call [--seconds N] | server
-        A call beside Chromium's, or the server's memory; into docs/benchmarks.md.
+  cargo xtask bench call [--seconds N] | e2ee | server
+        A call beside Chromium's, messages and files, or the server's memory; for docs/benchmarks.md.
   cargo xtask fuzz [--minutes N | --seconds N] [TARGET…]
         Everything that reads bytes of a peer or the server, 10 minutes each from fuzz/seeds.
-  cargo xtask package [--dev] [--no-trial]
-        Debian packages of app, server and headless client into dist/, tried in a clean system.
+  cargo xtask package [--dev] [--no-trial] | --notices
+        Debian packages of app, server and headless client into dist/, tried in a clean system; or only the notices of
+        what is compiled in, for this system's installers.
   cargo xtask setup [build|demo|test|bench|package]
         Installs what the named chore needs on Debian and Ubuntu, saying what and why.
 ";
@@ -70,7 +71,7 @@ fn dispatch() -> anyhow::Result<()> {
         "lint" => lint::main(Options::parse(rest, &[], &[])?),
         "bindings" => bindings::main(Options::parse(rest, &["check"], &[])?),
         "fuzz" => fuzz::main(Options::parse(rest, &[], &["minutes", "seconds"])?),
-        "package" => package::main(Options::parse(rest, &["dev", "no-trial"], &[])?),
+        "package" => package::main(Options::parse(rest, &["dev", "no-trial", "notices"], &[])?),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(())

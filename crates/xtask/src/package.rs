@@ -13,12 +13,18 @@ use crate::{
 
 mod deb;
 mod notices;
+mod root;
 mod trial;
 
 use deb::Deb;
 
 /// `cargo xtask package`.
 pub(crate) fn main(options: Options) -> Result<()> {
+    if options.flag("notices") {
+        ui::packages()?;
+        println!("{}", notices()?.display());
+        return Ok(());
+    }
     setup::ready(Purpose::Package)?;
     let profile = if options.flag("dev") { Profile::Dev } else { Profile::Release };
     ui::build()?;
@@ -47,11 +53,16 @@ fn make(profile: Profile) -> Result<Vec<PathBuf>> {
         fs::remove_dir_all(&out).with_context(|| format!("clearing {}", out.display()))?;
     }
     fs::create_dir_all(&out)?;
-    let notices = notices::write(&workspace::target().join("xtask/THIRD-PARTY.txt"))?;
+    let notices = notices()?;
     [server(profile), app(profile), headless(profile)]
         .into_iter()
         .map(|deb| deb.file(&notices, "usr/share/doc/{name}/THIRD-PARTY.txt").build(profile, &out))
         .collect()
+}
+
+/// Writes the notices of what is compiled in, for every kind of installer.
+fn notices() -> Result<PathBuf> {
+    notices::write(&workspace::target().join("xtask/THIRD-PARTY.txt"))
 }
 
 fn packaging(file: &str) -> PathBuf {

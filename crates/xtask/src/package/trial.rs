@@ -1,45 +1,46 @@
-//! Installs the packages in a clean root as a clinic would, runs what they brought, and removes them again.
+//! Installs the packages in a clean root as a clinic would, lets what they brought hold a call, and removes them again.
 
 use std::{
-    fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    path::PathBuf,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
-use crate::{setup::apt::privileged, shell, workspace};
+use super::root::{CleanRoot, Running};
+use crate::processes::{Display, wait_until};
 
 /// Where the packaged configuration has the server listen.
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8443);
 
-/// Where apt keeps what it downloaded, inside a root.
-const ARCHIVES: &str = "var/cache/apt/archives";
+/// A program of the server's package, as its unit runs it.
+const AS_SERVER: &str = "setpriv --reuid=bedside --regid=bedside --clear-groups bedside-server";
+
+/// What a client is given for a camera, a microphone and a speaker.
+const DEVICES: &str = "--video pattern --audio tone --speaker null";
+
+/// How long the conversation of the packaged clients lasts.
+const CALL_S: u64 = 3;
 
 /// Installs, runs and removes `packages`.
 pub(crate) fn run(packages: &[PathBuf]) -> Result<()> {
     let root = CleanRoot::make()?;
-    let files: Vec<String> = packages
-        .iter()
-        .map(|file| {
-            let name = file.file_name().context("a package has a name")?.to_string_lossy().into_owned();
-            shell::quietly(privileged("cp")?.arg(file).arg(root.folder.join("tmp").join(&name)))?;
-            Ok(format!("/tmp/{name}"))
-        })
-        .collect::<Result<_>>()?;
+    let files: Vec<String> = packages.iter().map(|file| root.bring(file)).collect::<Result<_>>()?;
     eprintln!("  Installing the packages in a clean root.");
-    root.quietly(&format!("apt-get install --yes --no-install-recommends {}", files.join(" ")))?;
+    root.quietly(&format!("apt-get install --yes --no-install-recommends systemd {}", files.join(" ")))?;
     root.keep_downloads()?;
     for binary in ["bedside", "bedside-server", "bedside-headless"] {
         let version = root.read(&format!("{binary} --version"))?;
         ensure!(version.contains(env!("CARGO_PKG_VERSION")), "{binary} --version said only {version:?}");
         eprintln!("  {}", version.trim());
     }
-    serve(&root)?;
+    // It warns of what it does not know, and calls that success.
+    let complaints = root.read("systemd-analyze verify --man=no bedside-server.service 2>&1")?;
+    ensure!(complaints.is_empty(), "systemd objects to the unit:\n{complaints}");
+    call(&root)?;
     root.quietly("apt-get purge --yes bedside-server bedside bedside-headless")?;
     ensure!(
         root.read("ls -d /var/lib/bedside /etc/bedside 2>/dev/null || true")?.is_empty(),
@@ -50,34 +51,69 @@ pub(crate) fn run(packages: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Runs the server as its own user with the packaged configuration and asks how it is.
-fn serve(root: &CleanRoot) -> Result<()> {
-    ensure!(TcpStream::connect(ADDRESS).is_err(), "something else on this machine listens on {ADDRESS}");
-    let mut server = Running(
-        root.command(
-            "exec setpriv --reuid=bedside --regid=bedside --clear-groups \
-                      bedside-server serve --config /etc/bedside/server.toml",
-        )?
-        .stdin(Stdio::null())
-        .spawn()
-        .context("the packaged server could not be started")?,
+/// A call between the packaged client without a window and the packaged app's window, through the packaged server as its own
+/// user with the packaged configuration.
+fn call(root: &CleanRoot) -> Result<()> {
+    let people = root.read(&format!("{AS_SERVER} demo-clinic --config /etc/bedside/server.toml"))?;
+    let people: Value = serde_json::from_str(&people).context("the sample clinic's people are not JSON")?;
+    let _server = serve(root)?;
+    let display = Display::open()?;
+    let [doctor, patient] = ["clinician", "patient"]
+        .map(|role| people["users"].as_array().into_iter().flatten().find(|person| person["role"] == role));
+    let signed_in = |person: Option<&Value>, role: &str| -> Result<String> {
+        let text = |key: &str| person.and_then(|person| person[key].as_str()).context("nobody of that role");
+        let (login, password) = (text("login")?, text("password")?);
+        root.quietly(&format!("printf %s '{password}' > /tmp/{role}"))?;
+        Ok(format!("--server http://{ADDRESS} --login {login} --password-file /tmp/{role} {DEVICES}"))
+    };
+    let window = root.start(
+        "the packaged app",
+        &format!(
+            "export HOME=/root DISPLAY={} GDK_BACKEND=x11 NO_AT_BRIDGE=1; \
+             exec bedside --no-keyring --profile /tmp/app --answer --report /tmp/app.json {}",
+            display.name,
+            signed_in(patient, "patient")?
+        ),
+    )?;
+    let to = patient.and_then(|person| person["name"].as_str()).context("the patient has no name")?;
+    let report = root.read(&format!(
+        "bedside-headless call --to '{to}' --once-online --seconds {CALL_S} --report - {}",
+        signed_in(doctor, "doctor")?
+    ))?;
+    drop(window);
+    saw_the_other("the packaged client", &report)?;
+    saw_the_other("the packaged app", &root.read("cat /tmp/app.json")?)?;
+    eprintln!("  The packaged app and the packaged client were in a call and saw each other.");
+    Ok(())
+}
+
+fn saw_the_other(who: &str, report: &str) -> Result<()> {
+    let report: Value =
+        serde_json::from_str(report).with_context(|| format!("the report of {who} is no JSON"))?;
+    let pictures = report["video"]["frames_decoded"].as_f64().unwrap_or_default();
+    ensure!(
+        pictures > 0.0 && report["end_reason"] == "user_hangup",
+        "the call of {who} went wrong: {report:#}"
     );
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let answer = loop {
-        if let Some(status) = server.0.try_wait()? {
+    Ok(())
+}
+
+/// Runs the server until it says that it is well.
+fn serve(root: &CleanRoot) -> Result<Running> {
+    ensure!(TcpStream::connect(ADDRESS).is_err(), "something else on this machine listens on {ADDRESS}");
+    let mut server = root
+        .start("the packaged server", &format!("exec {AS_SERVER} serve --config /etc/bedside/server.toml"))?;
+    let mut answer = String::new();
+    wait_until("the packaged server to answer", Duration::from_secs(30), || {
+        if let Some(status) = server.ended()? {
             bail!("the packaged server ended at once ({status})");
         }
-        match ask("/healthz") {
-            Ok(answer) => break answer,
-            Err(error) if Instant::now() > deadline => {
-                return Err(error.context("the packaged server never answered"));
-            }
-            Err(_) => thread::sleep(Duration::from_millis(100)),
-        }
-    };
+        answer = ask("/healthz").unwrap_or_default();
+        Ok(!answer.is_empty())
+    })?;
     ensure!(answer.starts_with("HTTP/1.1 200"), "/healthz answered {answer:?}");
     eprintln!("  The packaged server is healthy.");
-    Ok(())
+    Ok(server)
 }
 
 fn ask(path: &str) -> Result<String> {
@@ -87,133 +123,4 @@ fn ask(path: &str) -> Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
-}
-
-/// A process that ends with its owner.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // `unshare` itself ignores TERM while it waits; the server is its one child.
-        let ended = privileged("pkill")
-            .and_then(|mut kill| shell::quietly(kill.args(["-TERM", "--parent", &self.0.id().to_string()])));
-        if let Err(error) = ended.and_then(|()| Ok(self.0.wait()?)) {
-            eprintln!("  The packaged server could not be stopped: {error:#}");
-        }
-    }
-}
-
-/// A fresh minimal system of this machine's own release; removed with its owner.
-struct CleanRoot {
-    folder: PathBuf,
-}
-
-impl CleanRoot {
-    fn make() -> Result<Self> {
-        let pristine = pristine()?;
-        let root = Self { folder: workspace::target().join(format!("xtask/root-{}", std::process::id())) };
-        fs::create_dir_all(workspace::target().join("xtask"))?;
-        shell::quietly(
-            privileged("cp")?.args(["--archive", "--reflink=auto"]).arg(&pristine).arg(&root.folder),
-        )?;
-        Ok(root)
-    }
-
-    fn command(&self, script: &str) -> Result<Command> {
-        inside(&self.folder, script)
-    }
-
-    fn quietly(&self, script: &str) -> Result<()> {
-        shell::quietly(&mut self.command(script)?)
-    }
-
-    fn read(&self, script: &str) -> Result<String> {
-        shell::read(&mut self.command(script)?)
-    }
-
-    /// Keeps what apt downloaded for the next time.
-    fn keep_downloads(&self) -> Result<()> {
-        shell::quietly(
-            privileged("cp")?
-                .args(["--archive", "--update", "--no-target-directory"])
-                .arg(self.folder.join(ARCHIVES))
-                .arg(pristine()?.join(ARCHIVES)),
-        )
-    }
-}
-
-impl Drop for CleanRoot {
-    fn drop(&mut self) {
-        if let Err(error) =
-            privileged("rm").and_then(|mut rm| shell::quietly(rm.arg("-rf").arg(&self.folder)))
-        {
-            eprintln!("  The clean root could not be removed: {error:#}");
-        }
-    }
-}
-
-/// Runs `script` in the system under `folder`, with a process table of its own that ends with it.
-fn inside(folder: &Path, script: &str) -> Result<Command> {
-    let mut command = privileged("unshare")?;
-    command.args(["--pid", "--fork", "--kill-child=TERM"]);
-    command.arg(format!("--mount-proc={}", folder.join("proc").display()));
-    command.arg("chroot").arg(folder).args(["/bin/sh", "-c", script]);
-    command
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C.UTF-8");
-    Ok(command)
-}
-
-/// The untouched system that clean roots are copies of, made once.
-fn pristine() -> Result<PathBuf> {
-    let sources = sources()?;
-    let (mirror, release) = sources.first().context("apt knows no source of packages")?;
-    let folder = workspace::cache().join(format!("clean-root-{release}"));
-    let tree = folder.join("root");
-    if folder.join("done").exists() {
-        return Ok(tree);
-    }
-    eprintln!("  Making a clean {release} system; it is kept in .cache.");
-    fs::create_dir_all(&folder)?;
-    shell::quietly(privileged("rm")?.arg("-rf").arg(&tree))?;
-    shell::quietly(
-        privileged("debootstrap")?
-            .args(["--variant=minbase", "--include=ca-certificates", release])
-            .arg(&tree)
-            .arg(mirror),
-    )?;
-    let lines: String = sources
-        .iter()
-        .filter(|(_, suite)| suite.starts_with(release.as_str()))
-        .map(|(mirror, suite)| format!("deb {mirror} {suite} main\\n"))
-        .collect();
-    shell::quietly(&mut inside(
-        &tree,
-        &format!("printf '{lines}' > /etc/apt/sources.list && apt-get update"),
-    )?)?;
-    fs::write(folder.join("done"), "")?;
-    Ok(tree)
-}
-
-/// This machine's own mirrors and releases, the main one first.
-fn sources() -> Result<Vec<(String, String)>> {
-    let release =
-        shell::read(shell::program("sh").args(["-c", ". /etc/os-release; echo $VERSION_CODENAME"]))?;
-    let release = release.trim();
-    let told = shell::read(shell::program("apt-get").args([
-        "indextargets",
-        "--format",
-        "$(REPO_URI) $(CODENAME)",
-        "Created-By: Packages",
-        "Component: main",
-    ]))?;
-    let mut sources: Vec<(String, String)> = told
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter(|(_, suite)| suite.starts_with(release))
-        .map(|(mirror, suite)| (mirror.to_owned(), suite.to_owned()))
-        .collect();
-    sources.sort_by_key(|(_, suite)| suite.len());
-    sources.dedup();
-    Ok(sources)
 }
