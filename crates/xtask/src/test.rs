@@ -6,7 +6,7 @@ use crate::{
     bindings, lint,
     options::Options,
     package,
-    setup::{self, Purpose},
+    setup::{self, Purpose, apt},
     shell,
     steps::Steps,
     ui,
@@ -67,6 +67,11 @@ fn tests() -> Result<()> {
         cargo.args(["nextest", "run", "--workspace", "--all-targets", "--locked", "--no-fail-fast"]);
     } else {
         cargo.args(["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"]);
+        // It knows no groups: real media, browsers and windows beside one another would measure each other.
+        cargo.env("RUST_TEST_THREADS", "1");
+    }
+    if apt::brings_everything()? {
+        cargo.env("BEDSIDE_REQUIRE_ALL", "1");
     }
     // What failed and where is in the message; a trace of the runtime below each test hides it.
     shell::run(cargo.env("RUST_BACKTRACE", "0"))

@@ -16,6 +16,9 @@ struct Group {
     packages: &'static [&'static str],
 }
 
+/// Set where somebody else looks after system packages.
+const SKIP: &str = "BEDSIDE_SKIP_APT";
+
 const EVERYTHING: &[Purpose] =
     &[Purpose::Build, Purpose::Demo, Purpose::Test, Purpose::Bench, Purpose::Package];
 
@@ -46,7 +49,7 @@ const GROUPS: &[Group] = &[
     },
     Group {
         why: "drive the real window without a screen",
-        serves: &[Purpose::Test, Purpose::Bench],
+        serves: &[Purpose::Test, Purpose::Bench, Purpose::Package],
         packages: &["xvfb", "webkit2gtk-driver", "openbox", "dbus", "dbus-x11", "xdotool"],
     },
     Group {
@@ -87,15 +90,15 @@ pub(crate) fn install(purpose: Purpose) -> Result<()> {
     if cfg!(not(target_os = "linux")) {
         return Ok(());
     }
-    if std::env::var_os("BEDSIDE_SKIP_APT").is_some() {
-        eprintln!("BEDSIDE_SKIP_APT is set: no system package is looked for.");
+    if std::env::var_os(SKIP).is_some() {
+        eprintln!("{SKIP} is set: no system package is looked for.");
         return Ok(());
     }
     let names: Vec<&str> = wanted.iter().flat_map(|group| group.packages.iter().copied()).collect();
     if shell::find("apt-get").is_none() {
         bail!(
             "This system has no apt-get. Install the equivalents of these packages by hand, then set \
-             BEDSIDE_SKIP_APT=1 and run this again:\n  {}",
+             {SKIP}=1 and run this again:\n  {}",
             names.join(" ")
         );
     }
@@ -122,6 +125,16 @@ pub(crate) fn install(purpose: Purpose) -> Result<()> {
             .args(["-o", "DPkg::Lock::Timeout=300", "install", "--yes", "--no-install-recommends"])
             .args(&missing),
     )
+}
+
+/// Whether everything that a test could miss has been installed, so that none may be skipped: Debian has a kernel for the
+/// camera's virtual machine and a Chromium that is no snap, which Ubuntu has not.
+pub(crate) fn brings_everything() -> Result<bool> {
+    if cfg!(not(target_os = "linux")) || std::env::var_os(SKIP).is_some() {
+        return Ok(false);
+    }
+    let system = std::fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
+    Ok(system.lines().any(|line| line == "ID=debian"))
 }
 
 /// A program run as root: as it is when one is root, through sudo otherwise.
