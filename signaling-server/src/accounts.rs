@@ -197,7 +197,7 @@ impl Accounts {
     async fn checked_hash(&self, password: Secret, login: &str, name: &str) -> Result<String, AccountError> {
         password::check(password.expose(), login, name)?;
         self.passwords.hash(password).await.map_err(|fault: Fault| {
-            let _ = fault.into_problem();
+            fault.log();
             AccountError::Internal
         })
     }

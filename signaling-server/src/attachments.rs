@@ -169,7 +169,10 @@ impl Attachments {
     pub async fn sweep(&self) -> Result<(), Fault> {
         let now = clock::now();
         for id in store::due(&self.0.deps.db, now, Timestamp(now.0 - ABANDONED_MS)).await? {
-            self.remove(id).await?;
+            // One that can't be deleted now must not keep the others.
+            if let Err(fault) = self.remove(id).await {
+                fault.log();
+            }
         }
         self.lock().sweep();
         Ok(())

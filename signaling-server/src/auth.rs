@@ -111,7 +111,11 @@ impl AuthService {
     pub async fn refresh(&self, request: RefreshRequest) -> Result<SignedIn, Fault> {
         match self.0.store.rotate(request.refresh_token.expose()).await? {
             store::Rotation::Done { user, device, tokens } => {
-                let profile = self.0.directory.profile(user).await.map_err(|_| ErrorCode::TokenExpired)?;
+                let profile = self.0.directory.profile(user).await.map_err(|fault| match fault {
+                    // The account went away meanwhile.
+                    Fault::Refused(_) => ErrorCode::TokenExpired.into(),
+                    failed @ (Fault::Database(_) | Fault::Internal(_)) => failed,
+                })?;
                 Ok(tokens.signed_in(profile, device))
             }
             store::Rotation::Expired => Err(ErrorCode::TokenExpired.into()),

@@ -231,7 +231,7 @@ impl CallService {
         match self.0.history.find(call).await {
             Ok(record) => record.is_some_and(|record| is_participant(&record, user)),
             Err(fault) => {
-                let _ = fault.into_problem();
+                fault.log();
                 false
             }
         }

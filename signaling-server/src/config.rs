@@ -41,7 +41,7 @@ pub struct Config {
     pub tokens: TokenLifetimes,
     /// How much one client may ask.
     pub limits: RateLimits,
-    /// Heartbeat and retention of sockets.
+    /// Heartbeat and retention of sockets, and the time until there is one.
     pub socket: SocketTiming,
     /// How long open requests may take once the server is told to stop.
     pub shutdown_grace: Duration,
@@ -168,6 +168,8 @@ pub struct SocketTiming {
     pub heartbeat: Duration,
     /// Silence after which a socket is dead.
     pub dead_after: Duration,
+    /// How long the head of a request may take, of which a socket's upgrade is one.
+    pub head_within: Duration,
     /// How long the first message may take.
     pub hello_within: Duration,
     /// How long a frame may take to be written before the socket counts as too slow.
@@ -241,6 +243,7 @@ impl Config {
             socket: SocketTiming {
                 heartbeat: Duration::from_secs(25),
                 dead_after: Duration::from_secs(60),
+                head_within: Duration::from_secs(30),
                 hello_within: Duration::from_secs(10),
                 write_timeout: Duration::from_secs(10),
                 session_retention: Duration::from_secs(300),

@@ -20,6 +20,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// For a fault that nobody can be answered with: logs its cause.
+    pub fn log(self) {
+        let _ = self.into_problem();
+    }
+
     /// The problem to answer with. Logs the cause of anything that is not the client's doing.
     #[must_use]
     pub fn into_problem(self) -> Box<Problem> {

@@ -44,10 +44,11 @@ pub(crate) async fn replay(State(app): State<App>, request: Request, next: Next)
     }
 }
 
-/// Whether a route knows by itself what was sent before.
+/// Whether a route knows by itself what was sent before, or answers with tokens, which are not kept anywhere.
 fn knows_repetitions(path: &str) -> bool {
     let Some(path) = path.strip_prefix("/api/") else { return false };
-    path == "key-packages"
+    path.starts_with("auth/")
+        || path == "key-packages"
         || path == "attachments/upload"
         || (path.starts_with("messages/") && path.ends_with("/mark-read"))
         || (path.starts_with("conversations/")

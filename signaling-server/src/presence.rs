@@ -184,7 +184,7 @@ impl PresenceService {
         let now = clock::now();
         for (user, device_type) in present {
             if let Err(fault) = self.0.directory.note_last_seen(user, now, device_type).await {
-                let _ = fault.into_problem();
+                fault.log();
                 return;
             }
         }
@@ -208,13 +208,15 @@ impl PresenceService {
             let dirty = std::mem::take(&mut self.lock().dirty);
             for user in dirty {
                 if let Err(fault) = self.publish(user).await {
-                    let _ = fault.into_problem();
+                    fault.log();
                 }
             }
         }
     }
 
     async fn publish(&self, user: UserId) -> Result<(), Fault> {
+        // First, since it may fail: what could not be told must not count as told.
+        let watchers = self.0.directory.contact_ids(user).await?;
         let (before, now) = {
             let mut state = self.lock();
             let Some(person) = state.people.get(&user) else { return Ok(()) };
@@ -235,7 +237,7 @@ impl PresenceService {
             (true, true) | (false, false) => None,
         };
         let update = Event::PresenceUpdate(now.clone());
-        for watcher in self.0.directory.contact_ids(user).await? {
+        for watcher in watchers {
             self.0.hub.send_to_user(watcher, &update);
             if let Some(turned) = &turned {
                 self.0.hub.send_to_user(watcher, turned);

@@ -10,6 +10,10 @@ use std::{
 use axum::Router;
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use bedside_protocol::{Secret, socket::Event};
+use hyper_util::{
+    rt::{TokioExecutor, TokioTimer},
+    server::conn::auto,
+};
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -119,11 +123,11 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
     let db = Database::open(&config.database).await?;
     check_archive(&config, &db).await?;
     let secret = config.turn.secret.clone().unwrap_or_else(token::generate);
+    let blobs = BlobStore::open(&config.blobs)?;
     let turn = match config.turn.embedded {
         true => Some(TurnService::start(&config.turn, secret.clone()).await?),
         false => None,
     };
-    let blobs = BlobStore::open(&config.blobs)?;
     let background = CancellationToken::new();
     tokio::spawn(background.clone().run_until_cancelled_owned(look_at(blobs.clone())));
     let app = assemble(config, db, blobs, turn.as_ref(), secret, &background)
@@ -134,7 +138,13 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
     tokio::spawn(watch::until(background.clone(), db, directory, hub));
 
     let handle = Handle::new();
-    let serving = tokio::spawn(serve(listener, tls, handle.clone(), routes::router(app.clone())));
+    let serving = tokio::spawn(serve(
+        listener,
+        tls,
+        app.config.socket.head_within,
+        handle.clone(),
+        routes::router(app.clone()),
+    ));
     tracing::info!(%addr, tls = app.config.tls.is_some(), turn = turn.is_some(), "serving");
     Ok(RunningServer { addr, app, turn, listener: handle, serving, background })
 }
@@ -288,15 +298,30 @@ async fn assemble(
 async fn serve(
     listener: TcpListener,
     tls: Option<RustlsConfig>,
+    head_within: Duration,
     handle: Handle<SocketAddr>,
     router: Router,
 ) -> io::Result<()> {
     // Not `http1_only`: that would serve connections without upgrades, and so without sockets.
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     match tls {
-        Some(tls) => axum_server::from_tcp_rustls(listener, tls)?.handle(handle).serve(service).await,
-        None => axum_server::from_tcp(listener)?.handle(handle).serve(service).await,
+        Some(tls) => {
+            let mut server = axum_server::from_tcp_rustls(listener, tls)?;
+            limit_heads(server.http_builder(), head_within);
+            server.handle(handle).serve(service).await
+        }
+        None => {
+            let mut server = axum_server::from_tcp(listener)?;
+            limit_heads(server.http_builder(), head_within);
+            server.handle(handle).serve(service).await
+        }
     }
+}
+
+/// Closes connections whose request does not begin and get to its body in time: nobody has been asked who they are by then,
+/// and each holds a file descriptor.
+fn limit_heads(builder: &mut auto::Builder<TokioExecutor>, within: Duration) {
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(within);
 }
 
 /// Calls and messages go on without a store of files; whoever runs the server should know before the first file fails.
@@ -328,7 +353,7 @@ async fn sweep_until(app: App, stop: CancellationToken) {
                 ];
                 for swept in swept {
                     if let Err(fault) = swept {
-                        let _ = fault.into_problem();
+                        fault.log();
                     }
                 }
             }

@@ -76,7 +76,12 @@ impl TurnService {
             None => local.ip(),
         };
         let public = SocketAddr::new(public_ip, local.port());
-        let policy = RelayPolicy { allow_loopback: public_ip.is_loopback(), own: public };
+        let policy = RelayPolicy {
+            allow_loopback: public_ip.is_loopback(),
+            own: [public_ip, local.ip()],
+            service_port: public.port(),
+            relay_ports: config.relay_ports,
+        };
         let relays = Relays { bind: local.ip(), public: public_ip, min_port, max_port, policy };
         let server = Server::new(ServerConfig {
             conn_configs: vec![ConnConfig { conn: Arc::new(socket), relay_addr_generator: Box::new(relays) }],
@@ -130,17 +135,24 @@ impl AuthHandler for Credentials {
 struct RelayPolicy {
     /// Only when the whole service is on loopback: a demonstration, a test.
     allow_loopback: bool,
-    /// The service itself: no relaying in circles.
-    own: SocketAddr,
+    /// The machine's own addresses: as others see it, and behind their translation.
+    own: [IpAddr; 2],
+    /// Where the service itself listens: no relaying in circles.
+    service_port: u16,
+    /// The ports of this machine where participants can be: others who are relayed here. The smallest and the largest.
+    relay_ports: (u16, u16),
 }
 
 impl RelayPolicy {
     fn permits(self, peer: SocketAddr) -> bool {
-        if peer == self.own || peer.port() == 0 {
+        let ip = peer.ip().to_canonical();
+        let own = self.own.contains(&ip);
+        if peer.port() == 0 || own && peer.port() == self.service_port {
             return false;
         }
-        match peer.ip().to_canonical() {
+        match ip {
             ip if ip.is_loopback() => self.allow_loopback,
+            _ if own => (self.relay_ports.0..=self.relay_ports.1).contains(&peer.port()),
             ip if ip.is_unspecified() || ip.is_multicast() => false,
             IpAddr::V4(v4) => !v4.is_link_local() && !v4.is_broadcast() && v4.octets()[0] != 0,
             IpAddr::V6(v6) => !is_link_local(v6),
@@ -255,8 +267,9 @@ mod tests {
 
     #[test]
     fn relays_reach_participants_but_not_the_machine_itself_or_its_neighbours_secrets() {
-        let own = "192.0.2.1:3478".parse().unwrap();
-        let policy = RelayPolicy { allow_loopback: false, own };
+        let own = ["192.0.2.1".parse().unwrap(), "10.0.0.2".parse().unwrap()];
+        let policy =
+            RelayPolicy { allow_loopback: false, own, service_port: 3478, relay_ports: (49152, 65535) };
         for good in [
             "198.51.100.7:5000",
             "192.168.1.20:5000",
@@ -276,11 +289,14 @@ mod tests {
             "224.0.0.1:80",
             "255.255.255.255:80",
             "192.0.2.1:3478",
+            "192.0.2.1:53",
+            "10.0.0.2:3478",
+            "10.0.0.2:161",
             "198.51.100.7:0",
         ] {
             assert!(!policy.permits(bad.parse().unwrap()), "{bad}");
         }
-        assert!(RelayPolicy { allow_loopback: true, own }.permits("127.0.0.1:80".parse().unwrap()));
+        assert!(RelayPolicy { allow_loopback: true, ..policy }.permits("127.0.0.1:80".parse().unwrap()));
     }
 
     #[test]

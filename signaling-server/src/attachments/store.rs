@@ -226,7 +226,8 @@ fn row_of(row: &SqliteRow) -> Result<Row, Fault> {
             access_control: match row.try_get("access")? {
                 "private" => AttachmentAccess::Private,
                 "shared_call" => AttachmentAccess::SharedCall,
-                _ => AttachmentAccess::SharedConversation,
+                "shared_conversation" => AttachmentAccess::SharedConversation,
+                _ => return Err(Fault::Internal("who may see an attachment in the database is unknown")),
             },
             uploaded_at: Timestamp(row.try_get("uploaded_at")?),
             expires_at: Timestamp(row.try_get("expires_at")?),

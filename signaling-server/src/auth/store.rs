@@ -242,6 +242,11 @@ impl SignInStore {
             .bind(now.0)
             .execute(&self.db.write)
             .await?;
+        // Older than any copy of it could be used: its second use would be refused as expired.
+        sqlx::query("DELETE FROM refresh_tokens WHERE used_at IS NOT NULL AND issued_at <= ?1")
+            .bind((now.0 - KEEP_ENDED_MS).saturating_sub_unsigned(millis(self.lifetimes.refresh)))
+            .execute(&self.db.write)
+            .await?;
         sqlx::query("DELETE FROM sign_ins WHERE COALESCE(revoked_at, expires_at) <= ?1")
             .bind(now.0 - KEEP_ENDED_MS)
             .execute(&self.db.write)

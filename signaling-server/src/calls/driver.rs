@@ -141,7 +141,7 @@ impl Worker {
                     }
                     // A call that can't be stored goes on; the fault is logged where it is turned into words.
                     if let Err(fault) = self.history.store(&record).await {
-                        let _ = fault.into_problem();
+                        fault.log();
                     }
                 }
                 Output::Send { to: Recipient::User(user), event } => self.hub.send_to_user(user, &event),

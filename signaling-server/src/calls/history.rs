@@ -216,7 +216,11 @@ fn record_of(row: &SqliteRow) -> Result<CallRecord, Fault> {
             name: Pii::new(row.try_get("callee_name")?),
             device_id: device("callee_device")?,
         },
-        call_type: if call_type == "voice" { CallType::Voice } else { CallType::Video },
+        call_type: match &*call_type {
+            "voice" => CallType::Voice,
+            "video" => CallType::Video,
+            _ => return Err(BROKEN),
+        },
         phase: CallPhase::parse(&phase).ok_or(BROKEN)?,
         end_reason: end_reason.map(|name| EndReason::parse(&name).ok_or(BROKEN)).transpose()?,
         appointment_id: row.try_get::<Option<_>, _>("appointment_id")?.map(AppointmentId),

@@ -209,7 +209,8 @@ async fn conversation_of(tx: &mut Transaction<'_, Sqlite>, row: &SqliteRow) -> R
         id,
         kind: match row.try_get("kind")? {
             "direct" => ConversationKind::Direct,
-            _ => ConversationKind::Group,
+            "group" => ConversationKind::Group,
+            _ => return Err(Fault::Internal("a conversation of an unknown kind is in the database")),
         },
         participants: people.iter().map(profile_of).collect::<Result<_, _>>()?,
         created_at: Timestamp(row.try_get("created_at")?),

@@ -1,5 +1,7 @@
 //! Files: uploaded in parts, fetched by range.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     extract::{
@@ -14,6 +16,7 @@ use bedside_protocol::{
     attachment::{Attachment, PART_BYTES, UploadPart},
 };
 use futures_util::{StreamExt, TryStreamExt};
+use tokio::time::timeout;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -26,6 +29,8 @@ use crate::{
 
 /// Room for the description of a part and what separates the fields.
 const DESCRIPTION_BYTES: usize = 16 * 1024;
+/// How long somebody who is answered already may go on sending.
+const READ_OUT: Duration = Duration::from_secs(10);
 /// Room for one part.
 #[expect(clippy::cast_possible_truncation, reason = "8 MiB")]
 const PART_BODY_BYTES: usize = PART_BYTES as usize + 2 * DESCRIPTION_BYTES;
@@ -65,18 +70,26 @@ async fn upload(
             .with_detail("Send multipart/form-data with the fields upload and file.")
     })?;
     let answer = take(&app, &who, &mut form).await;
-    // An answer to somebody who is still sending would be lost with the connection.
-    while let Ok(Some(mut rest)) = form.next_field().await {
-        while let Ok(Some(_)) = rest.chunk().await {}
-    }
+    let rest = async {
+        while let Ok(Some(mut rest)) = form.next_field().await {
+            while let Ok(Some(_)) = rest.chunk().await {}
+        }
+    };
+    read_out(rest).await;
     answer.map(Json)
+}
+
+/// Reads what somebody is still sending, for a while: an answer given before would be lost with the connection.
+async fn read_out(rest: impl Future<Output = ()>) {
+    // Who does not come to an end has gone or does not mean to, and will not read the answer either.
+    let _ = timeout(READ_OUT, rest).await;
 }
 
 async fn take(app: &App, who: &Identity, form: &mut Multipart) -> Result<Attachment, Fault> {
     let part = describe(expect(form, "upload").await?).await?;
     let mut file = expect(form, "file").await?.map_err(|error| unreadable(&error)).boxed();
     let answer = app.attachments.upload(who, &part, &mut file).await;
-    while let Some(Ok(_)) = file.next().await {}
+    read_out(async { while let Some(Ok(_)) = file.next().await {} }).await;
     answer
 }
 

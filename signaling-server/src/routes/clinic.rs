@@ -22,7 +22,7 @@ async fn clinic(State(app): State<App>, _: Visitor) -> Result<Json<ClinicInfo>, 
     // The sign-in screen works without; no conversation is created as long as the account is missing.
     let archive = app.directory.archive().await.unwrap_or_else(|fault| {
         // Logs what is the server's doing.
-        let _ = fault.into_problem();
+        fault.log();
         None
     });
     Ok(Json(ClinicInfo {

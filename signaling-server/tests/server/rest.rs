@@ -1,7 +1,13 @@
 //! The REST API's manners.
 
+use std::time::Duration;
+
 use bedside_protocol::{ErrorCode, Role, rest::ClinicInfo};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::fixture::{Clinic, problem};
 
@@ -109,5 +115,31 @@ async fn health_and_clinic_answer_before_anybody_has_signed_in() {
     assert_eq!(response.headers()["cache-control"], "no-store");
     let info: ClinicInfo = response.json().await.unwrap();
     assert_eq!((info.name.as_str(), info.protocol_versions), ("North Clinic", vec![1]));
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn who_never_finishes_a_request_does_not_keep_a_connection() {
+    let clinic = Clinic::open_with(|config| config.socket.head_within = Duration::from_millis(50)).await;
+    let mut stream = TcpStream::connect(clinic.server.addr()).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: half a head").await.unwrap();
+    let mut answer = Vec::new();
+    // To its end: the server closes.
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_with_tokens_is_not_kept_for_who_repeats_the_request() {
+    let clinic = Clinic::open().await;
+    let ana = clinic.person("ana", Role::Patient).await;
+    for _ in 0..2 {
+        let refresh = clinic.http.post(clinic.url("/api/auth/refresh")).header("idempotency-key", "the same");
+        let token = json!({"refresh_token": ana.refresh_token.expose()});
+        let answer = refresh.bearer_auth(ana.access_token.expose()).json(&token).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(!answer.headers().contains_key("idempotency-replayed"));
+    }
     clinic.close().await;
 }
