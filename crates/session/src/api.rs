@@ -154,11 +154,22 @@ impl Api {
 
     /// Ends the sign-in on the server and here.
     pub async fn sign_out(&self) {
-        if let Ok(request) = self.authorised(Method::POST, "api/auth/sign-out").await {
-            let _ = request.send().await;
-        }
-        *self.tokens.lock().await = None;
+        let tokens = self.tokens.lock().await.take();
+        // Here first: who closes the app now, or without a network, is not to be signed in at its next start.
         self.forget_stored().await;
+        let Some(tokens) = tokens else { return };
+        let access = if tokens.is_fresh() {
+            tokens.access
+        } else {
+            match self.exchange(tokens.refresh).await {
+                Ok(signed_in) => signed_in.access_token,
+                Err(error) => return tracing::debug!(%error, "the server was not told of a sign-out"),
+            }
+        };
+        let request = self.http.request(Method::POST, self.url("api/auth/sign-out"));
+        if let Err(error) = request.bearer_auth(access.expose()).send().await {
+            tracing::debug!(error = %error.without_url(), "the server was not told of a sign-out");
+        }
     }
 
     /// A valid access token, refreshed where it is about to run out.
@@ -168,7 +179,7 @@ impl Api {
     pub async fn access_token(&self) -> Result<Secret, ApiError> {
         let mut guard = self.tokens.lock().await;
         let tokens = guard.as_ref().ok_or(ApiError::SignedOut)?;
-        if tokens.expires_at.millis_since(crate::clock::now()) > REFRESH_AHEAD_MS {
+        if tokens.is_fresh() {
             return Ok(tokens.access.clone());
         }
         let refresh = tokens.refresh.clone();
@@ -231,11 +242,14 @@ impl Api {
     }
 
     async fn refresh_with(&self, refresh_token: Secret) -> Result<SignedIn, ApiError> {
-        let body = RefreshRequest { refresh_token };
-        let signed_in: SignedIn =
-            send(self.http.request(Method::POST, self.url("api/auth/refresh")).json(&body)).await?;
+        let signed_in = self.exchange(refresh_token).await?;
         self.store(signed_in.refresh_token.clone()).await;
         Ok(signed_in)
+    }
+
+    async fn exchange(&self, refresh_token: Secret) -> Result<SignedIn, ApiError> {
+        let body = RefreshRequest { refresh_token };
+        send(self.http.request(Method::POST, self.url("api/auth/refresh")).json(&body)).await
     }
 
     async fn keep(&self, signed_in: &SignedIn) {
@@ -276,6 +290,13 @@ impl Api {
 
     fn url(&self, path: &str) -> String {
         format!("{}/{path}", self.address())
+    }
+}
+
+impl Tokens {
+    /// Whether the access token is good for a request that begins now.
+    fn is_fresh(&self) -> bool {
+        self.expires_at.millis_since(crate::clock::now()) > REFRESH_AHEAD_MS
     }
 }
 

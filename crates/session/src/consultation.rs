@@ -34,6 +34,7 @@ use tokio::{
 };
 
 use self::sealing::Sealing;
+use self::video_in::Screen;
 use crate::{peer::NetworkOptions, signal::SignalBody, studio::AudioPort, tap::MediaTap, transfer::FileLink};
 
 /// What a consultation is started with.
@@ -130,6 +131,7 @@ pub struct Consultation {
     asks: mpsc::UnboundedSender<Ask>,
     heard: Arc<LastHeard>,
     sealing: Arc<Sealing>,
+    screen: Arc<Screen>,
     /// Ends by itself when `asks` is dropped, and closes the peer connection in order.
     _task: JoinHandle<()>,
 }
@@ -143,8 +145,10 @@ impl Consultation {
         let (asks, inbox) = mpsc::unbounded_channel();
         let heard = Arc::new(LastHeard::default());
         let sealing = Arc::new(Sealing::new(config.seal_frames));
-        let (task, port) = driver::start(config, inbox, events, heard.clone(), sealing.clone());
-        (Self { asks, heard, sealing, _task: task }, port)
+        let screen = Arc::new(Screen::new(config.remote.clone()));
+        let (task, port) =
+            driver::start(config, inbox, events, heard.clone(), sealing.clone(), screen.clone());
+        (Self { asks, heard, sealing, screen, _task: task }, port)
     }
 
     /// The callee has answered: the caller's offer may go.
@@ -192,6 +196,12 @@ impl Consultation {
     fn ask(&self, ask: Ask) {
         // The task ends before its handle only when the connection could not be set up, which it has reported.
         let _ = self.asks.send(ask);
+    }
+}
+
+impl Drop for Consultation {
+    fn drop(&mut self) {
+        self.screen.go_dark();
     }
 }
 

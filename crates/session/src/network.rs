@@ -38,7 +38,7 @@ impl Watcher {
                 if started.elapsed() < SETTLE || is_loopback(&event) {
                     continue;
                 }
-                tokio::time::sleep(SETTLE).await;
+                while let Ok(Some(_)) = tokio::time::timeout(SETTLE, watcher.next()).await {}
                 count.send_modify(|count| *count += 1);
             }
         });

@@ -28,7 +28,7 @@ use super::{
     sound::Sound,
     steering::Steering,
     summary::Summary,
-    video_in::VideoIn,
+    video_in::{Screen, VideoIn},
     video_out::{self, Plan, VideoOut},
 };
 use crate::{
@@ -39,7 +39,7 @@ use crate::{
 /// Without a packet for this long the path counts as lost. Opus DTX sends one every 400 ms.
 pub(super) const LOST_AFTER: Duration = Duration::from_millis(1800);
 
-/// A path that does not come up in this time will not (SPEC section 4).
+/// A path that does not come up in this time will not.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often the path is looked at and the plan made.
@@ -62,9 +62,9 @@ pub(super) fn start(
     events: mpsc::UnboundedSender<ConsultationEvent>,
     heard: Arc<LastHeard>,
     sealing: Arc<Sealing>,
+    screen: Arc<Screen>,
 ) -> (JoinHandle<()>, Box<dyn AudioPort>) {
-    let meter = Arc::new(Meter::default());
-    let sound = Sound::new(config.muted, meter.clone(), sealing);
+    let sound = Sound::new(config.muted, sealing);
     let epoch = Instant::now();
     let port = sound.port(epoch, rand::random());
     let reports = Reports::new(config.call_id, events);
@@ -82,7 +82,7 @@ pub(super) fn start(
                 return reports.send(Report::Failed { forged: false });
             }
         };
-        match Driver::new(config, peer.clone(), sound, meter, heard, reports, epoch) {
+        match Driver::new(config, peer.clone(), sound, screen, heard, reports, epoch) {
             Ok((driver, packets)) => driver.run(inbox, peer_inbox, packets).await,
             Err(error) => tracing::error!(%error, "the media threads could not be started"),
         }
@@ -108,6 +108,24 @@ impl Reports {
     }
 }
 
+/// For how long a connection has been tried: from the answer on, since what rang before was up to a person.
+#[derive(Default)]
+struct Connecting {
+    since: Option<Instant>,
+}
+
+impl Connecting {
+    /// Whether the time for it has passed, once each time that it has. Asked as long as it goes on.
+    fn takes_too_long(&mut self, now: Instant) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let late = now.saturating_duration_since(since) > CONNECT_TIMEOUT;
+        if late {
+            self.since = Some(now);
+        }
+        late
+    }
+}
+
 struct Driver {
     peer: Peer,
     reports: Reports,
@@ -127,7 +145,7 @@ struct Driver {
     nack: nack::Generator,
     audio_seq: SequenceUnwrapper,
     rtt: Duration,
-    started: Instant,
+    connecting: Connecting,
     connected: bool,
     flowing: bool,
     muted: bool,
@@ -139,12 +157,12 @@ impl Driver {
         config: ConsultationConfig,
         peer: Peer,
         sound: Arc<Sound>,
-        meter: Arc<Meter>,
+        screen: Arc<Screen>,
         heard: Arc<LastHeard>,
         reports: Reports,
         epoch: Instant,
     ) -> std::io::Result<(Self, mpsc::UnboundedReceiver<OutgoingRtp>)> {
-        let sealing = sound.sealing.clone();
+        let (sealing, meter) = (sound.sealing.clone(), sound.meter.clone());
         let steering = Steering::new(epoch);
         let first = steering.plan(false);
         let (plan, plan_seen) = watch::channel(steering.plan(true));
@@ -163,7 +181,7 @@ impl Driver {
             sealing: sealing.clone(),
         })?;
         let expected = config.camera_on.then_some((first.width, first.height));
-        let video_in = VideoIn::spawn(expected, config.remote, meter.clone(), config.tap, sealing.clone())?;
+        let video_in = VideoIn::spawn(expected, screen, meter.clone(), config.tap, sealing.clone())?;
         let driver = Self {
             negotiation: Negotiation::new(config.side, peer.clone(), sealing.clone()),
             sealing,
@@ -183,7 +201,7 @@ impl Driver {
             nack: nack::Generator::new(),
             audio_seq: SequenceUnwrapper::new(),
             rtt: ASSUMED_RTT,
-            started: epoch,
+            connecting: Connecting::default(),
             connected: false,
             flowing: false,
             muted: config.muted,
@@ -412,11 +430,7 @@ impl Driver {
         } else if !self.flowing && silence.is_some() {
             self.negotiation.restart(&self.reports).await;
         }
-        if !self.connected
-            && now.saturating_duration_since(self.started) > CONNECT_TIMEOUT
-            && self.negotiation.began()
-        {
-            self.started = now;
+        if self.negotiation.began() && !self.connected && self.connecting.takes_too_long(now) {
             self.reports.send(Report::Failed { forged: false });
         }
         self.make_plan(now);
@@ -475,5 +489,22 @@ impl Driver {
         if self.connected {
             self.reports.send(report);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_to_connect_begins_with_the_answer_and_is_over_once_at_a_time() {
+        let mut connecting = Connecting::default();
+        // First asked when the call was answered, however long it had rung.
+        let answered = Instant::now();
+        let after = |seconds| answered + Duration::from_secs(seconds);
+        assert!(!connecting.takes_too_long(answered));
+        assert!(!connecting.takes_too_long(after(30)));
+        assert!(connecting.takes_too_long(after(31)));
+        assert!(!connecting.takes_too_long(after(32)));
     }
 }

@@ -133,6 +133,10 @@ impl Negotiation {
                     self.described = true;
                     self.remote_known = true;
                 }
+                // Not the end of a call that stands: the next attempt finds the network again, or the silence ends it.
+                Err(PeerError::NoNetwork) if self.remote_known => {
+                    tracing::debug!("an offer came while this machine has no network");
+                }
                 Err(error) => self.failed("an offer was refused", &error, reports),
             },
             SignalBody::Answer { round, .. } if round != self.round => {

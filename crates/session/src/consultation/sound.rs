@@ -37,18 +37,18 @@ pub(super) struct Sound {
     pub(super) expected_loss: AtomicU32,
     peer: Mutex<Option<Peer>>,
     playout: Mutex<Playout>,
-    meter: Arc<Meter>,
+    pub(super) meter: Arc<Meter>,
     pub(super) sealing: Arc<Sealing>,
 }
 
 impl Sound {
-    pub(super) fn new(muted: bool, meter: Arc<Meter>, sealing: Arc<Sealing>) -> Arc<Self> {
+    pub(super) fn new(muted: bool, sealing: Arc<Sealing>) -> Arc<Self> {
         Arc::new(Self {
             muted: AtomicBool::new(muted),
             expected_loss: AtomicU32::new(u32::from(EXPECTED_LOSS)),
             peer: Mutex::new(None),
             playout: Mutex::new(Playout::new()),
-            meter,
+            meter: Arc::default(),
             sealing,
         })
     }

@@ -12,7 +12,7 @@ use bedside_flow::{
 use super::video_out::Plan;
 use crate::peer::{OutgoingRtp, TransportFeedback};
 
-/// The highest rung that is sent: 720p30 is the default of SPEC section 8.
+/// The highest rung that is sent: 720p30, of which a face in a consultation gains most.
 const HIGHEST: Rung = Rung::P720;
 
 /// What a camera that is off would send; only its shape matters.

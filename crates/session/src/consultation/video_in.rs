@@ -54,6 +54,37 @@ impl Shared {
     }
 }
 
+/// Where this consultation's pictures are shown, and no longer than it lasts: the decoder may still be at work on one.
+pub(super) struct Screen {
+    slot: watch::Sender<Option<VideoFrame>>,
+    dark: AtomicBool,
+}
+
+impl Screen {
+    pub(super) const fn new(slot: watch::Sender<Option<VideoFrame>>) -> Self {
+        Self { slot, dark: AtomicBool::new(false) }
+    }
+
+    fn show(&self, frame: VideoFrame) {
+        self.slot.send_if_modified(|slot| {
+            let lit = !self.dark.load(Relaxed);
+            if lit {
+                *slot = Some(frame);
+            }
+            lit
+        });
+    }
+
+    /// Takes the picture away; none comes after it.
+    pub(super) fn go_dark(&self) {
+        // Both sides look at it while they hold the slot.
+        self.slot.send_modify(|slot| {
+            self.dark.store(true, Relaxed);
+            *slot = None;
+        });
+    }
+}
+
 /// The driver's end.
 pub(super) struct VideoIn {
     units: SyncSender<AssembledFrame>,
@@ -64,7 +95,7 @@ impl VideoIn {
     /// Starts the thread, prepared for pictures of the `expected` size if any are. It ends when this end is dropped.
     pub(super) fn spawn(
         expected: Option<(u32, u32)>,
-        remote: watch::Sender<Option<VideoFrame>>,
+        screen: Arc<Screen>,
         meter: Arc<Meter>,
         tap: Option<Arc<dyn MediaTap>>,
         sealing: Arc<Sealing>,
@@ -73,7 +104,7 @@ impl VideoIn {
         let shared = Arc::new(Shared::default());
         let worker = Worker {
             inbox,
-            remote,
+            screen,
             meter,
             tap,
             shared: shared.clone(),
@@ -95,7 +126,7 @@ impl VideoIn {
 
 struct Worker {
     inbox: Receiver<AssembledFrame>,
-    remote: watch::Sender<Option<VideoFrame>>,
+    screen: Arc<Screen>,
     meter: Arc<Meter>,
     tap: Option<Arc<dyn MediaTap>>,
     shared: Arc<Shared>,
@@ -168,7 +199,7 @@ impl Worker {
             Meter::add(&self.meter.freeze_ms, usize::try_from(frozen.as_millis()).unwrap_or(usize::MAX));
         }
         *self.shared.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some((unit.timestamp, shown_at));
-        self.remote.send_replace(Some(VideoFrame { image: Arc::new(image), captured_at: unit.complete_at }));
+        self.screen.show(VideoFrame { image: Arc::new(image), captured_at: unit.complete_at });
     }
 }
 
@@ -186,6 +217,18 @@ fn rehearsed(width: u32, height: u32) -> Result<Decoder, CodecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_picture_that_is_decoded_after_the_end_is_shown_to_nobody() {
+        let picture = || VideoFrame { image: Arc::new(I420::new(16, 16)), captured_at: Instant::now() };
+        let (slot, seen) = watch::channel(None);
+        let screen = Screen::new(slot);
+        screen.show(picture());
+        assert!(seen.borrow().is_some());
+        screen.go_dark();
+        screen.show(picture());
+        assert!(seen.borrow().is_none());
+    }
 
     #[test]
     fn after_a_rehearsal_pictures_of_any_size_are_decoded() {

@@ -69,7 +69,6 @@ impl Actor {
         }
         self.studio.detach();
         self.studio.set_call(None);
-        self.outlets.remote.send_replace(None);
     }
 
     /// The other side says something. That it is a device of theirs is proven; the first that speaks stays the one.
