@@ -208,6 +208,23 @@ fn whatever_the_system_has_the_engine_beats_and_says_what_it_uses() {
 }
 
 #[test]
+fn a_speaker_file_is_complete_once_the_systems_speaker_was_chosen_whether_or_not_there_is_one() {
+    let file = Scratch::new("former.wav");
+    let bench = Bench::start(InputId::Silence, OutputId::File(file.0.clone()), |_| 0.25);
+    bench.using("former.wav");
+    bench.listen(30);
+    bench.engine.set_output(OutputId::Default);
+    bench.event(|event| match event {
+        AudioEvent::Using { side, name } => *side == Side::Output && name != "former.wav",
+        AudioEvent::Trouble { side, .. } => *side == Side::Output,
+    });
+    // The thread that looks after the devices is there for the next choice.
+    bench.engine.set_output(OutputId::Null);
+    bench.using("No speaker");
+    assert!(file.read().len() >= 20 * BLOCK);
+}
+
+#[test]
 fn engines_start_and_stop_as_often_as_one_likes() {
     for _ in 0..20 {
         let bench = Bench::start(InputId::Tone, OutputId::Null, |_| 0.0);

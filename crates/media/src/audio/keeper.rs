@@ -86,8 +86,13 @@ impl Keeper {
         self.resting.clear();
         self.told = None;
         if self.wanted.is_native() {
-            self._virtual = None;
+            // Ends only once nothing plays into it or reads from it: a file waits for its last block.
+            let former = self._virtual.take();
             self.scan(None, now, backend, act);
+            if self.current.is_none() {
+                act(Action::Install(self.wanted.fallback(self.side)));
+            }
+            drop(former);
         } else {
             self.install_virtual(act);
         }
@@ -163,8 +168,6 @@ impl Keeper {
                 if self.told.as_ref() != Some(&nothing) {
                     self.told = Some(nothing);
                     self.tell(AudioTrouble::NoneFound, None, act);
-                    act(Action::Install(self.wanted.fallback(self.side)));
-                    return;
                 }
             }
             _ => {}
