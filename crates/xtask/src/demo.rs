@@ -54,6 +54,10 @@ pub(crate) fn main(options: Options) -> Result<()> {
     }
     let sides =
         if windows { in_windows(&clinic, profile, seconds)? } else { headless(&clinic, profile, seconds)? };
+    let met = |side: &Value| {
+        side["phases"].as_array().into_iter().flatten().any(|phase| phase["phase"] == "connected")
+    };
+    let both_met = sides.len() == 2 && sides.iter().all(met);
     let report = json!({ "sides": sides });
     say(&report);
     match options.value("json") {
@@ -61,6 +65,7 @@ pub(crate) fn main(options: Options) -> Result<()> {
         Some(file) => fs::write(file, format!("{report:#}\n")).with_context(|| format!("writing {file}"))?,
         None => {}
     }
+    ensure!(both_met, "There was no conversation: the report says how far each side came.");
     Ok(())
 }
 

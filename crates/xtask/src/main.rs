@@ -28,7 +28,8 @@ const HELP: &str = "\
 Bedside's chores.
 
   cargo xtask demo [--headless] [--seconds N] [--json FILE|-] [--release]
-        A sample clinic on this machine: the server, a doctor's and a patient's app, in one call.
+        A sample clinic on this machine: the server, a doctor's and a patient's app, in one call. It lasts N seconds,
+        in windows from their opening on.
   cargo xtask test [--only STEP] [--skip STEP] [--keep-going] [--list]
         Everything that CI checks, set-up included.
   cargo xtask lint
