@@ -62,6 +62,13 @@ pub(crate) struct Ask {
     answer: Option<oneshot::Sender<Result<Value, SocketError>>>,
 }
 
+impl Ask {
+    /// Whether the asker was told that it failed. It must not come about later, behind their back.
+    fn is_given_up(&self) -> bool {
+        self.answer.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+}
+
 /// A handle to the socket's task. The task ends when the last handle is dropped.
 #[derive(Clone)]
 pub struct Socket {
@@ -89,6 +96,9 @@ impl Socket {
     }
 
     /// Asks; the answer is awaited. Requests are sent in the order of these calls, however the answers are awaited.
+    ///
+    /// What has not been sent by the time the answer is given up is never sent. What has may still come about: after
+    /// [`SocketError::Offline`] only the server knows.
     ///
     /// # Errors
     /// See [`SocketError`].

@@ -1,7 +1,9 @@
-//! One device's line to its server, which can be cut while the lines of others hold.
+//! One device's line to its server, which can be cut or go silent while the lines of others hold.
+
+use std::io;
 
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinHandle,
@@ -14,6 +16,7 @@ use crate::clinic::Clinic;
 pub struct Line {
     url: String,
     cut: watch::Sender<bool>,
+    silent: watch::Sender<bool>,
     passing: JoinHandle<()>,
 }
 
@@ -27,12 +30,13 @@ impl Line {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (cut, is_cut) = watch::channel(false);
+        let (silent, is_silent) = watch::channel(false);
         let passing = tokio::spawn(async move {
             while let Ok((device, _)) = listener.accept().await {
-                tokio::spawn(pass(device, server.clone(), is_cut.clone()));
+                tokio::spawn(pass(device, server.clone(), is_cut.clone(), is_silent.clone()));
             }
         });
-        Self { url, cut, passing }
+        Self { url, cut, silent, passing }
     }
 
     /// Where the device's app signs in.
@@ -46,9 +50,15 @@ impl Line {
         self.cut.send_replace(true);
     }
 
-    /// Lets everything pass again.
+    /// Keeps back what the server says until [`Line::mend`]; what the device says still arrives there.
+    pub fn silence(&self) {
+        self.silent.send_replace(true);
+    }
+
+    /// Lets everything pass again, also what was kept back.
     pub fn mend(&self) {
         self.cut.send_replace(false);
+        self.silent.send_replace(false);
     }
 }
 
@@ -59,16 +69,42 @@ impl Drop for Line {
 }
 
 /// One connection, for as long as both ends and the line hold.
-async fn pass(mut device: TcpStream, server: String, mut cut: watch::Receiver<bool>) {
+async fn pass(
+    device: TcpStream,
+    server: String,
+    mut cut: watch::Receiver<bool>,
+    silent: watch::Receiver<bool>,
+) {
     let through = async {
-        if let Ok(mut server) = TcpStream::connect(server).await {
+        if let Ok(server) = TcpStream::connect(server).await {
+            let (mut from_device, to_device) = device.into_split();
+            let (from_server, mut to_server) = server.into_split();
             // Either end may break off at any time.
-            let _ = copy_bidirectional(&mut device, &mut server).await;
+            tokio::select! {
+                _ = copy(&mut from_device, &mut to_server) => {}
+                _ = copy_unless(silent, from_server, to_device) => {}
+            }
         }
     };
     tokio::select! {
         () = through => {}
         // With its sender gone there is nobody left to cut it, and nothing to pass.
         _ = cut.wait_for(|cut| *cut) => {}
+    }
+}
+
+/// Copies to the end, and waits whenever it is silent.
+async fn copy_unless(
+    mut silent: watch::Receiver<bool>,
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
+    let mut bytes = vec![0; 16 * 1024];
+    loop {
+        let length = from.read(&mut bytes).await?;
+        if length == 0 || silent.wait_for(|silent| !silent).await.is_err() {
+            return Ok(());
+        }
+        to.write_all(&bytes[..length]).await?;
     }
 }

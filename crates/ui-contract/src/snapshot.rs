@@ -258,6 +258,8 @@ pub enum Failure {
     BadServerAddress,
     /// Nothing answers there.
     ServerUnreachable,
+    /// Somebody is signed in, and the server does not answer just now.
+    ClinicAway,
     /// Something answers, and its certificate is not trusted.
     UntrustedCertificate,
     /// The app is too old or too new for the server.

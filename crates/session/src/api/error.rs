@@ -40,6 +40,15 @@ impl ApiError {
         }
     }
 
+    /// What the window says about it to somebody who is signed in: there is no address in sight to check.
+    #[must_use]
+    pub fn failure_when_signed_in(&self) -> Failure {
+        match self.failure() {
+            Failure::ServerUnreachable => Failure::ClinicAway,
+            failure => failure,
+        }
+    }
+
     /// Whether the sign-in itself is over, as against a passing trouble.
     #[must_use]
     pub fn ends_sign_in(&self) -> bool {

@@ -280,7 +280,7 @@ impl Actor {
                     contacts.into_iter().map(|c| Person { user: c.user, presence: c.presence }).collect();
                 self.people_loaded = true;
             }
-            Err(error) => self.notify(Notice::Failed { failure: error.failure() }),
+            Err(error) => self.notify(Notice::Failed { failure: error.failure_when_signed_in() }),
         }
     }
 
@@ -339,7 +339,7 @@ impl Actor {
                 self.history.total = u32::try_from(answer.total).unwrap_or(u32::MAX);
                 self.history.failure = None;
             }
-            Err(error) => self.history.failure = Some(error.failure()),
+            Err(error) => self.history.failure = Some(error.failure_when_signed_in()),
         }
     }
 

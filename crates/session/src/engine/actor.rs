@@ -20,7 +20,10 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use super::{EngineConfig, calling::LiveCall};
+use super::{
+    EngineConfig,
+    calling::{LiveCall, Placing},
+};
 use crate::{
     api::{Api, ApiError},
     chat::{Chat, ChatEvent, Input},
@@ -67,8 +70,14 @@ pub(super) enum Outcome {
         page: u32,
         answer: Result<Page<CallRecord>, ApiError>,
     },
-    Placed(Result<CallTicket, SocketError>),
-    Answered(Result<CallTicket, SocketError>),
+    Placed {
+        placing: Placing,
+        answer: Result<CallTicket, SocketError>,
+    },
+    Answered {
+        call_id: CallId,
+        answer: Result<CallTicket, SocketError>,
+    },
 }
 
 /// Whether anybody is signed in.
@@ -308,8 +317,8 @@ impl Actor {
             Outcome::SignInFailed(error) => self.sign_in_failed(&error),
             Outcome::Contacts(answer) => self.contacts_fetched(answer),
             Outcome::History { page, answer } => self.history_fetched(page, answer),
-            Outcome::Placed(answer) => self.placed(answer),
-            Outcome::Answered(answer) => self.answered(answer),
+            Outcome::Placed { placing, answer } => self.placed(placing, answer),
+            Outcome::Answered { call_id, answer } => self.answered(call_id, answer),
         }
     }
 
@@ -460,7 +469,7 @@ impl Actor {
     pub(super) fn notify_refusal(&mut self, error: &SocketError) {
         let failure = match error {
             SocketError::Refused(problem) => refusal(problem),
-            SocketError::Offline => Failure::ServerUnreachable,
+            SocketError::Offline => Failure::ClinicAway,
             SocketError::Unreadable => Failure::UnsupportedVersion,
         };
         self.notify(Notice::Failed { failure });

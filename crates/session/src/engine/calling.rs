@@ -16,6 +16,7 @@ use bedside_protocol::{
     quality::{QualityClass, QualityMetrics},
 };
 use bedside_ui_contract::call::Direction;
+use uuid::Uuid;
 
 use crate::{consultation::Consultation, signal::SignalBody};
 
@@ -36,6 +37,7 @@ pub(super) struct LiveCall {
     pub(super) quality: Option<QualityClass>,
     pub(super) video_paused: bool,
     began: Timestamp,
+    placing: Placing,
     consultation: Option<Consultation>,
     /// The other side's device: the first that spoke. Nobody else of theirs takes part.
     peer_device: Option<PublicIdentity>,
@@ -46,11 +48,21 @@ pub(super) struct LiveCall {
     before: Option<CallId>,
     /// The person hung up before the server had answered.
     hang_up_when_placed: bool,
-    /// Answered here; the ticket is under way.
+    /// Answered here; the ticket is asked for.
     answering: bool,
     /// Media comes from the other side.
     flowing: bool,
     metrics: Vec<QualityMetrics>,
+}
+
+/// Which attempt to call somebody: its answer may come when the person is in another call, or in none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Placing(Uuid);
+
+impl Placing {
+    fn new() -> Self {
+        Self(Uuid::new_v4())
+    }
 }
 
 impl LiveCall {
@@ -70,6 +82,7 @@ impl LiveCall {
             quality: None,
             video_paused: false,
             began: crate::clock::now(),
+            placing: Placing::new(),
             consultation: None,
             peer_device: None,
             early: Vec::new(),
@@ -135,6 +148,11 @@ impl LiveCall {
                     && self.before != Some(record.call_id)
             }
         }
+    }
+
+    /// Whether `record` is a call of the person who is being called here: the answer to that will say which is the one.
+    fn may_cross(&self, record: &CallRecord) -> bool {
+        self.id().is_none() && self.peer_id == record.caller.user_id
     }
 
     fn adopt(&mut self, record: CallRecord) {

@@ -66,6 +66,16 @@ enum Lost {
     Closed,
 }
 
+/// What the pause before the next attempt ended with.
+enum Waited {
+    /// It passed.
+    ForTheTime,
+    /// The network changed or the person asked: all attempts are made anew.
+    ForAWord,
+    /// Nobody holds the socket any more.
+    ForNobody,
+}
+
 pub(super) async fn run(
     api: Api,
     mut asks: mpsc::Receiver<Ask>,
@@ -106,11 +116,10 @@ pub(super) async fn run(
                 None
             }
         };
-        if !line.wait(pause, &mut asks, &wake).await {
-            return;
-        }
-        if pause.is_none() {
-            policy.network_changed();
+        match line.wait(pause, &mut asks, &wake).await {
+            Waited::ForTheTime => {}
+            Waited::ForAWord => _ = policy.network_changed(),
+            Waited::ForNobody => return,
         }
     }
 }
@@ -120,17 +129,22 @@ impl Line {
         let _ = self.events.send(SocketEvent::State(state)).await;
     }
 
-    /// Waits for the next attempt; `None` until somebody asks for it. False when nobody holds the socket.
-    async fn wait(&mut self, pause: Option<Duration>, asks: &mut mpsc::Receiver<Ask>, wake: &Notify) -> bool {
+    /// Waits for the next attempt; `None` until somebody asks for it.
+    async fn wait(
+        &mut self,
+        pause: Option<Duration>,
+        asks: &mut mpsc::Receiver<Ask>,
+        wake: &Notify,
+    ) -> Waited {
         let until = Instant::now() + pause.unwrap_or(Duration::from_secs(60 * 60 * 24 * 365));
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(until) => return true,
-                () = wake.notified() => return true,
+                () = tokio::time::sleep_until(until) => return Waited::ForTheTime,
+                () = wake.notified() => return Waited::ForAWord,
                 ask = asks.recv() => match ask {
                     Some(ask) if is_repeatable(&ask.request) => self.unsent.push_back(ask),
                     Some(ask) => refuse(ask, SocketError::Offline),
-                    None => return false,
+                    None => return Waited::ForNobody,
                 },
             }
         }
@@ -203,6 +217,9 @@ impl Line {
         let mut heard = Instant::now();
         loop {
             while let Some(ask) = self.unsent.pop_front() {
+                if ask.is_given_up() {
+                    continue;
+                }
                 if sink.send(self.register(ask)).await.is_err() {
                     return Lost::Retry;
                 }

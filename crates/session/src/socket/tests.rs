@@ -8,13 +8,14 @@ use axum::{
     routing::get,
 };
 use bedside_protocol::{
-    ConversationId, DeviceId, Sealed, SessionId, Timestamp,
+    CallId, CallType, ConversationId, DeviceId, EndReason, Sealed, SessionId, Timestamp,
     conversation::Typing,
-    socket::{ClientFrame, Event, EventFrame, Outcome, Reply, ServerFrame, Welcome},
+    rest::{AcceptCall, CallTicket, HangupCall},
+    socket::{ClientFrame, Event, EventFrame, Outcome, Reply, Request, ServerFrame, Welcome},
 };
 use tokio::sync::{mpsc, watch};
 
-use super::{Socket, SocketEvent};
+use super::{Socket, SocketError, SocketEvent};
 use crate::api::testing;
 use bedside_ui_contract::snapshot::ConnectionView;
 
@@ -124,6 +125,86 @@ async fn a_message_longer_than_agreed_ends_the_line_unread() {
             SocketEvent::State(ConnectionView::Waiting { .. }) => break,
             SocketEvent::Event(_) | SocketEvent::SignedOut => panic!("it was read"),
             SocketEvent::Up(_) | SocketEvent::State(_) => {}
+        }
+    }
+}
+
+/// The next request of the device.
+async fn next_request(socket: &mut WebSocket) -> Option<ClientFrame> {
+    while let Some(Ok(message)) = socket.recv().await {
+        if let Message::Text(text) = message {
+            return serde_json::from_str(&text).ok();
+        }
+    }
+    None
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_its_asker_has_given_up_is_not_sent_when_the_line_is_back() {
+    let (sent, mut sending) = mpsc::unbounded_channel();
+    let (mended, is_mended) = watch::channel(false);
+    let address = serve(move |mut socket| {
+        let (sent, mut is_mended) = (sent.clone(), is_mended.clone());
+        async move {
+            if !*is_mended.borrow() {
+                // Reads and says nothing, and then is gone.
+                let _ = is_mended.wait_for(|mended| *mended).await;
+                return;
+            }
+            while let Some(frame) = next_request(&mut socket).await {
+                let _ = sent.send(frame.request);
+            }
+        }
+    })
+    .await;
+    let (events, mut heard) = mpsc::channel(16);
+    let socket = Socket::start(testing::signed_in(&address).await, events, 1);
+    online(&mut heard).await;
+    let call_id = CallId::random();
+    let accept = AcceptCall { call_type: CallType::Video };
+    let asked = socket.ask::<CallTicket>(Request::AcceptCall { call_id, accept });
+    assert!(matches!(asked.await, Err(SocketError::Offline)), "the person was told so");
+    mended.send_replace(true);
+    online(&mut heard).await;
+    let hangup = HangupCall { reason: EndReason::UserHangup, duration: None };
+    socket.tell(Request::HangupCall { call_id, hangup });
+    let first = sending.recv().await.expect("the line is there");
+    assert!(matches!(first, Request::HangupCall { .. }), "the call was answered by nobody: {first:?}");
+}
+
+async fn online(heard: &mut mpsc::Receiver<SocketEvent>) {
+    loop {
+        let next = heard.recv().await.expect("the line's task runs");
+        if matches!(next, SocketEvent::State(ConnectionView::Online)) {
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_network_starts_with_all_attempts_anew() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(axum::serve(listener, testing::sign_in_route::<()>()).into_future());
+    let api = testing::signed_in(&address).await;
+    serving.abort();
+    let _ = serving.await;
+    let (events, mut heard) = mpsc::channel(16);
+    let socket = Socket::start(api, events, 1);
+    waits(&mut heard, 5).await;
+    socket.connect_now();
+    waits(&mut heard, 1).await;
+}
+
+/// Waits for the next attempt to be announced, and checks that it is this one.
+async fn waits(heard: &mut mpsc::Receiver<SocketEvent>, wanted: u32) {
+    loop {
+        let next = heard.recv().await.expect("the line's task runs");
+        if let SocketEvent::State(ConnectionView::Waiting { attempt, .. }) = next {
+            if attempt == wanted {
+                return;
+            }
+            assert!(attempt < wanted, "attempt {attempt} instead of {wanted}");
         }
     }
 }

@@ -37,6 +37,8 @@ export const en = {
   "failure.bad_server_address": "This is not a server address. It looks like clinic.example.org.",
   "failure.server_unreachable":
     "Nothing answers at this address. Check it, and check that you are on the internet.",
+  "failure.clinic_away":
+    "Your clinic can't be reached just now. Check your internet connection, then try again.",
   "failure.untrusted_certificate":
     "This server can't prove that it belongs to your clinic. Ask your clinic before you go on.",
   "failure.unsupported_version": "This version of Bedside and the server don't fit together. Update the app.",

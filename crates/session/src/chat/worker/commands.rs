@@ -115,7 +115,7 @@ impl Worker {
             _ => ConversationKind::Group,
         };
         if !self.online {
-            return self.notify_failure(Failure::ServerUnreachable);
+            return self.notify_failure(Failure::ClinicAway);
         }
         let api = self.config.api.clone();
         let body = CreateConversation { kind, participants: users };
@@ -125,7 +125,7 @@ impl Worker {
     pub(super) fn created(&mut self, title: Option<String>, answer: Result<Conversation, ApiError>) {
         let conversation = match answer {
             Ok(conversation) => conversation,
-            Err(error) => return self.notify_failure(error.failure()),
+            Err(error) => return self.notify_failure(error.failure_when_signed_in()),
         };
         let id = conversation.id;
         self.fetched(id, Ok(conversation));

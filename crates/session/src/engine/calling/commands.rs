@@ -1,17 +1,18 @@
 //! What the person does with the call: placing, answering, declining, hanging up, muting, the camera.
 
 use bedside_protocol::{
-    CallPhase, CallType, EndReason, UserId,
+    CallId, CallPhase, CallType, EndReason, UserId,
+    call::CallRecord,
     rest::{AcceptCall, CallTicket, DeclineCall, HangupCall, InitiateCall},
     socket::Request,
 };
 use bedside_ui_contract::{Failure, Notice, call::Direction};
 
-use super::LiveCall;
+use super::{LiveCall, Placing};
 use crate::{
     chat::Input,
     engine::actor::{Actor, Outcome},
-    socket::SocketError,
+    socket::{Socket, SocketError},
 };
 
 impl Actor {
@@ -30,10 +31,11 @@ impl Actor {
         let mut call = LiveCall::new(Direction::Outgoing, callee, person.user.name.clone(), call_type);
         call.before = self.call.as_ref().and_then(LiveCall::id);
         self.studio.set_call(Some(call.camera_on));
+        let placing = call.placing;
         self.call = Some(call);
         self.spawn(async move {
             let request = InitiateCall { callee_id: callee, appointment_id: None, call_type };
-            Outcome::Placed(socket.ask(Request::InitiateCall(request)).await)
+            Outcome::Placed { placing, answer: socket.ask(Request::InitiateCall(request)).await }
         });
     }
 
@@ -43,8 +45,13 @@ impl Actor {
         conversation.is_some_and(|conversation| !conversation.changed.is_empty())
     }
 
-    pub(in crate::engine) fn placed(&mut self, answer: Result<CallTicket, SocketError>) {
-        let Some(call) = &mut self.call else { return };
+    pub(in crate::engine) fn placed(&mut self, placing: Placing, answer: Result<CallTicket, SocketError>) {
+        let Some(call) = self.call.as_mut().filter(|call| call.placing == placing) else {
+            // The person has gone on without it.
+            return if let Ok(ticket) = answer {
+                self.abandon(&ticket.call)
+            };
+        };
         match answer {
             Ok(ticket) => {
                 let hang_up = call.hang_up_when_placed;
@@ -61,17 +68,34 @@ impl Actor {
                 }
             }
             Err(error) => {
+                // Events may have come although the answer did not: then it rings there.
+                let begun = call.record().cloned();
                 self.call = None;
+                if let Some(record) = begun {
+                    self.abandon(&record);
+                }
                 self.release_media();
                 self.notify_refusal(&error);
             }
         }
     }
 
+    /// Hangs up a call in which this device takes part by the server's account and nobody does here: the request for it
+    /// was given up and came about all the same, or the app was ended in it. The other side should not wait.
+    pub(super) fn abandon(&mut self, record: &CallRecord) {
+        let here = self.profile.get().device_id;
+        let ours = here.is_some() && [record.caller.device_id, record.callee.device_id].contains(&here);
+        let crossing = self.call.as_ref().is_some_and(|call| call.may_cross(record));
+        if ours && !crossing && !record.phase.is_final() {
+            tracing::info!(call = %record.call_id, "a call that nobody takes part in here is hung up");
+            let hangup = HangupCall { reason: EndReason::NetworkError, duration: None };
+            self.tell(Request::HangupCall { call_id: record.call_id, hangup });
+        }
+    }
+
     pub(in crate::engine) fn answer(&mut self, call_type: CallType) {
         let Some(socket) = self.socket.clone() else { return };
         let Some(call) = &mut self.call else { return };
-        let Some(call_id) = call.id() else { return };
         if call.direction != Direction::Incoming || call.phase() != CallPhase::Ringing || call.answering {
             return;
         }
@@ -81,31 +105,55 @@ impl Actor {
         }
         self.rings.answered(peer);
         let Some(call) = &mut self.call else { return };
-        call.answering = true;
         call.wanted = call_type;
         call.camera_on = call_type == CallType::Video;
-        let camera_on = call.camera_on;
-        self.studio.set_call(Some(camera_on));
-        self.spawn(async move {
-            let request = Request::AcceptCall { call_id, accept: AcceptCall { call_type } };
-            Outcome::Answered(socket.ask(request).await)
-        });
+        self.accept(&socket);
     }
 
-    pub(in crate::engine) fn answered(&mut self, answer: Result<CallTicket, SocketError>) {
+    /// Asks the server for the ticket of the call that was answered here. It gives one as often as it is asked.
+    fn accept(&mut self, socket: &Socket) {
+        let Some(call) = &mut self.call else { return };
+        let (Some(call_id), call_type) = (call.id(), call.wanted) else { return };
+        call.answering = true;
+        self.studio.set_call(Some(call.camera_on));
+        let request = Request::AcceptCall { call_id, accept: AcceptCall { call_type } };
+        let asked = socket.ask(request);
+        self.spawn(async move { Outcome::Answered { call_id, answer: asked.await } });
+    }
+
+    /// The server has the call as answered here. Where the answer to that was given up before it came, the call is taken
+    /// up now: whoever called is waiting.
+    pub(super) fn take_up(&mut self) {
+        let Some(call) = &self.call else { return };
+        let waits = call.direction == Direction::Incoming && call.phase().is_answered();
+        if !waits || call.answering || call.consultation.is_some() {
+            return;
+        }
+        if self.is_blocked(call.peer_id) {
+            self.notify(Notice::Failed { failure: Failure::KeyChanged });
+            return self.end_call(EndReason::UserHangup);
+        }
+        if let Some(socket) = self.socket.clone() {
+            self.accept(&socket);
+        }
+    }
+
+    pub(in crate::engine) fn answered(&mut self, call_id: CallId, answer: Result<CallTicket, SocketError>) {
+        let Some(call) = self.call.as_mut().filter(|call| call.is(call_id)) else {
+            return if let Ok(ticket) = answer {
+                self.abandon(&ticket.call)
+            };
+        };
+        call.answering = false;
         match answer {
             Ok(ticket) => {
-                if let Some(call) = self.call.as_mut().filter(|call| call.is(ticket.call_id)) {
-                    call.adopt(ticket.call.clone());
-                    if !call.phase().is_final() {
-                        self.start_media(ticket);
-                    }
+                call.adopt(ticket.call.clone());
+                if !call.phase().is_final() {
+                    self.start_media(ticket);
                 }
             }
+            Err(SocketError::Offline) if call.phase().is_answered() => self.take_up(),
             Err(error) => {
-                if let Some(call) = &mut self.call {
-                    call.answering = false;
-                }
                 self.release_media();
                 self.notify_refusal(&error);
             }

@@ -6,7 +6,6 @@ use bedside_call::CallLimits;
 use bedside_protocol::{
     CallPhase, DeviceId, EndReason,
     call::CallRecord,
-    rest::HangupCall,
     socket::{Event, Request},
 };
 use bedside_ui_contract::{Notice, call::Direction, snapshot::ConnectionView};
@@ -55,7 +54,8 @@ impl Actor {
             return self.update(record, |_| {});
         }
         if self.user_id() != Some(record.callee.user_id) {
-            return;
+            // A call of this device that nobody waits for any more.
+            return self.abandon(&record);
         }
         if self.call.as_ref().is_some_and(|call| !call.phase().is_final()) {
             return;
@@ -74,7 +74,9 @@ impl Actor {
 
     fn accepted(&mut self, record: CallRecord, by_device: DeviceId) {
         let here = self.profile.get().device_id == Some(by_device);
-        let Some(call) = self.call.as_mut().filter(|call| call.matches(&record)) else { return };
+        let Some(call) = self.call.as_mut().filter(|call| call.matches(&record)) else {
+            return self.abandon(&record);
+        };
         if call.direction == Direction::Incoming && !here {
             self.call = None;
             self.release_media();
@@ -85,6 +87,7 @@ impl Actor {
         if let Some(consultation) = call.consultation.as_ref().filter(|_| caller) {
             consultation.offer();
         }
+        self.take_up();
     }
 
     fn update(&mut self, record: CallRecord, change: impl FnOnce(&mut LiveCall)) {
@@ -122,20 +125,18 @@ impl Actor {
     pub(in crate::engine) fn reconcile_call(&mut self, calls: &[CallRecord]) {
         let mine = self.call.as_ref().and_then(LiveCall::id);
         for record in calls {
-            let here = self.profile.get().device_id;
-            let answered_here = record.callee.device_id == here || record.caller.device_id == here;
             if Some(record.call_id) == mine {
                 self.update(record.clone(), |_| {});
+                self.take_up();
                 // A server that was restarted does not know whether media flows.
                 if self.call.as_ref().is_some_and(|call| call.flowing && call.phase().is_answered()) {
                     self.tell(Request::CallMedia { call_id: record.call_id, flowing: true });
                 }
             } else if record.phase == CallPhase::Ringing {
                 self.rings(record.clone());
-            } else if answered_here && record.phase.is_answered() {
-                // This process has no media of that call: the app was killed in it. The other side should not wait.
-                let hangup = HangupCall { reason: EndReason::NetworkError, duration: None };
-                self.tell(Request::HangupCall { call_id: record.call_id, hangup });
+            } else {
+                // This process has no part in it: the app was ended in it, say.
+                self.abandon(record);
             }
         }
         let gone = mine.is_some_and(|id| calls.iter().all(|record| record.call_id != id));
