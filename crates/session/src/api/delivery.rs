@@ -3,7 +3,7 @@
 use bedside_protocol::{
     Conversation, ConversationId, DeviceId, EntryId, Pii, UserId,
     conversation::{
-        AppendCommit, Appended, ClaimedKeyPackage, CreateConversation, FoundGroup, GroupInfo,
+        AppendCommit, Appended, ClaimedKeyPackage, CreateConversation, FoundGroup, Founded, GroupInfo,
         KeyPackagesLeft, LogEntry, OwnDevice, PublishKeyPackages, RenameDevice, WaitingWelcome,
     },
     rest::Page,
@@ -46,12 +46,12 @@ impl Api {
         self.post("api/conversations", body).await
     }
 
-    /// Founds a conversation's group.
+    /// Founds a conversation's group, or founds it anew.
     ///
     /// # Errors
     /// See [`ApiError`].
-    pub async fn found_group(&self, id: ConversationId, body: &FoundGroup) -> Result<(), ApiError> {
-        done(self.authorised(Method::POST, &format!("api/conversations/{id}/found")).await?.json(body)).await
+    pub async fn found_group(&self, id: ConversationId, body: &FoundGroup) -> Result<Founded, ApiError> {
+        self.post(&format!("api/conversations/{id}/found"), body).await
     }
 
     /// Offers a change of a group to its log.

@@ -34,7 +34,7 @@ use bedside_e2ee::{
 use bedside_protocol::{
     CallId, Conversation, ConversationId, DeviceId, EntryId, Secret, UserId,
     conversation::{
-        Appended, ClaimedKeyPackage, GroupInfo, KeyPackagesLeft, LogEntry, OwnDevice, WaitingWelcome,
+        Appended, ClaimedKeyPackage, Founded, GroupInfo, KeyPackagesLeft, LogEntry, OwnDevice, WaitingWelcome,
     },
     socket::Event,
 };
@@ -89,7 +89,7 @@ enum Outcome {
         founding: bool,
         answer: Result<Vec<(UserId, ClaimedKeyPackage)>, ApiError>,
     },
-    Founded(ConversationId, Result<(), ApiError>),
+    Founded(ConversationId, Result<Founded, ApiError>),
     Committed(ConversationId, EntryId, Result<Appended, ApiError>),
     Info(ConversationId, Result<GroupInfo, ApiError>),
     /// The log from a position on.

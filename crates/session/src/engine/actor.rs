@@ -364,6 +364,7 @@ impl Actor {
             | Event::ChatDelivered(_)
             | Event::ChatRead(_)
             | Event::GroupCommit(_)
+            | Event::GroupFounded(_)
             | Event::ChatTyping(_)
             | Event::GroupWelcome(_)
             | Event::ConversationChanged { .. }

@@ -4,7 +4,7 @@
 use bedside_e2ee::mls::{Change, MlsError};
 use bedside_protocol::{
     ConversationId, EntryId, ErrorCode, Sealed,
-    conversation::{FoundGroup, GroupInfo, WaitingWelcome},
+    conversation::{FoundGroup, Founded, GroupInfo, WaitingWelcome},
 };
 use tokio::time::Instant;
 
@@ -13,15 +13,21 @@ use super::{
     groups::{WELCOME_PATIENCE, refused_with},
     now_seconds,
 };
-use crate::api::ApiError;
+use crate::{api::ApiError, chat::journal::Content};
 
+/// So often in a row group information may be none before the group is founded anew: 1 + 2 seconds.
+const MOST_USELESS: u32 = 3;
+/// So often it may be of a group of others only, who have that long to let this device in: about a minute.
+const MOST_STRANGE: u32 = 7;
 /// Welcomes that wait until their conversation is known.
 const MOST_EARLY_WELCOMES: usize = 64;
 
 impl Worker {
     pub(super) fn found(&mut self, id: ConversationId, packages: Vec<Sealed>) {
         let name = group(id);
-        let founded = self.device.create(&name, now_seconds()).and_then(|info| {
+        let replaces = self.rooms.get_mut(&id).and_then(|live| live.replaces.take());
+        let forgotten = if replaces.is_some() { self.device.forget(&name) } else { Ok(()) };
+        let founded = forgotten.and_then(|()| self.device.create(&name, now_seconds())).and_then(|info| {
             if !packages.is_empty() {
                 self.device.commit(&name, &Change::Add(packages))?;
             }
@@ -34,7 +40,7 @@ impl Worker {
                 }
                 let api = self.config.api.clone();
                 self.start(async move {
-                    Outcome::Founded(id, api.found_group(id, &FoundGroup { group_info }).await)
+                    Outcome::Founded(id, api.found_group(id, &FoundGroup { group_info, replaces }).await)
                 });
             }
             Ok(_) => {}
@@ -45,14 +51,36 @@ impl Worker {
         }
     }
 
-    pub(super) fn founded(&mut self, id: ConversationId, answer: Result<(), ApiError>) {
+    /// The group's information leads nowhere: who was in it founds it anew, with everybody who can be let in.
+    fn found_anew(&mut self, id: ConversationId, replaces: u64) {
+        tracing::warn!(conversation = %id, "the group can't be joined any more; it is founded anew");
+        let Some(live) = self.rooms.get_mut(&id) else { return };
+        live.busy = true;
+        live.replaces = Some(replaces);
+        live.unseal();
+        let users = live.room.server.participants.iter().map(|person| person.id).collect();
+        self.claim(id, true, users);
+    }
+
+    pub(super) fn founded(&mut self, id: ConversationId, answer: Result<Founded, ApiError>) {
         match answer {
-            Ok(()) => {
+            Ok(Founded { position }) => {
+                if position > 0
+                    && let Err(error) = self.device.begin_at(&group(id), position)
+                {
+                    self.forget_group(id);
+                    return self.mls_failed(id, &error);
+                }
                 if let Some(live) = self.rooms.get_mut(&id) {
                     live.succeeded();
                     live.room.server.founded = true;
+                    live.room.processed = live.room.processed.max(position);
+                    live.room.server.next_position = live.room.server.next_position.max(position);
                 }
                 self.look_at_group(id);
+                if position > 0 {
+                    self.happened_here(id, Content::Rejoined);
+                }
                 self.keep(id);
                 self.step(id);
             }
@@ -82,7 +110,6 @@ impl Worker {
         }
         if let Some(live) = self.rooms.get_mut(&id) {
             live.membership = Membership::Outside;
-            live.members.clear();
             live.unseal();
         }
     }
@@ -92,7 +119,10 @@ impl Worker {
         tracing::warn!(conversation = %id, "this device can't follow the conversation; it joins again");
         let Some(live) = self.rooms.get_mut(&id) else { return };
         live.rejoining = true;
+        live.understood = false;
         live.refused = 0;
+        live.refused_of.clear();
+        live.stale = None;
         live.unseal();
         live.is_outside(Instant::now());
     }
@@ -204,8 +234,25 @@ impl Worker {
                     live.failed(Instant::now());
                 }
             }
-            // Nobody of this user is in the group: one of the others has to let this device in.
-            Err(error) => self.mls_failed(id, &error),
+            Err(error) => self.could_not_join(id, info.position, &error),
         }
+    }
+
+    /// The group's information did not lead into the group. One of the others may let this device in, or make another
+    /// change; where nobody does, there is nobody left who could.
+    fn could_not_join(&mut self, id: ConversationId, position: u64, error: &MlsError) {
+        let Some(live) = self.rooms.get_mut(&id) else { return };
+        let patience = match error {
+            MlsError::BadGroupInfo => Some(MOST_USELESS),
+            // Nobody of this user is in it, though this device was in the group before.
+            MlsError::Unauthorised => live.rejoining.then_some(MOST_STRANGE),
+            _ => None,
+        };
+        live.useless = live.useless.saturating_add(u32::from(patience.is_some()));
+        if patience.is_some_and(|times| live.useless >= times) {
+            return self.found_anew(id, position);
+        }
+        live.did_not_come_in();
+        self.mls_failed(id, error);
     }
 }

@@ -1,13 +1,16 @@
 //! What the logs bring: each entry opened in order, and what it means written into the journal.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bedside_e2ee::{
     PublicIdentity,
     mls::{Event as GroupEvent, MlsError, Refusal},
     store::StoreError,
 };
-use bedside_protocol::{ConversationId, Pii, Timestamp, UserId, conversation::LogEntry};
+use bedside_protocol::{
+    ConversationId, Pii, Timestamp, UserId,
+    conversation::{EntryKind, LogEntry},
+};
 use bedside_ui_contract::Notice;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -47,9 +50,22 @@ impl Worker {
 
     /// Opens an entry, if it is the next one and here.
     pub(super) fn read(&mut self, id: ConversationId, entry: &LogEntry) {
+        if entry.kind == EntryKind::Founded {
+            if self.device.position(&group(id)) == Ok(entry.position) {
+                // What follows is of another group.
+                self.leave_behind(id);
+            }
+            return;
+        }
         let Some(body) = &entry.body else { return };
         match self.device.receive(&group(id), entry.position, &body.0) {
-            Ok(Some(event)) => self.take(id, At { position: entry.position, at: entry.at }, event),
+            Ok(Some(event)) => {
+                let refusal = if let GroupEvent::Refused(refusal) = event { Some(refusal) } else { None };
+                self.take(id, At { position: entry.position, at: entry.at }, event);
+                if let Some(refusal) = refusal {
+                    self.made_no_sense(id, entry, refusal);
+                }
+            }
             Ok(None) | Err(MlsError::Gap { .. } | MlsError::UnknownGroup | MlsError::Removed) => {}
             Err(error) => self.mls_failed(id, &error),
         }
@@ -90,7 +106,7 @@ impl Worker {
         if !matches!(event, GroupEvent::Refused(_))
             && let Some(live) = self.rooms.get_mut(&id)
         {
-            live.refused = 0;
+            live.follows();
         }
         match event {
             GroupEvent::Message { sender, id: message, body, own, missing } => {
@@ -99,6 +115,7 @@ impl Worker {
                 } else if let Some(live) = self.rooms.get_mut(&id) {
                     // Somebody is understood: this device is where the others are.
                     live.attempts = 0;
+                    live.understood = true;
                 }
                 if !own && missing > 0 {
                     let count = u32::try_from(missing).unwrap_or(u32::MAX);
@@ -144,18 +161,11 @@ impl Worker {
         if live.membership == Membership::Joining {
             return Ok(());
         }
-        match refusal {
-            // Sealed for an epoch that ended meanwhile; its sender says it again.
-            Refusal::WrongEpoch { ours, theirs } if theirs < ours => return Ok(()),
-            Refusal::WrongEpoch { .. } => {
-                self.leave_behind(id);
-                return Ok(());
-            }
-            _ => {}
+        // Sealed for an epoch that ended meanwhile, and said again by its sender; or this device is behind.
+        if matches!(refusal, Refusal::WrongEpoch { .. }) {
+            return Ok(());
         }
         tracing::warn!(conversation = %id, position = at.position, %refusal, "an entry was refused");
-        live.refused += 1;
-        let too_many = live.refused >= MOST_REFUSED;
         let last = live.room.total.checked_sub(1);
         let added = match last {
             Some(place) => self.journal.change(&mut live.room, place, |item| match &mut item.content {
@@ -170,10 +180,31 @@ impl Worker {
         if !added {
             self.happened(id, at, by, Content::Refused { count: 1 })?;
         }
-        if too_many {
+        Ok(())
+    }
+
+    /// An entry made no sense here: it makes none to anybody, or this device is not where the others are.
+    fn made_no_sense(&mut self, id: ConversationId, entry: &LogEntry, refusal: Refusal) {
+        let Some(live) = self.rooms.get_mut(&id).filter(|live| live.membership == Membership::Member) else {
+            return;
+        };
+        let behind = match refusal {
+            Refusal::WrongEpoch { ours, theirs } => theirs > ours,
+            // The log's epoch has ended with it all the same.
+            _ if entry.kind == EntryKind::Commit => true,
+            _ if live.understood => false,
+            _ => {
+                live.refused += 1;
+                live.refused_of.insert(entry.from_user);
+                // One person alone can write nonsense; where there are others, theirs has to make none either.
+                let people: BTreeSet<_> = live.members.iter().map(|member| member.user).collect();
+                live.refused >= MOST_REFUSED
+                    && live.refused_of.len() >= people.len().saturating_sub(1).clamp(1, 2)
+            }
+        };
+        if behind {
             self.leave_behind(id);
         }
-        Ok(())
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one event, each of another type")]
@@ -191,6 +222,7 @@ impl Worker {
         self.look_at_group(id);
         let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
         live.room.server.epoch = live.room.server.epoch.saturating_add(1);
+        live.understood = false;
         live.sealed.clear();
         live.kinds.clear();
         live.in_flight.clear();
