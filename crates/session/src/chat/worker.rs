@@ -26,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+use bedside_call::rate::TokenBucket;
 use bedside_e2ee::{
     PublicIdentity,
     mls::{Device, GroupId, MlsError},
@@ -125,6 +126,8 @@ struct Worker {
     /// Own devices that were revoked and are to leave every group.
     revoked: BTreeSet<DeviceId>,
     publishing: bool,
+    /// How often key packages may still be made: how many are left is the server's word.
+    refills: TokenBucket,
     transfers: Transfers,
     transfer_events: mpsc::UnboundedSender<TransferEvent>,
     /// Signals in conversations that are being founded.
