@@ -363,6 +363,7 @@ pub struct OwnDevice {
     /// The device.
     pub id: DeviceId,
     /// "Ana's laptop".
+    #[serde(deserialize_with = "Pii::name")]
     pub name: Pii<String>,
     /// Its kind.
     pub device_type: DeviceType,
