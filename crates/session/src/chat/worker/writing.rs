@@ -22,6 +22,7 @@ use crate::{
         body::Body,
         journal::{Receipt, Waiting},
     },
+    consultation::FrameKeys,
     signal::SignalBody,
     socket::SocketError,
 };
@@ -114,8 +115,14 @@ impl Worker {
     pub(super) fn tell_frame_keys(&mut self) {
         let Some((call, peer)) = self.in_call else { return };
         let Some(id) = self.direct(peer) else { return };
-        if let Ok((secret, leaf)) = self.device.frame_secret(&group(id), call.0.as_bytes()) {
-            let _ = self.events.send(ChatEvent::FrameKeys { call, secret, leaf });
+        let name = group(id);
+        if let (Ok((secret, leaf)), Ok(members)) =
+            (self.device.frame_secret(&name, call.0.as_bytes()), self.device.members(&name))
+        {
+            let theirs = members.iter().filter(|member| member.identity.user == peer);
+            let senders = theirs.map(|member| member.leaf).collect();
+            let keys = FrameKeys { secret, leaf, senders };
+            let _ = self.events.send(ChatEvent::FrameKeys { call, keys });
         }
     }
 
