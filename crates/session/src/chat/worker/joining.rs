@@ -1,10 +1,12 @@
 //! How this device comes into a conversation's group: it founds it, is let in by a welcome, or comes in from outside,
 //! which all see. And how it leaves one that it can't follow.
 
-use bedside_e2ee::mls::{Change, MlsError};
+use std::collections::BTreeSet;
+
+use bedside_e2ee::mls::{Change, MlsError, Refusal};
 use bedside_protocol::{
     ConversationId, EntryId, ErrorCode, Sealed,
-    conversation::{FoundGroup, Founded, GroupInfo, WaitingWelcome},
+    conversation::{EntryKind, FoundGroup, Founded, GroupInfo, LogEntry, WaitingWelcome},
 };
 use tokio::time::Instant;
 
@@ -15,6 +17,8 @@ use super::{
 };
 use crate::{api::ApiError, chat::journal::Content};
 
+/// So many entries in a row that make no sense mean that this device's own state is at fault.
+const MOST_REFUSED: u32 = 8;
 /// So often in a row group information may be none before the group is founded anew: 1 + 2 seconds.
 const MOST_USELESS: u32 = 3;
 /// So often it may be of a group of others only, who have that long to let this device in: about a minute.
@@ -125,6 +129,30 @@ impl Worker {
         live.stale = None;
         live.unseal();
         live.is_outside(Instant::now());
+    }
+
+    /// An entry made no sense here: it makes none to anybody, or this device is not where the others are.
+    pub(super) fn made_no_sense(&mut self, id: ConversationId, entry: &LogEntry, refusal: Refusal) {
+        let Some(live) = self.rooms.get_mut(&id).filter(|live| live.membership == Membership::Member) else {
+            return;
+        };
+        let behind = match refusal {
+            Refusal::WrongEpoch { ours, theirs } => theirs > ours,
+            // The log's epoch has ended with it all the same.
+            _ if entry.kind == EntryKind::Commit => true,
+            _ if live.understood => false,
+            _ => {
+                live.refused += 1;
+                live.refused_of.insert(entry.from_user);
+                // One person alone can write nonsense; where there are others, theirs has to make none either.
+                let people: BTreeSet<_> = live.members.iter().map(|member| member.user).collect();
+                live.refused >= MOST_REFUSED
+                    && live.refused_of.len() >= people.len().saturating_sub(1).clamp(1, 2)
+            }
+        };
+        if behind {
+            self.leave_behind(id);
+        }
     }
 
     pub(super) fn welcomed(&mut self, welcome: WaitingWelcome) {

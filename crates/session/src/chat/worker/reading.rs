@@ -1,6 +1,6 @@
 //! What the logs bring: each entry opened in order, and what it means written into the journal.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use bedside_e2ee::{
     PublicIdentity,
@@ -24,8 +24,6 @@ use crate::chat::{
 
 /// Others are told what has arrived after this pause, once for all that came in it.
 const RECEIPT_PAUSE: Duration = Duration::from_millis(300);
-/// So many entries in a row that make no sense mean that this device's own state is at fault.
-const MOST_REFUSED: u32 = 8;
 
 /// Where and when an entry was.
 #[derive(Clone, Copy)]
@@ -181,30 +179,6 @@ impl Worker {
             self.happened(id, at, by, Content::Refused { count: 1 })?;
         }
         Ok(())
-    }
-
-    /// An entry made no sense here: it makes none to anybody, or this device is not where the others are.
-    fn made_no_sense(&mut self, id: ConversationId, entry: &LogEntry, refusal: Refusal) {
-        let Some(live) = self.rooms.get_mut(&id).filter(|live| live.membership == Membership::Member) else {
-            return;
-        };
-        let behind = match refusal {
-            Refusal::WrongEpoch { ours, theirs } => theirs > ours,
-            // The log's epoch has ended with it all the same.
-            _ if entry.kind == EntryKind::Commit => true,
-            _ if live.understood => false,
-            _ => {
-                live.refused += 1;
-                live.refused_of.insert(entry.from_user);
-                // One person alone can write nonsense; where there are others, theirs has to make none either.
-                let people: BTreeSet<_> = live.members.iter().map(|member| member.user).collect();
-                live.refused >= MOST_REFUSED
-                    && live.refused_of.len() >= people.len().saturating_sub(1).clamp(1, 2)
-            }
-        };
-        if behind {
-            self.leave_behind(id);
-        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one event, each of another type")]
@@ -395,9 +369,18 @@ impl Worker {
     fn written(&mut self, id: ConversationId, at: At, item: Item, mine: bool) -> Result<(), StoreError> {
         let viewed = self.viewed == Some(id);
         let name = self.name_of(id, item.sender);
+        let place = self.journal.place(id, item.id)?;
+        if let Some(place) = place
+            && let Some(known) = self.journal.item(id, place)?
+            && (known.sender, known.device) != (item.sender, item.device)
+        {
+            // Another device's words under the name of these would be shown to some and not to others.
+            let nobody = self.device.identity().public();
+            return self.refused(id, at, &nobody, Refusal::Replayed);
+        }
         let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
         // A sender that repeats itself after a crash uses the same name again.
-        if let Some(place) = self.journal.place(id, item.id)? {
+        if let Some(place) = place {
             self.journal.change(&mut live.room, place, |known| match (&mut known.content, item.content) {
                 // The same file, to be had elsewhere now.
                 (Content::File { file, .. }, Content::File { file: moved, .. })
