@@ -1,7 +1,7 @@
 //! What somebody who takes part can do to the others, through a server that means well. The server can read neither what is
 //! said nor what is changed: a commit that nobody can follow counts as the epoch's.
 
-use bedside_e2ee::mls::{Change, Outgoing};
+use bedside_e2ee::mls::{Change, MessageId, Outgoing};
 use bedside_protocol::{CallPhase, EntryId, Sealed};
 use bedside_ui_contract::{Command, call::Protection, chat::ChatEvent};
 use serde_json::json;
@@ -82,6 +82,32 @@ async fn a_refused_change_with_a_way_in_is_followed_by_that_way_in_sight_of_all(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn words_under_the_name_of_others_are_refused_in_sight_and_change_nothing() {
+    let mut scene = Scene::talking().await;
+    let conversation = scene.conversation();
+    let known = scene.doctor.items().await.into_iter().find(|item| item.own).unwrap();
+    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
+    ghost.walk_in(&conversation).await;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        sees_coming(desk, "ana of the clinic").await;
+    }
+    ghost.read(&conversation).await;
+    let text = json!({"text": {"text": "something else", "sent_at": 1}});
+    let name = MessageId(known.id.parse().unwrap());
+    let sealed =
+        ghost.device.send(&name_of(&conversation), name, &serde_json::to_vec(&text).unwrap()).unwrap();
+    let entry = json!({"id": EntryId::random(), "epoch": sealed.epoch, "body": sealed.entry});
+    let token = ghost.api.access_token().await.unwrap();
+    let path = format!("/api/conversations/{conversation}/send-message");
+    assert_eq!(scene.clinic.post(&token, &path, &entry).await, 200);
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        desk.until_items("it is refused", |items| refused(items) == 1).await;
+        assert_eq!(desk.texts().await, ["good morning", "hello"]);
+    }
+    scene.still_talk().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_of_one_participant_that_make_no_sense_put_nobody_out() {
     let mut scene = Scene::talking().await;
     let conversation = scene.conversation();
@@ -99,8 +125,10 @@ async fn entries_of_one_participant_that_make_no_sense_put_nobody_out() {
     let token = ghost.api.access_token().await.unwrap();
     let path = format!("/api/conversations/{conversation}/send-message");
     for number in 0..20 {
-        let body = spoilt(ghost.seal(&conversation, &json!({ "number": number })));
-        let entry = json!({"id": EntryId::random(), "epoch": 2, "body": body});
+        let name = MessageId(EntryId::random().0);
+        let sealed = ghost.device.send(&name_of(&conversation), name, &[number]).unwrap();
+        let body = spoilt(sealed.entry);
+        let entry = json!({"id": EntryId::random(), "epoch": sealed.epoch, "body": body});
         assert_eq!(scene.clinic.post(&token, &path, &entry).await, 200);
     }
     for desk in [&mut scene.doctor, &mut scene.patient] {
