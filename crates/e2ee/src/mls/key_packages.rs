@@ -72,6 +72,9 @@ impl<S: Store> Device<S> {
         for kind in [Kind::KEY_PACKAGES, Kind::LAST_RESORTS] {
             let kept: Vec<(KeyPackageRef, u64)> = provider.ledger.get(kind, &())?.unwrap_or_default();
             let (expired, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(_, until)| *until < now);
+            if expired.is_empty() {
+                continue;
+            }
             for (name, _) in &expired {
                 provider.storage().delete_key_package(name)?;
             }
