@@ -29,6 +29,8 @@ pub struct Config {
     pub archive_user: Option<String>,
     /// How long sealed entries and welcomes are kept for devices that don't come for them.
     pub message_retention: Duration,
+    /// How much of them is kept.
+    pub logs: LogLimits,
     /// Where the bytes of attachments are.
     pub blobs: BlobConfig,
     /// How much is taken of attachments, and how long they are kept.
@@ -47,6 +49,15 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Cost of a password hash.
     pub passwords: PasswordCost,
+}
+
+/// How much is kept in the logs of conversations: sealed entries with 256 bytes for each, welcomes, group information.
+#[derive(Clone, Copy, Debug)]
+pub struct LogLimits {
+    /// All of one person's, bytes.
+    pub person_bytes: u64,
+    /// All of one conversation's, bytes. More than one person's, or one could silence the others.
+    pub conversation_bytes: u64,
 }
 
 /// PEM files for TLS.
@@ -159,6 +170,10 @@ pub struct RateLimits {
     pub claim_burst: u32,
     /// After these, one claim in this time.
     pub claim_every: Duration,
+    /// Changes of one conversation's group by one person at once, foundings anew among them.
+    pub change_burst: u32,
+    /// After these, one change in this time.
+    pub change_every: Duration,
 }
 
 /// Heartbeat and retention of sockets.
@@ -202,6 +217,7 @@ impl Config {
             clinic_name: "Bedside clinic".to_owned(),
             archive_user: None,
             message_retention: Duration::from_secs(30 * 24 * 3600),
+            logs: LogLimits { person_bytes: 256 * 1024 * 1024, conversation_bytes: 1024 * 1024 * 1024 },
             blobs: BlobConfig::Folder(database.as_ref().with_file_name("uploads")),
             attachments: AttachmentLimits {
                 max_bytes: MAX_ATTACHMENT_BYTES,
@@ -239,6 +255,8 @@ impl Config {
                 sign_in_attempts_per_address: 30,
                 claim_burst: 60,
                 claim_every: Duration::from_secs(10),
+                change_burst: 20,
+                change_every: Duration::from_secs(300),
             },
             socket: SocketTiming {
                 heartbeat: Duration::from_secs(25),

@@ -12,7 +12,7 @@ use bedside_protocol::{
     CallId, ConversationId, EntryId, ErrorCode, Problem, Timestamp, UserId,
     conversation::{
         Acknowledge, Append, AppendCommit, Appended, Conversation, ConversationKind, CreateConversation,
-        EntryKind, FoundGroup, GroupInfo, LogEntry, MAX_ENTRY_BYTES, MAX_INLINE_ENTRY_BYTES,
+        EntryKind, FoundGroup, Founded, GroupInfo, LogEntry, MAX_ENTRY_BYTES, MAX_INLINE_ENTRY_BYTES,
         MAX_PARTICIPANTS, Typing, WaitingWelcome,
     },
     socket::{Event, Request},
@@ -21,12 +21,16 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::{
-    calls::CallService, clock, db::Database, directory::Directory, fault::Fault, hub::Hub,
+    calls::CallService, clock, config::LogLimits, db::Database, directory::Directory, fault::Fault, hub::Hub,
     identity::Identity, socket::to_value,
 };
 
+mod form;
+mod founding;
 mod log;
+mod members;
 mod store;
+mod usage;
 mod welcomes;
 
 use self::log::{NewEntry, Placed};
@@ -50,6 +54,8 @@ pub struct ConversationDeps {
     pub calls: CallService,
     /// How long entries and welcomes are kept for devices that don't come for them.
     pub retention: Duration,
+    /// How much is kept.
+    pub limits: LogLimits,
 }
 
 /// The one service behind the REST routes and the socket messages for conversations. Cheap to clone.
@@ -162,18 +168,43 @@ impl ConversationService {
         store::find(&self.0.deps.db, who.user, id).await
     }
 
-    /// Founds the MLS group of a conversation. The request that founded it may be repeated.
+    /// Founds the MLS group of a conversation, or founds it anew where the newest group information leads nowhere. The
+    /// request that founded it may be repeated.
     ///
     /// # Errors
-    /// `group_exists` when somebody was first; `not_found`.
-    pub async fn found(&self, who: &Identity, id: ConversationId, group: FoundGroup) -> Result<(), Fault> {
+    /// `group_exists` when somebody was first, or has changed the group since; `invalid_value`, `storage_full`,
+    /// `not_found`.
+    pub async fn found(
+        &self,
+        who: &Identity,
+        id: ConversationId,
+        group: FoundGroup,
+    ) -> Result<Founded, Fault> {
         check_size("group_info", &group.group_info.0)?;
-        let deps = &self.0.deps;
-        if let Some(participants) = store::found(&deps.db, who.user, id, &group.group_info).await? {
-            tracing::info!(conversation = %id, device = %who.device, "group founded");
+        form::group_info(id, 0, &group.group_info.0)?;
+        let (service, who) = (self.clone(), *who);
+        tokio::spawn(async move { service.found_in_order(&who, id, group).await })
+            .await
+            .map_err(|_| Fault::Internal("a founding's task was aborted"))?
+    }
+
+    async fn found_in_order(
+        &self,
+        who: &Identity,
+        id: ConversationId,
+        group: FoundGroup,
+    ) -> Result<Founded, Fault> {
+        let Shared { deps, order } = &*self.0;
+        let _in_order = order.lock().await;
+        let founding = founding::found(&deps.db, who, id, group, deps.limits).await?;
+        if let Some(participants) = founding.news_for {
+            tracing::info!(conversation = %id, device = %who.device, anew = founding.entry.is_some(), "group founded");
+            if let Some(entry) = founding.entry {
+                deps.hub.send_to_users(&participants, &Event::of_entry(entry));
+            }
             deps.hub.send_to_users(&participants, &Event::ConversationChanged { conversation_id: id });
         }
-        Ok(())
+        Ok(founding.founded)
     }
 
     /// The newest group information.
@@ -187,15 +218,17 @@ impl ConversationService {
     /// Puts an entry into a log.
     ///
     /// # Errors
-    /// `stale_epoch`, `no_group`, `not_found`, `too_large`, `invalid_value`, `idempotency_conflict`; for signaling also
-    /// what the call's state refuses.
+    /// `stale_epoch`, `no_group`, `not_a_member`, `not_found`, `too_large`, `storage_full`, `invalid_value`,
+    /// `idempotency_conflict`; for signaling also what the call's state refuses.
     pub async fn append(&self, who: &Identity, kind: EntryKind, entry: Append) -> Result<Appended, Fault> {
         check_size("body", &entry.body.0)?;
+        form::said(entry.conversation_id, entry.epoch, &entry.body.0)?;
         self.check_call(who, kind, &entry).await?;
         let entry = NewEntry {
             conversation: entry.conversation_id,
             id: entry.id,
             epoch: entry.epoch,
+            next_position: entry.next_position,
             kind,
             call: entry.call_id,
             digest: store::digest(&entry.body.0),
@@ -243,15 +276,18 @@ impl ConversationService {
         if commit.welcome_for.len() > MAX_WELCOMED {
             return Err(invalid(format!("A commit adds at most {MAX_WELCOMED} devices.")));
         }
+        let from_outside = form::change(conversation, &commit)?;
         let entry = NewEntry {
             conversation,
             id: commit.id,
             epoch: commit.epoch,
+            next_position: commit.next_position,
             kind: EntryKind::Commit,
             call: None,
             digest: store::digest(&commit.body.0),
             body: commit.body,
             change: Some(log::Change {
+                from_outside,
                 group_info: commit.group_info,
                 welcome: commit.welcome,
                 welcome_for: commit.welcome_for,
@@ -353,7 +389,7 @@ impl ConversationService {
     async fn place_in_order(&self, who: &Identity, entry: NewEntry) -> Result<Appended, Fault> {
         let Shared { deps, order } = &*self.0;
         let _in_order = order.lock().await;
-        match log::place(&deps.db, who, entry).await? {
+        match log::place(&deps.db, who, entry, deps.limits).await? {
             Placed::Again(appended) => Ok(appended),
             Placed::New(new) => {
                 let appended = Appended { position: new.entry.position, at: new.entry.at };
@@ -377,7 +413,11 @@ impl ConversationService {
             EntryKind::Offer => Some(SignalKind::Offer),
             EntryKind::Answer => Some(SignalKind::Answer),
             EntryKind::Ice => Some(SignalKind::Ice),
-            EntryKind::Message | EntryKind::Delivered | EntryKind::Read | EntryKind::Commit => None,
+            EntryKind::Message
+            | EntryKind::Delivered
+            | EntryKind::Read
+            | EntryKind::Commit
+            | EntryKind::Founded => None,
         };
         match (signal, entry.call_id) {
             (None, None) => Ok(()),

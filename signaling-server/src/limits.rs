@@ -7,7 +7,7 @@ use std::{
 };
 
 use bedside_call::rate::{KeyedBuckets, retry_after_s};
-use bedside_protocol::{ErrorCode, Problem, UserId};
+use bedside_protocol::{ConversationId, ErrorCode, Problem, UserId};
 use tokio::time::Instant;
 
 use crate::{auth::network_of, config::RateLimits, fault::Fault};
@@ -21,6 +21,7 @@ struct Buckets {
     accounts: KeyedBuckets<UserId>,
     addresses: KeyedBuckets<IpAddr>,
     claims: KeyedBuckets<(UserId, UserId)>,
+    changes: KeyedBuckets<(UserId, ConversationId)>,
 }
 
 impl RestLimits {
@@ -31,6 +32,7 @@ impl RestLimits {
             accounts: KeyedBuckets::new(limits.rest_per_second, limits.rest_burst),
             addresses: KeyedBuckets::new(limits.rest_per_second, limits.rest_burst),
             claims: KeyedBuckets::slow(limits.claim_every, limits.claim_burst),
+            changes: KeyedBuckets::slow(limits.change_every, limits.change_burst),
         })))
     }
 
@@ -58,12 +60,21 @@ impl RestLimits {
         self.lock().claims.take((claimer, of), now()).map_err(|wait| limited(wait).into())
     }
 
+    /// Counts a change of a conversation's group: one that nobody can follow puts every device out of it.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the time to wait.
+    pub fn check_change(&self, by: UserId, of: ConversationId) -> Result<(), Fault> {
+        self.lock().changes.take((by, of), now()).map_err(|wait| limited(wait).into())
+    }
+
     /// Forgets whoever has been quiet.
     pub fn sweep(&self) {
         let (mut buckets, now) = (self.lock(), now());
         buckets.accounts.sweep(now);
         buckets.addresses.sweep(now);
         buckets.claims.sweep(now);
+        buckets.changes.sweep(now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Buckets> {

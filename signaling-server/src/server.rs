@@ -258,6 +258,7 @@ async fn assemble(
         hub: hub.clone(),
         calls: calls.clone(),
         retention: config.message_retention,
+        limits: config.logs,
     });
     let attachments = Attachments::new(AttachmentDeps {
         db: db.clone(),

@@ -5,6 +5,8 @@
 mod fixture;
 #[path = "common/log.rs"]
 mod log;
+#[path = "common/mls.rs"]
+mod mls;
 
 #[path = "server/attachments.rs"]
 mod attachments;
@@ -14,6 +16,8 @@ mod auth;
 mod calls;
 #[path = "server/conversations.rs"]
 mod conversations;
+#[path = "server/delivery.rs"]
+mod delivery;
 #[path = "server/devices.rs"]
 mod devices;
 #[path = "server/entries.rs"]

@@ -19,5 +19,7 @@ mod groups;
 mod logs;
 #[path = "hostile_server/noise.rs"]
 mod noise;
+#[path = "hostile_server/participant.rs"]
+mod participant;
 #[path = "hostile_server/pestering.rs"]
 mod pestering;

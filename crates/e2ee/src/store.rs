@@ -6,9 +6,11 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 /// Why a store failed. The operation has not happened; the device reads its state anew.
@@ -20,6 +22,32 @@ pub enum StoreError {
     /// A record is not what was written: the conversation has to be joined anew.
     #[error("the local store is damaged")]
     Damaged,
+}
+
+/// A value as JSON, in a buffer that is erased when dropped and was never copied while it grew.
+///
+/// # Errors
+/// [`StoreError::Damaged`] for a value that JSON can't say.
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, value).map_err(|_| StoreError::Damaged)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
+    serde_json::to_writer(&mut *bytes, value).map_err(|_| StoreError::Damaged)?;
+    Ok(bytes)
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Changes that belong together: new values, and names to delete.

@@ -232,6 +232,7 @@ pub struct Party {
     /// Who.
     pub user_id: UserId,
     /// Their name.
+    #[serde(deserialize_with = "Pii::name")]
     pub name: Pii<String>,
     /// The device they are on; known once the call is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]

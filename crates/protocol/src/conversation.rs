@@ -86,6 +86,8 @@ pub enum EntryKind {
     Ice,
     /// A change of the group.
     Commit,
+    /// The group was founded anew here: what follows is of the new one.
+    Founded,
 }
 
 impl EntryKind {
@@ -106,6 +108,7 @@ impl EntryKind {
             EntryKind::Answer => "answer",
             EntryKind::Ice => "ice",
             EntryKind::Commit => "commit",
+            EntryKind::Founded => "founded",
         }
     }
 
@@ -120,6 +123,7 @@ impl EntryKind {
             EntryKind::Answer,
             EntryKind::Ice,
             EntryKind::Commit,
+            EntryKind::Founded,
         ]
         .into_iter()
         .find(|kind| kind.as_str() == name)
@@ -160,6 +164,10 @@ pub struct Append {
     pub id: EntryId,
     /// The epoch it is sealed for.
     pub epoch: u64,
+    /// How far this device has read: the first position that it does not have. Where the group was founded anew after that,
+    /// the answer is `stale_epoch` too.
+    #[serde(default)]
+    pub next_position: u64,
     /// The sealed entry: an MLS private message.
     pub body: Sealed,
     /// What it is, if the client tells.
@@ -183,8 +191,9 @@ pub struct Appended {
     pub at: Timestamp,
 }
 
-/// An entry of a log: an event of the same name as the request it came with (`group:commit` for commits), and an item
-/// of `GET /api/conversations/{id}/messages?from=<position>`, oldest first.
+/// An entry of a log: an event of the same name as the request it came with (`group:commit` for commits, `group:founded`
+/// where the group was founded anew; its body says nothing), and an item of
+/// `GET /api/conversations/{id}/messages?from=<position>`, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LogEntry {
@@ -212,14 +221,26 @@ pub struct LogEntry {
     pub body: Option<Sealed>,
 }
 
-/// `POST /api/conversations/{id}/found`: its MLS group, with the one who asks as its only member. Epoch 0, empty log.
-/// Refused with `group_exists` when somebody was first.
+/// `POST /api/conversations/{id}/found`: its MLS group, with the one who asks as its only member. Epoch 0. Answer:
+/// [`Founded`]. Refused with `group_exists` when somebody was first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FoundGroup {
     /// What a device needs to join from outside.
     pub group_info: Sealed,
+    /// To found the group anew, because the log's group information leads nowhere: its `position`. Only the newest can be
+    /// replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<u64>,
+}
+
+/// Where a group that was founded begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Founded {
+    /// The position of the first entry that is its own: 0, or the one after the entry that tells of the founding.
+    pub position: u64,
 }
 
 /// `POST /api/conversations/{id}/commits`: a change of the group. Ends the epoch. Answer: [`Appended`], or
@@ -232,6 +253,9 @@ pub struct AppendCommit {
     pub id: EntryId,
     /// The epoch it ends.
     pub epoch: u64,
+    /// As in [`Append`].
+    #[serde(default)]
+    pub next_position: u64,
     /// The commit.
     pub body: Sealed,
     /// For the devices it adds.
@@ -339,6 +363,7 @@ pub struct OwnDevice {
     /// The device.
     pub id: DeviceId,
     /// "Ana's laptop".
+    #[serde(deserialize_with = "Pii::name")]
     pub name: Pii<String>,
     /// Its kind.
     pub device_type: DeviceType,

@@ -8,6 +8,7 @@ pub mod attachment;
 pub mod call;
 pub mod conversation;
 pub mod id;
+pub mod mls;
 pub mod problem;
 pub mod quality;
 pub mod rest;

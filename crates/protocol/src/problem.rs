@@ -86,6 +86,8 @@ codes! {
     NoGroup = "no_group", 409, "The group of this conversation does not exist yet";
     /// The clinic's archive has to take part and can't: its account is missing.
     NoArchive = "no_archive", 503, "The clinic's archive can't take part";
+    /// This device is not in the group.
+    NotAMember = "not_a_member", 403, "This device is not in the group of this conversation";
     /// What was asked for is no longer kept.
     Expired = "expired", 410, "This is no longer kept";
     /// A part does not begin where the ones before it end.

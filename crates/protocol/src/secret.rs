@@ -31,6 +31,21 @@ impl<T> Pii<T> {
     }
 }
 
+impl Pii<String> {
+    /// The longest name of somebody or something that is read from the wire, characters.
+    const LONGEST_NAME: usize = 200;
+
+    /// Reads a name: for `deserialize_with`. One that is too long for a person to read is cut.
+    pub(crate) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut name = String::deserialize(deserializer)?;
+        if let Some((end, _)) = name.char_indices().nth(Self::LONGEST_NAME) {
+            name.truncate(end);
+            name.shrink_to_fit();
+        }
+        Ok(Self(name))
+    }
+}
+
 impl From<&str> for Pii<String> {
     fn from(value: &str) -> Self {
         Self(value.to_owned())

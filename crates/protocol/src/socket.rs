@@ -221,7 +221,8 @@ impl Event {
             | Event::ChatMessage(entry)
             | Event::ChatDelivered(entry)
             | Event::ChatRead(entry)
-            | Event::GroupCommit(entry) => Some(entry),
+            | Event::GroupCommit(entry)
+            | Event::GroupFounded(entry) => Some(entry),
             _ => None,
         }
     }
@@ -237,6 +238,7 @@ impl Event {
             EntryKind::Answer => Event::Answer(entry),
             EntryKind::Ice => Event::Ice(entry),
             EntryKind::Commit => Event::GroupCommit(entry),
+            EntryKind::Founded => Event::GroupFounded(entry),
         }
     }
 }
@@ -352,6 +354,9 @@ pub enum Event {
     /// An entry of a log: a change of the group.
     #[serde(rename = "group:commit")]
     GroupCommit(LogEntry),
+    /// The group was founded anew.
+    #[serde(rename = "group:founded")]
+    GroupFounded(LogEntry),
     /// Somebody writes.
     #[serde(rename = "chat:typing")]
     ChatTyping(Typing),

@@ -101,6 +101,7 @@ pub struct UserProfile {
     /// The account.
     pub id: UserId,
     /// "Dr Amara Osei".
+    #[serde(deserialize_with = "Pii::name")]
     pub name: Pii<String>,
     /// What they may do.
     pub role: Role,
@@ -127,6 +128,7 @@ pub struct DeviceInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<DeviceId>,
     /// "Ana's laptop".
+    #[serde(deserialize_with = "Pii::name")]
     pub name: Pii<String>,
     /// Its kind.
     #[serde(default)]

@@ -212,7 +212,7 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn contacts(&self) -> Result<Vec<Contact>, ApiError> {
-        self.all("api/contacts").await
+        self.all("api/contacts", delivery::AT_ONCE).await
     }
 
     /// A page of past calls.

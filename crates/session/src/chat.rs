@@ -27,7 +27,7 @@ mod worker;
 
 use std::{path::PathBuf, sync::Arc};
 
-use bedside_e2ee::{PublicIdentity, sframe::EpochSecret};
+use bedside_e2ee::PublicIdentity;
 use bedside_protocol::{
     CallId, ConversationId, DeviceId, Secret, UserId,
     call::CallRecord,
@@ -40,7 +40,10 @@ use bedside_ui_contract::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{api::Api, secrets::SecretStore, signal::SignalBody, socket::Socket, transfer::FileLink};
+use crate::{
+    api::Api, consultation::FrameKeys, secrets::SecretStore, signal::SignalBody, socket::Socket,
+    transfer::FileLink,
+};
 
 /// What a messenger is started with.
 pub(crate) struct ChatConfig {
@@ -100,7 +103,7 @@ pub(crate) enum ChatEvent {
     /// The other side of a call says something. Who it is, is proven.
     Signal { call: CallId, from: PublicIdentity, signal: SignalBody },
     /// What the frames of a call can be sealed with, in the group's present epoch.
-    FrameKeys { call: CallId, secret: EpochSecret, leaf: u32 },
+    FrameKeys { call: CallId, keys: FrameKeys },
     /// What was known when the app was open last.
     Known { user: UserId, people: Vec<Contact>, calls: Vec<CallRecord> },
     /// The person should know.

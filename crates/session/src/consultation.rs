@@ -116,6 +116,17 @@ impl std::fmt::Debug for Report {
     }
 }
 
+/// What the frames of a call are sealed with in one epoch of the conversation's group.
+#[derive(Clone, Debug)]
+pub struct FrameKeys {
+    /// The epoch's secret for this call.
+    pub secret: EpochSecret,
+    /// Where this device is in the group.
+    pub leaf: u32,
+    /// Where the other person's devices are: nobody else's frames are played.
+    pub senders: Vec<u32>,
+}
+
 /// What the engine asks of a consultation.
 enum Ask {
     Offer,
@@ -123,7 +134,7 @@ enum Ask {
     Muted(bool),
     Camera(bool),
     NetworkChanged,
-    FrameKeys(EpochSecret, u32),
+    FrameKeys(FrameKeys),
 }
 
 /// A running consultation. Dropping it ends the media at once.
@@ -171,9 +182,9 @@ impl Consultation {
         self.ask(Ask::Camera(on));
     }
 
-    /// The conversation's group has these keys for frames of this call; this device is at `leaf`.
-    pub fn frame_keys(&self, secret: EpochSecret, leaf: u32) {
-        self.ask(Ask::FrameKeys(secret, leaf));
+    /// The conversation's group has these keys for frames of this call.
+    pub fn frame_keys(&self, keys: FrameKeys) {
+        self.ask(Ask::FrameKeys(keys));
     }
 
     /// Whether both sides seal each frame once more.

@@ -141,6 +141,16 @@ impl Clinic {
         self.server.app().attachments.sweep().await
     }
 
+    /// Asks the server something that no app asks, in the name of whose token it is. The status of the answer.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn post(&self, token: &Secret, path: &str, body: &serde_json::Value) -> u16 {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let request = client.post(format!("{}{path}", self.url())).bearer_auth(token.expose()).json(body);
+        request.send().await.expect("an answer").status().as_u16()
+    }
+
     fn accounts(&self) -> Accounts {
         Accounts::new(self.server.app().db.clone(), Passwords::new(self.config.passwords))
     }

@@ -73,6 +73,13 @@ pub struct Settings {
     #[arg(long, env = "BEDSIDE_MESSAGE_RETENTION", value_name = "SECONDS")]
     pub message_retention: Option<u64>,
 
+    /// What is kept of one person in the logs of conversations, MiB [default: 256]
+    #[arg(long, env = "BEDSIDE_LOG_QUOTA", value_name = "MIB")]
+    pub log_quota: Option<u32>,
+    /// What is kept in the log of one conversation, MiB [default: 1024]
+    #[arg(long, env = "BEDSIDE_CONVERSATION_QUOTA", value_name = "MIB")]
+    pub conversation_quota: Option<u32>,
+
     /// Folder for attachments [default: uploads, beside the database]
     #[arg(long, env = "UPLOAD_FOLDER", value_name = "FOLDER")]
     pub upload_folder: Option<PathBuf>,
@@ -197,7 +204,7 @@ impl Settings {
     #[must_use]
     pub fn or(self, other: Settings) -> Settings {
         first_of!(self, other: listen, database, tls_cert, tls_key, allow_plain_http, clinic_name, archive_user,
-            message_retention, upload_folder, s3_bucket, s3_key, s3_secret, s3_secret_file, s3_endpoint, s3_region,
+            message_retention, log_quota, conversation_quota, upload_folder, s3_bucket, s3_key, s3_secret, s3_secret_file, s3_endpoint, s3_region,
             attachment_max, attachment_quota, attachment_storage, attachment_retention, turn_embedded, turn_listen, turn_public_address, turn_relay_ports, turn_url, ice_servers, turn_secret,
             turn_secret_file, turn_user, turn_pass, turn_credential_lifetime, call_timeout, max_call_duration,
             access_token_lifetime, refresh_token_lifetime, socket_rate, socket_burst, rest_rate, rest_burst,
@@ -245,6 +252,15 @@ impl Settings {
             self.message_retention,
             86_400..=31_536_000,
         )?;
+        let logs = &mut config.logs;
+        mebibytes(&mut logs.person_bytes, "log_quota", self.log_quota)?;
+        mebibytes(&mut logs.conversation_bytes, "conversation_quota", self.conversation_quota)?;
+        if logs.conversation_bytes <= logs.person_bytes {
+            return Err(invalid(
+                "conversation_quota",
+                "must be more than log_quota, or one person could fill it",
+            ));
+        }
         let bucket_secret = secret("s3_secret", self.s3_secret, self.s3_secret_file)?;
         let bucket_key = self.s3_key;
         match (self.s3_bucket, self.upload_folder) {

@@ -9,11 +9,11 @@ use futures_util::TryStreamExt;
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::{
-    invalid,
+    invalid, members,
     store::{number, participants_in, signed},
-    welcomes,
+    usage, welcomes,
 };
-use crate::{clock, db::Database, fault::Fault, identity::Identity};
+use crate::{clock, config::LogLimits, db::Database, fault::Fault, identity::Identity};
 
 /// Bytes of a page after which it ends early, for logs of long entries.
 const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
@@ -23,6 +23,8 @@ pub(super) struct NewEntry {
     pub(super) conversation: ConversationId,
     pub(super) id: EntryId,
     pub(super) epoch: u64,
+    /// How far its device has read.
+    pub(super) next_position: u64,
     pub(super) kind: EntryKind,
     pub(super) call: Option<CallId>,
     pub(super) digest: Vec<u8>,
@@ -33,6 +35,8 @@ pub(super) struct NewEntry {
 
 /// What comes with a commit.
 pub(super) struct Change {
+    /// Made by a device that comes in by it.
+    pub(super) from_outside: bool,
     pub(super) group_info: Sealed,
     pub(super) welcome: Option<Sealed>,
     pub(super) welcome_for: Vec<DeviceId>,
@@ -53,15 +57,31 @@ pub(super) struct NewlyPlaced {
     pub(super) welcomes: Vec<(UserId, DeviceId, WaitingWelcome)>,
 }
 
+impl NewEntry {
+    /// What it adds to what is kept, bytes.
+    fn bytes(&self) -> usize {
+        let change = self.change.as_ref().map_or(0, |change| {
+            change.group_info.0.len() + change.welcome.as_ref().map_or(0, |welcome| welcome.0.len())
+        });
+        self.body.0.len() + change
+    }
+}
+
 /// Where a log stands.
 struct Head {
     epoch: u64,
     next_position: u64,
     founded: bool,
+    group_begins: u64,
 }
 
 /// Puts an entry into its log, with all that comes with it or not at all.
-pub(super) async fn place(db: &Database, who: &Identity, new: NewEntry) -> Result<Placed, Fault> {
+pub(super) async fn place(
+    db: &Database,
+    who: &Identity,
+    new: NewEntry,
+    limits: LogLimits,
+) -> Result<Placed, Fault> {
     let mut tx = db.write.begin_with("BEGIN IMMEDIATE").await?;
     let participants = participants_in(&mut tx, new.conversation).await?;
     if !participants.contains(&who.user) {
@@ -71,14 +91,8 @@ pub(super) async fn place(db: &Database, who: &Identity, new: NewEntry) -> Resul
         return Ok(Placed::Again(appended));
     }
     let head = head(&mut tx, new.conversation).await?;
-    if !head.founded {
-        return Err(ErrorCode::NoGroup.into());
-    }
-    if head.epoch != new.epoch {
-        return Err(Problem::new(ErrorCode::StaleEpoch)
-            .with_detail(format!("The log is in epoch {}; read it, then try again.", head.epoch))
-            .into());
-    }
+    may_follow(&mut tx, who, &head, &new).await?;
+    usage::check(&mut tx, who.user, new.conversation, new.bytes(), limits).await?;
     let entry = LogEntry {
         conversation_id: new.conversation,
         position: head.next_position,
@@ -94,22 +108,64 @@ pub(super) async fn place(db: &Database, who: &Identity, new: NewEntry) -> Resul
     insert(&mut tx, &entry, &new.digest).await?;
     let mut waiting = Vec::new();
     if let Some(change) = new.change {
-        let after = entry.position + 1;
-        sqlx::query(
-            "UPDATE conversations SET epoch = epoch + 1, group_info = ?2, group_info_position = ?3 WHERE id = ?1",
-        )
-        .bind(new.conversation.0)
-        .bind(&change.group_info.0)
-        .bind(signed(after))
-        .execute(&mut *tx)
-        .await?;
-        if let Some(welcome) = change.welcome {
-            let devices = change.welcome_for;
-            waiting = welcomes::keep(&mut tx, new.conversation, after, entry.at, welcome, devices).await?;
-        }
+        waiting = end_epoch(&mut tx, &entry, change).await?;
     }
     tx.commit().await?;
     Ok(Placed::New(Box::new(NewlyPlaced { entry, participants, welcomes: waiting })))
+}
+
+/// Whether an entry may be the next one of its log.
+async fn may_follow(
+    tx: &mut Transaction<'_, Sqlite>,
+    who: &Identity,
+    head: &Head,
+    new: &NewEntry,
+) -> Result<(), Fault> {
+    if !head.founded {
+        return Err(ErrorCode::NoGroup.into());
+    }
+    // Epochs are counted anew in a group that was founded anew.
+    if head.epoch != new.epoch || new.next_position < head.group_begins {
+        return Err(Problem::new(ErrorCode::StaleEpoch)
+            .with_detail(format!("The log is in epoch {}; read it, then try again.", head.epoch))
+            .into());
+    }
+    let comes_in = new.change.as_ref().is_some_and(|change| change.from_outside);
+    if !comes_in && !members::contain(tx, new.conversation, who.device).await? {
+        return Err(Problem::new(ErrorCode::NotAMember)
+            .with_detail("This device has to be welcomed, or to come in from outside, before it writes.")
+            .into());
+    }
+    Ok(())
+}
+
+/// What a commit changes beside the log. Gives the welcomes that are to be told of.
+async fn end_epoch(
+    tx: &mut Transaction<'_, Sqlite>,
+    entry: &LogEntry,
+    change: Change,
+) -> Result<Vec<(UserId, DeviceId, WaitingWelcome)>, Fault> {
+    let (conversation, after) = (entry.conversation_id, entry.position + 1);
+    sqlx::query(
+        "UPDATE conversations SET epoch = epoch + 1, group_info = ?2, group_info_by = ?4, group_info_position = ?3
+         WHERE id = ?1",
+    )
+    .bind(conversation.0)
+    .bind(&change.group_info.0)
+    .bind(signed(after))
+    .bind(entry.from_user.0)
+    .execute(&mut **tx)
+    .await?;
+    if change.from_outside {
+        members::add(tx, conversation, entry.from_device).await?;
+    }
+    for device in &change.welcome_for {
+        members::add(tx, conversation, *device).await?;
+    }
+    match change.welcome {
+        Some(welcome) => welcomes::keep(tx, entry, welcome, change.welcome_for).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 /// The same entry of the same device again, or the same bytes again: where they are.
@@ -146,18 +202,25 @@ async fn placed_before(
 }
 
 async fn head(tx: &mut Transaction<'_, Sqlite>, id: ConversationId) -> Result<Head, Fault> {
-    let row = sqlx::query("SELECT epoch, next_position, founded_at FROM conversations WHERE id = ?1")
-        .bind(id.0)
-        .fetch_one(&mut **tx)
-        .await?;
+    let row =
+        sqlx::query("SELECT epoch, next_position, founded_at, group_begins FROM conversations WHERE id = ?1")
+            .bind(id.0)
+            .fetch_one(&mut **tx)
+            .await?;
     Ok(Head {
         epoch: number(&row, "epoch")?,
         next_position: number(&row, "next_position")?,
         founded: row.try_get::<Option<i64>, _>("founded_at")?.is_some(),
+        group_begins: number(&row, "group_begins")?,
     })
 }
 
-async fn insert(tx: &mut Transaction<'_, Sqlite>, entry: &LogEntry, digest: &[u8]) -> Result<(), Fault> {
+/// Puts an entry at the end of its log.
+pub(super) async fn insert(
+    tx: &mut Transaction<'_, Sqlite>,
+    entry: &LogEntry,
+    digest: &[u8],
+) -> Result<(), Fault> {
     sqlx::query(
         "INSERT INTO conversation_entries (conversation_id, position, id, device_id, user_id, kind, epoch, call_id,
             at, digest, body)

@@ -143,39 +143,6 @@ pub(super) async fn participants_in(
     rows.iter().map(|row| Ok(UserId(row.try_get(0)?))).collect()
 }
 
-/// Founds the group. Gives who is to be told; nobody when this very request was served before.
-pub(super) async fn found(
-    db: &Database,
-    user: UserId,
-    id: ConversationId,
-    group_info: &Sealed,
-) -> Result<Option<Vec<UserId>>, Fault> {
-    let founded_with = digest(&group_info.0);
-    let mut tx = db.write.begin_with("BEGIN IMMEDIATE").await?;
-    let participants = participants_in(&mut tx, id).await?;
-    if !participants.contains(&user) {
-        return Err(ErrorCode::NotFound.into());
-    }
-    let row = sqlx::query("SELECT founded_with FROM conversations WHERE id = ?1")
-        .bind(id.0)
-        .fetch_one(&mut *tx)
-        .await?;
-    match row.try_get::<Option<Vec<u8>>, _>(0)? {
-        Some(before) if before == founded_with => return Ok(None),
-        Some(_) => return Err(ErrorCode::GroupExists.into()),
-        None => {}
-    }
-    sqlx::query("UPDATE conversations SET founded_at = ?2, founded_with = ?3, group_info = ?4 WHERE id = ?1")
-        .bind(id.0)
-        .bind(clock::now().0)
-        .bind(founded_with)
-        .bind(&group_info.0)
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await?;
-    Ok(Some(participants))
-}
-
 /// The newest group information of a conversation of `user`, and where to go on reading with it: what is no longer kept
 /// was before it in the same epoch, and cannot be opened by whoever comes in with it.
 pub(super) async fn group_info(db: &Database, user: UserId, id: ConversationId) -> Result<GroupInfo, Fault> {

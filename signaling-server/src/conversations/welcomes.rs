@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bedside_protocol::{
     ConversationId, DeviceId, EntryId, ErrorCode, Sealed, Timestamp, UserId,
-    conversation::{MAX_INLINE_ENTRY_BYTES, WaitingWelcome},
+    conversation::{LogEntry, MAX_INLINE_ENTRY_BYTES, WaitingWelcome},
 };
 use sqlx::{Row, Sqlite, Transaction};
 
@@ -14,24 +14,25 @@ use super::{
 };
 use crate::{db::Database, fault::Fault};
 
-/// Keeps a welcome for `devices`, which have to be participants' and not revoked. Gives what each is to be told.
+/// Keeps the welcome that came with `commit` for `devices`, which have to be participants' and not revoked. Gives what
+/// each is to be told.
 pub(super) async fn keep(
     tx: &mut Transaction<'_, Sqlite>,
-    conversation: ConversationId,
-    position: u64,
-    at: Timestamp,
+    commit: &LogEntry,
     welcome: Sealed,
     devices: Vec<DeviceId>,
 ) -> Result<Vec<(UserId, DeviceId, WaitingWelcome)>, Fault> {
-    let id = EntryId::random();
+    let (id, conversation, position) = (EntryId::random(), commit.conversation_id, commit.position + 1);
     sqlx::query(
-        "INSERT INTO welcomes (id, conversation_id, position, created_at, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO welcomes (id, conversation_id, position, created_at, body, user_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )
     .bind(id.0)
     .bind(conversation.0)
     .bind(signed(position))
-    .bind(at.0)
+    .bind(commit.at.0)
     .bind(&welcome.0)
+    .bind(commit.from_user.0)
     .execute(&mut **tx)
     .await?;
     // As it is told: a long one is not copied for each device, but fetched.

@@ -8,8 +8,8 @@ use axum::{
 use bedside_protocol::{
     CallId, ConversationId, EntryId, ErrorCode, Problem, Sealed,
     conversation::{
-        Append, AppendCommit, Appended, Conversation, CreateConversation, EntryKind, FoundGroup, GroupInfo,
-        LogEntry, MAX_ENTRY_BYTES, MessageType, WaitingWelcome,
+        Append, AppendCommit, Appended, Conversation, CreateConversation, EntryKind, FoundGroup, Founded,
+        GroupInfo, LogEntry, MAX_ENTRY_BYTES, MessageType, WaitingWelcome,
     },
     rest::Page,
 };
@@ -87,17 +87,22 @@ async fn find(
 }
 
 /// Founds the MLS group of a conversation
+///
+/// With `replaces` anew, where the newest group information leads nowhere: `group_exists` when there is newer.
 #[utoipa::path(post, path = "/conversations/{id}/found", tag = "conversations", operation_id = "found_group",
     params(("id" = ConversationId, Path, description = "Which")), request_body = FoundGroup,
-    responses((status = 204), Refused<401>, Refused<404>, Refused<409>, Refused<413>))]
+    responses((status = 200, body = Founded), Refused<401>, Refused<404>, Refused<409>, Refused<413>, Refused<422>,
+        Refused<429>, Refused<507>))]
 async fn found(
     State(app): State<App>,
     Caller(who): Caller,
     Path(id): Path<ConversationId>,
     Json(group): Json<FoundGroup>,
-) -> Result<StatusCode, Fault> {
-    app.conversations.found(&who, id, group).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Json<Founded>, Fault> {
+    if group.replaces.is_some() {
+        app.limits.check_change(who.user, id)?;
+    }
+    Ok(Json(app.conversations.found(&who, id, group).await?))
 }
 
 /// Changes the MLS group of a conversation
@@ -112,6 +117,7 @@ async fn commit(
     Path(id): Path<ConversationId>,
     Json(commit): Json<AppendCommit>,
 ) -> Result<Json<Appended>, Fault> {
+    app.limits.check_change(who.user, id)?;
     Ok(Json(app.conversations.commit(&who, id, commit).await?))
 }
 
@@ -168,6 +174,9 @@ struct SendMessage {
     id: EntryId,
     /// The epoch it is sealed for.
     epoch: u64,
+    /// How far this device has read: the first position that it does not have.
+    #[serde(default)]
+    next_position: u64,
     /// The sealed entry: an MLS private message.
     body: Sealed,
     /// What it is, if the client tells.
@@ -198,6 +207,7 @@ async fn send_message(
         conversation_id: id,
         id: message.id,
         epoch: message.epoch,
+        next_position: message.next_position,
         body: message.body,
         message_type: message.message_type,
         call_id: message.call_id,

@@ -4,8 +4,7 @@
 use std::{collections::VecDeque, path::PathBuf, time::Duration};
 
 use bedside_protocol::{
-    CallId, ConversationId, DeviceId, EntryId, ErrorCode, Pii, Problem, Role, Sealed, Secret, SessionId,
-    UserId,
+    CallId, ConversationId, DeviceId, EntryId, ErrorCode, Pii, Problem, Role, Secret, SessionId, UserId,
     conversation::{Append, Conversation, LogEntry},
     rest::{SignInRequest, SignedIn},
     socket::{Event, EventFrame, Outcome, ServerFrame, Welcome},
@@ -193,10 +192,23 @@ impl Clinic {
         let response = self.post(who, "/api/conversations", wish).await;
         assert_eq!(response.status(), 200);
         let conversation: Conversation = response.json().await.unwrap();
-        let found = json!({"group_info": Sealed(b"of the founder".to_vec())});
-        let response = self.post(who, &format!("/api/conversations/{}/found", conversation.id), found).await;
-        assert_eq!(response.status(), 204);
+        let info = crate::mls::group_info(conversation.id, 0, b"of the founder");
+        let response = self.found(who, conversation.id, json!({"group_info": info})).await;
+        assert_eq!(response.status(), 200);
+        self.admit(conversation.id).await;
         conversation.id
+    }
+
+    pub(crate) async fn found(&self, who: &SignedIn, log: ConversationId, wish: Value) -> reqwest::Response {
+        self.post(who, &format!("/api/conversations/{log}/found"), wish).await
+    }
+
+    /// Every device of the participants is in the group.
+    async fn admit(&self, log: ConversationId) {
+        let sql = "INSERT INTO conversation_members (conversation_id, device_id)
+            SELECT p.conversation_id, d.id FROM conversation_participants p JOIN devices d ON d.user_id = p.user_id
+            WHERE p.conversation_id = ?1 ON CONFLICT DO NOTHING";
+        sqlx::query(sql).bind(log.0).execute(&self.server.app().db.write).await.unwrap();
     }
 
     /// A socket that has said hello.
@@ -360,7 +372,8 @@ pub(crate) fn entry(conversation_id: ConversationId, epoch: u64, body: &[u8]) ->
         conversation_id,
         id: EntryId::random(),
         epoch,
-        body: Sealed(body.to_vec()),
+        next_position: 0,
+        body: crate::mls::private(conversation_id, epoch, crate::mls::Content::Application, body),
         message_type: Default::default(),
         call_id: None,
         room_token: None,

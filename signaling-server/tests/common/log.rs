@@ -1,27 +1,32 @@
 //! What tests say into a conversation's log, and read there.
 
 use bedside_protocol::{
-    ConversationId, EntryId, ErrorCode, Sealed,
+    ConversationId, EntryId, ErrorCode,
     conversation::{Append, AppendCommit, Appended, Conversation, LogEntry, WaitingWelcome},
     rest::{Page, SignedIn},
 };
 use serde_json::json;
 
-use crate::fixture::{Clinic, Socket, problem};
+use crate::{
+    fixture::{Clinic, Socket, problem},
+    mls,
+};
 
 pub(crate) async fn say(socket: &mut Socket, append: &Append) -> Result<Appended, ErrorCode> {
     let answer = socket.request("chat:message", serde_json::to_value(append).unwrap()).await;
     answer.map(|value| serde_json::from_value(value).unwrap()).map_err(|problem| problem.code)
 }
 
-pub(crate) fn commit(epoch: u64, body: &[u8]) -> AppendCommit {
+/// A change of the group by a member.
+pub(crate) fn commit(log: ConversationId, epoch: u64, body: &[u8]) -> AppendCommit {
     AppendCommit {
         id: EntryId::random(),
         epoch,
-        body: Sealed(body.to_vec()),
+        next_position: 0,
+        body: mls::private(log, epoch, mls::Content::Commit, body),
         welcome: None,
         welcome_for: Vec::new(),
-        group_info: Sealed([b"after ", body].concat()),
+        group_info: mls::group_info(log, epoch.saturating_add(1), &[b"after ", body].concat()),
     }
 }
 

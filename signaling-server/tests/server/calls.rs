@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bedside_protocol::{
-    CallId, CallPhase, CallType, ConversationId, EndReason, ErrorCode, PresenceStatus, Role, Sealed,
+    CallId, CallPhase, CallType, ConversationId, EndReason, ErrorCode, PresenceStatus, Role,
     call::CallRecord,
     conversation::Append,
     quality::StoredQualityMetrics,
@@ -12,7 +12,10 @@ use bedside_protocol::{
 };
 use serde_json::{Value, json};
 
-use crate::fixture::{Clinic, Socket, entry, problem};
+use crate::{
+    fixture::{Clinic, Socket, entry, problem},
+    mls::{Content, private},
+};
 
 /// The next event about a call: its name and the call as it was told.
 async fn told(socket: &mut Socket) -> (&'static str, CallRecord) {
@@ -112,7 +115,7 @@ async fn a_call_rings_is_answered_signals_connects_and_is_kept() {
         _ => None,
     });
     let offer = offer.await;
-    assert_eq!(offer.body, Some(Sealed(b"sealed offer".to_vec())));
+    assert_eq!(offer.body, Some(private(log, 0, Content::Application, b"sealed offer")));
     assert_eq!((offer.from_device, offer.call_id), (doctor.device_id, Some(call)));
     ana.request("webrtc:answer", signal(log, &mine, b"sealed answer")).await.unwrap();
     osei.event_where(|event| matches!(event, Event::Answer(_)).then_some(())).await;

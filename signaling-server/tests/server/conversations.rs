@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bedside_protocol::{
     ConversationId, EntryId, ErrorCode, Role, Sealed, SessionId,
-    conversation::{Append, AppendCommit, Appended, Conversation, EntryKind, GroupInfo},
+    conversation::{Append, AppendCommit, Appended, Conversation, EntryKind, Founded, GroupInfo},
     rest::{ClinicInfo, Page, SignedIn},
     socket::Event,
 };
@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::{
     fixture::{Clinic, entry, log_entry, problem},
     log::{acknowledge, commit, look, read, say, send_commit, welcomes},
+    mls,
 };
 
 #[tokio::test]
@@ -62,8 +63,8 @@ async fn strangers_are_not_taken_in_and_find_nothing() {
     }
     let mine = serde_json::to_value(entry(log, 0, b"let me in")).unwrap();
     for (path, body) in [
-        (format!("conversations/{log}/found"), json!({"group_info": "AAAA"})),
-        (format!("conversations/{log}/commits"), serde_json::to_value(commit(0, b"me")).unwrap()),
+        (format!("conversations/{log}/found"), json!({"group_info": mls::group_info(log, 0, b"mine")})),
+        (format!("conversations/{log}/commits"), serde_json::to_value(commit(log, 0, b"me")).unwrap()),
         (format!("conversations/{log}/send-message"), mine.clone()),
         (format!("messages/{}/mark-read", message.id), mine.clone()),
     ] {
@@ -121,18 +122,18 @@ async fn a_group_is_founded_once_and_a_lost_answer_does_no_harm() {
     let early = problem(clinic.get(&doctor, &format!("/api/conversations/{log}/group-info")).await).await;
     assert_eq!(early.code, ErrorCode::NoGroup);
 
-    let path = format!("/api/conversations/{log}/found");
-    let found = async |who: &SignedIn, info: &[u8]| {
-        clinic.post(who, &path, json!({"group_info": Sealed(info.to_vec())})).await
-    };
-    assert_eq!(found(&doctor, b"doctor's").await.status(), 204);
-    assert_eq!(problem(found(&patient, b"patient's").await).await.code, ErrorCode::GroupExists);
-    assert_eq!(found(&doctor, b"doctor's").await.status(), 204, "the same request again");
-    assert_eq!(problem(found(&patient, b"").await).await.code, ErrorCode::InvalidValue);
+    let mine = mls::group_info(log, 0, b"doctor's");
+    let found =
+        async |who: &SignedIn, info: &Sealed| clinic.found(who, log, json!({"group_info": info})).await;
+    let theirs = mls::group_info(log, 0, b"patient's");
+    assert_eq!(found(&doctor, &mine).await.json::<Founded>().await.unwrap().position, 0);
+    assert_eq!(problem(found(&patient, &theirs).await).await.code, ErrorCode::GroupExists);
+    assert_eq!(found(&doctor, &mine).await.status(), 200, "the same request again");
+    assert_eq!(problem(found(&patient, &Sealed(Vec::new())).await).await.code, ErrorCode::InvalidValue);
     assert!(look(&clinic, &patient, log).await.founded);
     let info = clinic.get(&patient, &format!("/api/conversations/{log}/group-info")).await;
     let info: GroupInfo = info.json().await.unwrap();
-    assert_eq!(info, GroupInfo { epoch: 0, position: 0, group_info: Sealed(b"doctor's".to_vec()) });
+    assert_eq!(info, GroupInfo { epoch: 0, position: 0, group_info: mine });
     clinic.close().await;
 }
 
@@ -143,11 +144,7 @@ async fn of_two_devices_that_commit_in_one_epoch_one_wins_and_the_other_is_told(
     let log = clinic.conversation(&doctor, patient.user.id).await;
     let mut ana = clinic.connect(&patient).await;
     for epoch in 0..5 {
-        let (one, two) = (commit(epoch, b"doctor's"), commit(epoch, b"patient's"));
-        let bodies = [
-            AppendCommit { body: Sealed(format!("doctor {epoch}").into_bytes()), ..one },
-            AppendCommit { body: Sealed(format!("patient {epoch}").into_bytes()), ..two },
-        ];
+        let bodies = [commit(log, epoch, b"doctor's"), commit(log, epoch, b"patient's")];
         let (one, two) = tokio::join!(
             send_commit(&clinic, &doctor, log, &bodies[0]),
             send_commit(&clinic, &patient, log, &bodies[1])
@@ -181,7 +178,7 @@ async fn a_request_whose_answer_was_lost_is_repeated_without_a_second_entry() {
     let mut osei = clinic.connect(&doctor).await;
     let message = entry(log, 0, b"once");
     let first = say(&mut osei, &message).await.unwrap();
-    let change = commit(0, b"change");
+    let change = commit(log, 0, b"change");
     let committed = send_commit(&clinic, &doctor, log, &change).await.unwrap();
 
     // In a later epoch, over either way, and after a power cut.
@@ -196,7 +193,7 @@ async fn a_request_whose_answer_was_lost_is_repeated_without_a_second_entry() {
 
     let other_id = Append { id: EntryId::random(), ..message.clone() };
     assert_eq!(say(&mut osei, &other_id).await, Ok(first), "equal bytes are the same entry");
-    let other_body = Append { body: Sealed(b"another".to_vec()), epoch: 1, ..message };
+    let other_body = Append { id: message.id, ..entry(log, 1, b"another") };
     assert_eq!(say(&mut osei, &other_body).await, Err(ErrorCode::IdempotencyConflict));
     assert_eq!(read(&clinic, &patient, log, "").await.total, 2);
     assert_eq!(look(&clinic, &patient, log).await.epoch, 1);
@@ -211,9 +208,9 @@ async fn a_welcome_is_kept_with_its_commit_or_not_at_all_until_its_device_has_jo
     let log = clinic.conversation(&doctor, patient.user.id).await;
     let mut ana = clinic.connect(&patient).await;
     let adding = |devices: &[&SignedIn], epoch| AppendCommit {
-        welcome: Some(Sealed(b"come in".to_vec())),
+        welcome: Some(mls::welcome(b"come in")),
         welcome_for: devices.iter().map(|who| who.device_id).collect(),
-        ..commit(epoch, format!("add {} at {epoch}", devices.len()).as_bytes())
+        ..commit(log, epoch, format!("add {} at {epoch}", devices.len()).as_bytes())
     };
     let foreign = send_commit(&clinic, &doctor, log, &adding(&[&patient, &stranger], 0)).await;
     assert_eq!(foreign, Err(ErrorCode::InvalidValue));
@@ -295,9 +292,9 @@ async fn what_nobody_comes_for_is_deleted_after_the_retention() {
     let mut osei = clinic.connect(&doctor).await;
     say(&mut osei, &entry(log, 0, b"hello?")).await.unwrap();
     let adding = AppendCommit {
-        welcome: Some(Sealed(b"come in".to_vec())),
+        welcome: Some(mls::welcome(b"come in")),
         welcome_for: vec![patient.device_id],
-        ..commit(0, b"add ana")
+        ..commit(log, 0, b"add ana")
     };
     send_commit(&clinic, &doctor, log, &adding).await.unwrap();
     clinic.server.app().conversations.sweep().await.unwrap();

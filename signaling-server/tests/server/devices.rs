@@ -2,13 +2,17 @@
 
 use bedside_protocol::{
     ErrorCode, Role,
-    conversation::OwnDevice,
+    conversation::{AppendCommit, OwnDevice},
     rest::{Page, SignedIn},
     socket::Event,
 };
 use serde_json::json;
 
-use crate::fixture::{Clinic, PASSWORD, problem};
+use crate::{
+    fixture::{Clinic, PASSWORD, problem},
+    log::commit,
+    mls,
+};
 
 async fn devices(clinic: &Clinic, who: &SignedIn) -> Vec<OwnDevice> {
     clinic.get(who, "/api/devices").await.json::<Page<OwnDevice>>().await.unwrap().items
@@ -74,9 +78,12 @@ async fn a_revoked_device_is_out_at_once_and_never_comes_back() {
     let (mut on_phone, mut on_laptop) = (clinic.connect(&phone).await, clinic.connect(&laptop).await);
     let log = clinic.conversation(&doctor, desk.user.id).await;
     let adding = |epoch: u64, body: &str| {
-        json!({"id": bedside_protocol::EntryId::random(), "epoch": epoch,
-            "body": bedside_protocol::Sealed(body.as_bytes().to_vec()), "group_info": "AAAA",
-            "welcome": "AAAA", "welcome_for": [laptop.device_id]})
+        serde_json::to_value(AppendCommit {
+            welcome: Some(mls::welcome(b"come in")),
+            welcome_for: vec![laptop.device_id],
+            ..commit(log, epoch, body.as_bytes())
+        })
+        .unwrap()
     };
     let commits = format!("/api/conversations/{log}/commits");
     assert_eq!(clinic.post(&doctor, &commits, adding(0, "add the laptop")).await.status(), 200);

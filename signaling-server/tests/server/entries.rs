@@ -12,6 +12,7 @@ use crate::{
     calls::{accept, hang_up, ring},
     fixture::{Clinic, Socket, entry, log_entry, problem},
     log::{commit, look, read, say, send_commit, welcomes},
+    mls::{self, FRAME_BYTES, GROUP_INFO_FRAME_BYTES, WELCOME_FRAME_BYTES},
 };
 
 #[tokio::test]
@@ -57,11 +58,10 @@ async fn long_entries_are_told_without_their_body_and_too_long_ones_are_refused(
     let log = clinic.conversation(&doctor, patient.user.id).await;
     let path = format!("/api/conversations/{log}/send-message");
     let send = async |bytes: usize| {
-        let body =
-            serde_json::to_value(entry(log, 0, &vec![u8::try_from(bytes % 251).unwrap(); bytes])).unwrap();
-        clinic.post(&doctor, &path, body).await
+        let content = vec![u8::try_from(bytes % 251).unwrap(); bytes - FRAME_BYTES];
+        clinic.post(&doctor, &path, serde_json::to_value(entry(log, 0, &content)).unwrap()).await
     };
-    say(&mut osei, &entry(log, 0, &vec![7; MAX_INLINE_ENTRY_BYTES])).await.unwrap();
+    say(&mut osei, &entry(log, 0, &vec![7; MAX_INLINE_ENTRY_BYTES - FRAME_BYTES])).await.unwrap();
     assert!(ana.event_where(log_entry).await.body.is_some());
     for bytes in [MAX_INLINE_ENTRY_BYTES + 1, MAX_ENTRY_BYTES] {
         assert_eq!(send(bytes).await.status(), 200);
@@ -73,14 +73,15 @@ async fn long_entries_are_told_without_their_body_and_too_long_ones_are_refused(
     for bytes in [MAX_ENTRY_BYTES + 1, 3 * MAX_ENTRY_BYTES] {
         assert_eq!(problem(send(bytes).await).await.code, ErrorCode::TooLarge);
     }
-    assert_eq!(problem(send(0).await).await.code, ErrorCode::InvalidValue);
+    let empty = serde_json::to_value(Append { body: Sealed(Vec::new()), ..entry(log, 0, b"") }).unwrap();
+    assert_eq!(problem(clinic.post(&doctor, &path, empty).await).await.code, ErrorCode::InvalidValue);
 
     let largest = AppendCommit {
-        body: Sealed(vec![1; MAX_ENTRY_BYTES]),
-        group_info: Sealed(vec![2; MAX_ENTRY_BYTES]),
-        welcome: Some(Sealed(vec![3; MAX_ENTRY_BYTES])),
+        body: mls::private(log, 0, mls::Content::Commit, &vec![1; MAX_ENTRY_BYTES - FRAME_BYTES]),
+        group_info: mls::group_info(log, 1, &vec![2; MAX_ENTRY_BYTES - GROUP_INFO_FRAME_BYTES]),
+        welcome: Some(mls::welcome(&vec![3; MAX_ENTRY_BYTES - WELCOME_FRAME_BYTES])),
         welcome_for: vec![patient.device_id],
-        ..commit(0, b"")
+        ..commit(log, 0, b"")
     };
     let too_large = AppendCommit { welcome: Some(Sealed(vec![3; MAX_ENTRY_BYTES + 1])), ..largest.clone() };
     assert_eq!(send_commit(&clinic, &doctor, log, &too_large).await, Err(ErrorCode::TooLarge));
@@ -101,7 +102,7 @@ async fn a_page_of_long_entries_ends_early_and_reading_on_loses_none() {
     let log = clinic.conversation(&doctor, patient.user.id).await;
     let path = format!("/api/conversations/{log}/send-message");
     for n in 0..12 {
-        let body = serde_json::to_value(entry(log, 0, &vec![n; MAX_ENTRY_BYTES])).unwrap();
+        let body = serde_json::to_value(entry(log, 0, &vec![n; MAX_ENTRY_BYTES - FRAME_BYTES])).unwrap();
         assert_eq!(clinic.post(&doctor, &path, body).await.status(), 200);
     }
     let mut positions = Vec::new();
@@ -285,7 +286,8 @@ async fn a_device_that_lost_its_socket_gets_every_entry_once_and_in_order() {
     assert!(ana.hello(Some((session, seen))).await.resumed);
     for n in 3..20 {
         let entry = ana.event_where(log_entry).await;
-        assert_eq!((entry.position, entry.body.unwrap().0), (n, format!("message {n}").into_bytes()));
+        let body = mls::private(log, 0, mls::Content::Application, format!("message {n}").as_bytes());
+        assert_eq!((entry.position, entry.body), (n, Some(body)));
     }
     assert!(ana.events_so_far().await.is_empty());
     clinic.close().await;
@@ -298,7 +300,7 @@ async fn logs_survive_a_power_cut() {
     let log = clinic.conversation(&doctor, patient.user.id).await;
     let mut osei = clinic.connect(&doctor).await;
     say(&mut osei, &entry(log, 0, b"before")).await.unwrap();
-    send_commit(&clinic, &doctor, log, &commit(0, b"change")).await.unwrap();
+    send_commit(&clinic, &doctor, log, &commit(log, 0, b"change")).await.unwrap();
     let before = (look(&clinic, &patient, log).await, read(&clinic, &patient, log, "").await);
     let clinic = clinic.restart(false).await;
     let after = (look(&clinic, &patient, log).await, read(&clinic, &patient, log, "").await);

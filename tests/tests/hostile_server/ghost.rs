@@ -44,12 +44,24 @@ impl Ghost {
 
     /// Comes into a conversation from outside, as a user's new device does.
     pub(crate) async fn walk_in(&mut self, conversation: &str) {
+        let commit = self.coming(conversation).await;
+        self.offer(conversation, commit).await;
+    }
+
+    /// What it would take to come into a conversation from outside.
+    pub(crate) async fn coming(&mut self, conversation: &str) -> Outgoing {
         let id: ConversationId = conversation.parse().expect("a conversation");
         let info = self.api.group_info(id).await.expect("group information");
-        let commit = self.device.rejoin(&info.group_info.0, info.position).expect("a commit from outside");
+        self.device.rejoin(&info.group_info.0, info.position).expect("a commit from outside")
+    }
+
+    /// Changes a conversation's group.
+    pub(crate) async fn offer(&self, conversation: &str, commit: Outgoing) {
+        let id: ConversationId = conversation.parse().expect("a conversation");
         let body = AppendCommit {
             id: EntryId::random(),
             epoch: commit.epoch,
+            next_position: self.device.position(&name_of(conversation)).expect("in the group"),
             body: commit.entry,
             welcome: None,
             welcome_for: Vec::new(),

@@ -2,7 +2,7 @@
 
 use bedside_protocol::{
     ConversationId, DeviceId, EntryId, Sealed, Timestamp, UserId,
-    conversation::{EntryKind, LogEntry, WaitingWelcome},
+    conversation::{EntryKind, KeyPackagesLeft, LogEntry, WaitingWelcome},
     socket::Event,
 };
 use bedside_ui_contract::snapshot::ConnectionView;
@@ -127,6 +127,49 @@ async fn lists_without_end_and_absurd_answers_are_not_followed() {
     let pages = scene.before_patient.asked("/api/welcomes?page=");
     assert!(pages <= 4, "{pages} pages were asked for");
     scene.before_patient.behave();
+    scene.still_talk().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_without_end_are_not_read_and_names_without_end_are_cut() {
+    let mut scene = Scene::talking().await;
+    scene.before_patient.twist_answers(|path, mut answer| {
+        if path.contains("/api/devices") {
+            answer["padding"] = "x".repeat(20 * 1024 * 1024).into();
+        }
+        for item in answer.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
+            for person in item.get_mut("participants").and_then(Value::as_array_mut).into_iter().flatten() {
+                person["name"] = "Ö".repeat(100_000).into();
+            }
+        }
+        answer
+    });
+    scene.before_patient.cut();
+    scene.patient.seat.until("offline", |one| one.connection != ConnectionView::Online).await;
+    scene.doctor.write("undisturbed");
+    scene.patient.until_texts("it arrives", |texts| texts.len() == 3).await;
+    let view = scene.patient.until("the list", |one| one.title.chars().count() == 200).await;
+    assert!(view.title.chars().all(|letter| letter == 'Ö'));
+    scene.before_patient.behave();
+    scene.still_talk().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_always_wants_key_packages_gets_a_few_and_then_has_to_wait() {
+    let mut scene = Scene::talking().await;
+    scene.before_patient.twist_answers(|path, answer| {
+        if path.contains("/api/key-packages") { json!({"left": 0, "last_resort": false}) } else { answer }
+    });
+    for _ in 0..20 {
+        let left = KeyPackagesLeft { left: 0, last_resort: false };
+        scene.before_patient.say(&Event::KeyPackagesLow(left));
+    }
+    scene.doctor.write("undisturbed");
+    scene.patient.until_texts("it arrives", |texts| texts.len() == 3).await;
+    scene.patient.write("still here");
+    scene.doctor.until_texts("the answer", |texts| texts.len() == 4).await;
+    let made = scene.before_patient.asked("PUT /api/key-packages");
+    assert!((1..=3).contains(&made), "{made} times key packages were made");
     scene.still_talk().await;
 }
 

@@ -12,7 +12,8 @@ use openmls_traits::OpenMlsProvider as _;
 use zeroize::Zeroizing;
 
 use super::{
-    Authority, Change, GroupId, MAX_SKIPPED, Member, MlsError, Outgoing, PADDING_BYTES, Provider, SUITE,
+    Authority, Change, GroupId, MAX_POSITION, MAX_SKIPPED, Member, MlsError, Outgoing, PADDING_BYTES,
+    Provider, SUITE,
     key_packages::{capabilities, credential, lifetime},
     ledger::{Kind, Ledger},
     notes::Notes,
@@ -188,6 +189,20 @@ impl<S: Store> Device<S> {
         self.store.apply(provider.into_batch())?;
         self.open.insert(id.clone(), group);
         Ok(Sealed(info))
+    }
+
+    /// Says where in its log a group begins that was just created: where a group was founded anew, not at 0.
+    ///
+    /// # Errors
+    /// [`MlsError::Gap`] when something was read of its log, or no log comes so far; when there is no such group.
+    pub fn begin_at(&mut self, id: &GroupId, position: u64) -> Result<(), MlsError> {
+        self.change(id, |work| {
+            if work.notes.next > 0 || position > MAX_POSITION {
+                return Err(MlsError::Gap { expected: work.notes.next, got: position });
+            }
+            (work.notes.next, work.notes.acknowledged) = (position, position);
+            Ok(())
+        })
     }
 
     /// Forgets a group and every key of it: after [`super::Event::Removed`], or when a conversation is deleted.

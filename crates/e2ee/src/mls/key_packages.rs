@@ -10,9 +10,15 @@ use openmls_traits::{OpenMlsProvider as _, storage::StorageProvider as _};
 use super::{CLOCK_SKEW_SECONDS, Device, KEY_PACKAGE_SECONDS, MlsError, SUITE, ledger::Kind};
 use crate::{DeviceIdentity, store::Store};
 
+/// Key packages whose keys are kept: a server that always wants more gets them, but not the disk.
+const MAX_KEY_PACKAGES: usize = 5 * super::KEY_PACKAGES;
+/// The one that is handed out, and the one before it, which may be on its way.
+const MAX_LAST_RESORTS: usize = 2;
+
 impl<S: Store> Device<S> {
     /// Key packages for the server, from which others add this device to groups; `last_resort` makes the one that is
-    /// handed out again and again when no other is left. `now` is in seconds since 1970.
+    /// handed out again and again when no other is left. `now` is in seconds since 1970. The keys of the 250 newest are
+    /// kept, and of the two newest last resorts.
     ///
     /// # Errors
     /// When the store or the random number generator does not answer.
@@ -23,8 +29,12 @@ impl<S: Store> Device<S> {
         now: u64,
     ) -> Result<Vec<Sealed>, MlsError> {
         let provider = self.provider();
-        let mut kept: Vec<(KeyPackageRef, u64)> =
-            provider.ledger.get(Kind::KEY_PACKAGES, &())?.unwrap_or_default();
+        let (kind, most) = if last_resort {
+            (Kind::LAST_RESORTS, MAX_LAST_RESORTS)
+        } else {
+            (Kind::KEY_PACKAGES, MAX_KEY_PACKAGES)
+        };
+        let mut kept: Vec<(KeyPackageRef, u64)> = provider.ledger.get(kind, &())?.unwrap_or_default();
         let mut packages = Vec::with_capacity(count);
         for _ in 0..count {
             let mut builder = KeyPackage::builder()
@@ -43,7 +53,11 @@ impl<S: Store> Device<S> {
                 MlsMessageOut::from(package).to_bytes().map_err(|_| MlsError::Library("key package"))?;
             packages.push(Sealed(bytes));
         }
-        provider.ledger.put(Kind::KEY_PACKAGES, &(), &kept)?;
+        // The oldest are used up, or nobody knows what became of them.
+        for (name, _) in kept.drain(..kept.len().saturating_sub(most)) {
+            provider.storage().delete_key_package(&name)?;
+        }
+        provider.ledger.put(kind, &(), &kept)?;
         self.store.apply(provider.into_batch())?;
         Ok(packages)
     }
@@ -54,15 +68,21 @@ impl<S: Store> Device<S> {
     /// When the store does not answer.
     pub fn forget_expired_key_packages(&mut self, now: u64) -> Result<usize, MlsError> {
         let provider = self.provider();
-        let kept: Vec<(KeyPackageRef, u64)> =
-            provider.ledger.get(Kind::KEY_PACKAGES, &())?.unwrap_or_default();
-        let (expired, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(_, until)| *until < now);
-        for (name, _) in &expired {
-            provider.storage().delete_key_package(name)?;
+        let mut forgotten = 0;
+        for kind in [Kind::KEY_PACKAGES, Kind::LAST_RESORTS] {
+            let kept: Vec<(KeyPackageRef, u64)> = provider.ledger.get(kind, &())?.unwrap_or_default();
+            let (expired, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(_, until)| *until < now);
+            if expired.is_empty() {
+                continue;
+            }
+            for (name, _) in &expired {
+                provider.storage().delete_key_package(name)?;
+            }
+            provider.ledger.put(kind, &(), &kept)?;
+            forgotten += expired.len();
         }
-        provider.ledger.put(Kind::KEY_PACKAGES, &(), &kept)?;
         self.store.apply(provider.into_batch())?;
-        Ok(expired.len())
+        Ok(forgotten)
     }
 }
 

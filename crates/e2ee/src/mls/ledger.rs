@@ -8,9 +8,8 @@ use std::cell::RefCell;
 use openmls_traits::storage::{CURRENT_VERSION, StorageProvider, traits};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use zeroize::Zeroizing;
 
-use crate::store::{Batch, Store, StoreError};
+use crate::store::{Batch, Store, StoreError, encode};
 
 const V: u16 = CURRENT_VERSION;
 
@@ -25,6 +24,8 @@ impl Kind {
     pub(super) const GROUPS: Self = Self("groups");
     /// The names of this device's key packages and when they expire.
     pub(super) const KEY_PACKAGES: Self = Self("key packages");
+    /// The same of those that serve more than once.
+    pub(super) const LAST_RESORTS: Self = Self("last resorts");
     /// One message of this device that was not seen in its group's log yet.
     pub(super) const MESSAGE: Self = Self("message");
     /// The number of such a message, by its id.
@@ -57,7 +58,7 @@ impl<'a, S: Store> Ledger<'a, S> {
         key: &impl Serialize,
         value: &impl Serialize,
     ) -> Result<(), StoreError> {
-        let value = Zeroizing::new(serde_json::to_vec(value).map_err(|_| StoreError::Damaged)?);
+        let value = encode(value)?;
         self.written.borrow_mut().put(name(kind, key)?, value);
         Ok(())
     }

@@ -1,6 +1,9 @@
 //! What the log says, entry by entry.
 
-use bedside_protocol::Sealed;
+use bedside_protocol::{
+    Sealed,
+    mls::{Clear, ContentType},
+};
 use openmls::{
     framing::{ProcessedMessageContent, ProtocolMessage},
     group::{MlsGroupStateError, ProcessMessageError, StagedCommit, ValidationError},
@@ -310,11 +313,11 @@ fn protocol_message(entry: &[u8]) -> Result<ProtocolMessage, Refusal> {
     }
 }
 
-/// The epoch that an entry, if it is a commit, says it ends.
+/// The epoch that an entry, if it is a commit, says it ends. The server takes one for an epoch, whether anybody can follow
+/// it or not.
 fn commits(entry: &[u8]) -> Option<u64> {
-    let message = protocol_message(entry).ok()?;
-    let commit = message.content_type() == openmls::prelude::ContentType::Commit;
-    commit.then(|| message.epoch().as_u64())
+    let (Clear::Private(framed) | Clear::Public(framed, _)) = Clear::read(entry)? else { return None };
+    (framed.content == ContentType::Commit).then_some(framed.epoch)
 }
 
 fn refusal(error: ProcessMessageError<StoreError>) -> Stop {

@@ -325,6 +325,28 @@ fn a_welcome_does_not_lead_a_member_into_another_group_of_the_same_name() {
 }
 
 #[test]
+fn whoever_asks_for_key_packages_without_end_gets_them_and_the_disk_does_not_fill() {
+    let mut ben = Person::new();
+    let resort = ben.device.key_packages(1, true, now()).unwrap().remove(0);
+    let first = ben.device.key_packages(50, false, now()).unwrap().remove(0);
+    let records = |ben: &Person| ben.store.inner.records().len();
+    for _ in 0..4 {
+        ben.device.key_packages(50, false, now()).unwrap();
+    }
+    let most = records(&ben);
+    let newest = ben.device.key_packages(50, false, now()).unwrap().remove(49);
+    assert_eq!(records(&ben), most, "as many are erased as are made");
+    for (package, known) in [(first, false), (newest, true), (resort, true)] {
+        let mut ana = Person::new();
+        ana.device.create(&group(), now()).unwrap();
+        let added = ana.device.commit(&group(), &Change::Add(vec![package])).unwrap();
+        let joined = ben.device.join(&added.welcome.unwrap().0, 1);
+        assert_eq!(joined.is_ok(), known, "{joined:?}");
+        let _ = ben.device.forget(&group());
+    }
+}
+
+#[test]
 fn a_key_package_serves_once_and_the_last_resort_again_and_again() {
     let mut ana = Person::new();
     let mut ben = Person::new();

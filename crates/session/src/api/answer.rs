@@ -6,32 +6,45 @@ use serde::de::DeserializeOwned;
 
 use super::ApiError;
 
-/// The longest answer that is read: a page of the longest entries, as base64.
-const LONGEST_ANSWER_BYTES: usize = 160 * 1024 * 1024;
+/// The longest answer that is read, bytes; problems and all that names no other limit.
+const LONGEST_ANSWER_BYTES: usize = 1024 * 1024;
+/// The longest answer that holds sealed entries, welcomes or group information, as base64, bytes: a page of a log ends at
+/// 8 MiB.
+pub(super) const LONGEST_SEALED_BYTES: usize = 16 * 1024 * 1024;
 
 pub(super) async fn send<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, ApiError> {
+    Ok(send_up_to(request, LONGEST_ANSWER_BYTES).await?.0)
+}
+
+/// As [`send`], for longer answers; and how many bytes it was.
+pub(super) async fn send_up_to<T: DeserializeOwned>(
+    request: RequestBuilder,
+    longest: usize,
+) -> Result<(T, usize), ApiError> {
     let response = request.send().await.map_err(transport)?;
     if !response.status().is_success() {
         return Err(problem_in(response).await);
     }
-    read(response).await
+    read(response, longest).await
 }
 
 /// An answer's content, if it is no longer than a server that means well makes it.
-async fn read<T: DeserializeOwned>(mut response: Response) -> Result<T, ApiError> {
+async fn read<T: DeserializeOwned>(mut response: Response, longest: usize) -> Result<(T, usize), ApiError> {
     let mut content = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport)? {
-        if content.len() + chunk.len() > LONGEST_ANSWER_BYTES {
+        if content.len() + chunk.len() > longest {
             return Err(ApiError::Unreadable(None));
         }
         content.extend_from_slice(&chunk);
     }
-    serde_json::from_slice(&content).map_err(|error| ApiError::Unreadable(Some(error)))
+    let value = serde_json::from_slice(&content).map_err(|error| ApiError::Unreadable(Some(error)))?;
+    Ok((value, content.len()))
 }
 
 pub(super) async fn problem_in(response: Response) -> ApiError {
     let status = response.status();
-    let problem = read::<Problem>(response).await.unwrap_or_else(|_| {
+    let read = read::<Problem>(response, LONGEST_ANSWER_BYTES).await;
+    let problem = read.map(|(problem, _)| problem).unwrap_or_else(|_| {
         Problem::new(match status {
             StatusCode::UNAUTHORIZED => ErrorCode::NotSignedIn,
             StatusCode::FORBIDDEN => ErrorCode::Forbidden,

@@ -3,7 +3,7 @@
 use bedside_protocol::{
     Conversation, ConversationId, DeviceId, EntryId, Pii, UserId,
     conversation::{
-        AppendCommit, Appended, ClaimedKeyPackage, CreateConversation, FoundGroup, GroupInfo,
+        AppendCommit, Appended, ClaimedKeyPackage, CreateConversation, FoundGroup, Founded, GroupInfo,
         KeyPackagesLeft, LogEntry, OwnDevice, PublishKeyPackages, RenameDevice, WaitingWelcome,
     },
     rest::Page,
@@ -13,11 +13,15 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Api, ApiError,
-    answer::{problem_in, send, transport},
+    answer::{LONGEST_SEALED_BYTES, problem_in, send, send_up_to, transport},
 };
 
 /// Entries fetched at once.
 const ENTRIES_AT_ONCE: u32 = 100;
+/// Items of a list fetched at once.
+pub(super) const AT_ONCE: u64 = 100;
+/// Welcomes fetched at once: each may have a megabyte.
+const WELCOMES_AT_ONCE: u64 = 10;
 /// Pages of a list: a server that always has one more is not listened to for ever.
 const MOST_PAGES: u64 = 200;
 
@@ -27,7 +31,7 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn conversations(&self) -> Result<Vec<Conversation>, ApiError> {
-        self.all("api/conversations").await
+        self.all("api/conversations", AT_ONCE).await
     }
 
     /// One of them.
@@ -46,12 +50,12 @@ impl Api {
         self.post("api/conversations", body).await
     }
 
-    /// Founds a conversation's group.
+    /// Founds a conversation's group, or founds it anew.
     ///
     /// # Errors
     /// See [`ApiError`].
-    pub async fn found_group(&self, id: ConversationId, body: &FoundGroup) -> Result<(), ApiError> {
-        done(self.authorised(Method::POST, &format!("api/conversations/{id}/found")).await?.json(body)).await
+    pub async fn found_group(&self, id: ConversationId, body: &FoundGroup) -> Result<Founded, ApiError> {
+        self.post(&format!("api/conversations/{id}/found"), body).await
     }
 
     /// Offers a change of a group to its log.
@@ -67,7 +71,8 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn group_info(&self, id: ConversationId) -> Result<GroupInfo, ApiError> {
-        self.get(&format!("api/conversations/{id}/group-info")).await
+        let request = self.authorised(Method::GET, &format!("api/conversations/{id}/group-info")).await?;
+        Ok(send_up_to(request, LONGEST_SEALED_BYTES).await?.0)
     }
 
     /// Entries of a log from a position on; not all at once.
@@ -78,7 +83,7 @@ impl Api {
         let path = format!("api/conversations/{id}/messages");
         let request = self.authorised(Method::GET, &path).await?;
         let request = request.query(&[("from", from), ("page", 1), ("per_page", ENTRIES_AT_ONCE.into())]);
-        Ok(send::<Page<LogEntry>>(request).await?.items)
+        Ok(send_up_to::<Page<LogEntry>>(request, LONGEST_SEALED_BYTES).await?.0.items)
     }
 
     /// Welcomes that wait for this device.
@@ -86,7 +91,7 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn welcomes(&self) -> Result<Vec<WaitingWelcome>, ApiError> {
-        self.all("api/welcomes").await
+        self.all("api/welcomes", WELCOMES_AT_ONCE).await
     }
 
     /// A welcome was used, or is of no use.
@@ -118,7 +123,8 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn claim_key_packages(&self, user: UserId) -> Result<Vec<ClaimedKeyPackage>, ApiError> {
-        send(self.authorised(Method::POST, &format!("api/users/{user}/key-packages/claim")).await?).await
+        let request = self.authorised(Method::POST, &format!("api/users/{user}/key-packages/claim")).await?;
+        Ok(send_up_to(request, LONGEST_SEALED_BYTES).await?.0)
     }
 
     /// One's own devices.
@@ -126,7 +132,7 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn devices(&self) -> Result<Vec<OwnDevice>, ApiError> {
-        self.all("api/devices").await
+        self.all("api/devices", AT_ONCE).await
     }
 
     /// Names a device.
@@ -154,16 +160,22 @@ impl Api {
         send(self.authorised(Method::POST, path).await?.json(body)).await
     }
 
-    /// Every page of a list.
-    pub(super) async fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, ApiError> {
-        let mut all = Vec::new();
+    /// Every page of a list, up to [`LONGEST_SEALED_BYTES`] of it and one page more.
+    pub(super) async fn all<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        at_once: u64,
+    ) -> Result<Vec<T>, ApiError> {
+        let (mut all, mut bytes) = (Vec::new(), 0);
         let mut page = 1u64;
         loop {
             let request = self.authorised(Method::GET, path).await?;
-            let answer: Page<T> = send(request.query(&[("page", page), ("per_page", 100)])).await?;
+            let request = request.query(&[("page", page), ("per_page", at_once)]);
+            let (answer, more): (Page<T>, usize) = send_up_to(request, LONGEST_SEALED_BYTES).await?;
             let empty = answer.items.is_empty();
             all.extend(answer.items);
-            if page >= answer.pages.min(MOST_PAGES) || empty {
+            bytes += more;
+            if page >= answer.pages.min(MOST_PAGES) || empty || bytes > LONGEST_SEALED_BYTES {
                 return Ok(all);
             }
             page += 1;

@@ -92,6 +92,7 @@ pub fn failure_of(code: ErrorCode) -> Failure {
         | ErrorCode::StaleEpoch
         | ErrorCode::GroupExists
         | ErrorCode::NoGroup
+        | ErrorCode::NotAMember
         | ErrorCode::NoArchive
         | ErrorCode::Expired
         | ErrorCode::WrongOffset

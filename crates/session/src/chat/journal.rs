@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use bedside_e2ee::store::{Batch, Store, StoreError};
+use bedside_e2ee::store::{Batch, Store, StoreError, encode};
 use bedside_protocol::{CallId, Conversation, ConversationId, DeviceId, Pii, Timestamp, UserId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -421,8 +421,7 @@ fn key(kind: &[u8], id: ConversationId, rest: &[u8]) -> Vec<u8> {
 }
 
 fn put<T: Serialize>(batch: &mut Batch, key: Vec<u8>, value: &T) -> Result<(), StoreError> {
-    let bytes = serde_json::to_vec(value).map_err(|_| StoreError::Damaged)?;
-    batch.put(key, Zeroizing::new(bytes));
+    batch.put(key, encode(value)?);
     Ok(())
 }
 

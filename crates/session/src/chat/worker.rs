@@ -26,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+use bedside_call::rate::TokenBucket;
 use bedside_e2ee::{
     PublicIdentity,
     mls::{Device, GroupId, MlsError},
@@ -34,7 +35,7 @@ use bedside_e2ee::{
 use bedside_protocol::{
     CallId, Conversation, ConversationId, DeviceId, EntryId, Secret, UserId,
     conversation::{
-        Appended, ClaimedKeyPackage, GroupInfo, KeyPackagesLeft, LogEntry, OwnDevice, WaitingWelcome,
+        Appended, ClaimedKeyPackage, Founded, GroupInfo, KeyPackagesLeft, LogEntry, OwnDevice, WaitingWelcome,
     },
     socket::Event,
 };
@@ -89,7 +90,7 @@ enum Outcome {
         founding: bool,
         answer: Result<Vec<(UserId, ClaimedKeyPackage)>, ApiError>,
     },
-    Founded(ConversationId, Result<(), ApiError>),
+    Founded(ConversationId, Result<Founded, ApiError>),
     Committed(ConversationId, EntryId, Result<Appended, ApiError>),
     Info(ConversationId, Result<GroupInfo, ApiError>),
     /// The log from a position on.
@@ -125,6 +126,8 @@ struct Worker {
     /// Own devices that were revoked and are to leave every group.
     revoked: BTreeSet<DeviceId>,
     publishing: bool,
+    /// How often key packages may still be made: how many are left is the server's word.
+    refills: TokenBucket,
     transfers: Transfers,
     transfer_events: mpsc::UnboundedSender<TransferEvent>,
     /// Signals in conversations that are being founded.

@@ -258,7 +258,7 @@ impl Driver {
                 self.make_plan(Instant::now());
                 self.tell_controls();
             }
-            Ask::FrameKeys(secret, leaf) => self.sealing.enter(&secret, leaf),
+            Ask::FrameKeys(keys) => self.sealing.enter(keys),
             Ask::NetworkChanged => {
                 self.steering.path_changed(Instant::now());
                 self.negotiation.change_path(&self.reports).await;

@@ -9,8 +9,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use bedside_e2ee::sframe::{EpochSecret, FrameOpener, FrameSealer};
+use bedside_e2ee::sframe::{FrameOpener, FrameOrigin, FrameSealer};
 use bedside_flow::video::sealed::{CLEAR_BYTES, clear};
+
+use super::FrameKeys;
 
 /// The stream numbers of one sender.
 const SOUND: u32 = 0;
@@ -31,6 +33,16 @@ struct Keys {
     picture: Option<FrameSealer>,
     sound_in: FrameOpener,
     picture_in: FrameOpener,
+    /// Where the other side's devices are in the group.
+    senders: Vec<u32>,
+}
+
+impl Keys {
+    /// Whether a frame that opened is what it is taken for: the other side's, and of that stream. A frame of one's own
+    /// that comes back is neither.
+    fn accept(&self, origin: FrameOrigin, stream: u32) -> bool {
+        origin.stream == u64::from(stream) && self.senders.contains(&origin.leaf)
+    }
 }
 
 impl Sealing {
@@ -56,14 +68,16 @@ impl Sealing {
     }
 
     /// A new epoch of the conversation's group: what leaves from now on is sealed for it.
-    pub(super) fn enter(&self, secret: &EpochSecret, leaf: u32) {
+    pub(super) fn enter(&self, new: FrameKeys) {
+        let FrameKeys { secret, leaf, senders } = new;
         let mut keys = self.keys();
+        keys.senders = senders;
         let entered = keys
             .sound_in
             .enter(secret.clone())
             .and_then(|()| keys.picture_in.enter(secret.clone()))
             .and_then(|()| {
-                Ok((FrameSealer::new(secret, leaf, SOUND)?, FrameSealer::new(secret, leaf, PICTURE)?))
+                Ok((FrameSealer::new(&secret, leaf, SOUND)?, FrameSealer::new(&secret, leaf, PICTURE)?))
             });
         match entered {
             Ok((sound, picture)) => (keys.sound, keys.picture) = (Some(sound), Some(picture)),
@@ -80,8 +94,9 @@ impl Sealing {
     /// Opens a packet of sound.
     pub(super) fn open_sound(&self, sealed: &[u8]) -> Option<Vec<u8>> {
         let mut packet = Vec::new();
-        self.keys().sound_in.open(sealed, &[], &mut packet).ok()?;
-        Some(packet)
+        let mut keys = self.keys();
+        let origin = keys.sound_in.open(sealed, &[], &mut packet).ok()?;
+        keys.accept(origin, SOUND).then_some(packet)
     }
 
     /// Seals an access unit. `None` when it can't be: then it is not sent.
@@ -95,13 +110,15 @@ impl Sealing {
     pub(super) fn open_picture(&self, received: &[u8]) -> Option<Vec<u8>> {
         let (clear, sealed) = received.split_at_checked(CLEAR_BYTES)?;
         let mut unit = Vec::new();
-        self.keys().picture_in.open(sealed, clear, &mut unit).ok()?;
-        Some(unit)
+        let mut keys = self.keys();
+        let origin = keys.picture_in.open(sealed, clear, &mut unit).ok()?;
+        keys.accept(origin, PICTURE).then_some(unit)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bedside_e2ee::sframe::EpochSecret;
     use zeroize::Zeroizing;
 
     use super::*;
@@ -109,9 +126,24 @@ mod tests {
     fn pair() -> (Sealing, Sealing) {
         let secret = EpochSecret::new(3, Zeroizing::new(vec![7; 16])).unwrap();
         let sides = (Sealing::new(true), Sealing::new(true));
-        sides.0.enter(&secret, 0);
-        sides.1.enter(&secret, 1);
+        sides.0.enter(FrameKeys { secret: secret.clone(), leaf: 0, senders: vec![1] });
+        sides.1.enter(FrameKeys { secret, leaf: 1, senders: vec![0] });
         sides
+    }
+
+    #[test]
+    fn frames_that_come_back_or_change_their_stream_are_not_played() {
+        let (ana, ben) = pair();
+        let mut sealed = Vec::new();
+        assert!(ana.seal_sound(b"voice", &mut sealed));
+        assert_eq!(ana.open_sound(&sealed), None, "her own");
+        // A picture's bytes, as a packet of sound would have them: nothing beside them.
+        ana.keys().picture.as_mut().unwrap().seal(b"picture", &[], &mut sealed).unwrap();
+        assert_eq!(ben.open_sound(&sealed), None, "another stream");
+        let secret = EpochSecret::new(3, Zeroizing::new(vec![7; 16])).unwrap();
+        let mut other = FrameSealer::new(&secret, 2, SOUND).unwrap();
+        other.seal(b"voice", &[], &mut sealed).unwrap();
+        assert_eq!(ben.open_sound(&sealed), None, "another member's");
     }
 
     #[test]

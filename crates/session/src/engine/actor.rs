@@ -253,7 +253,7 @@ impl Actor {
             // The next snapshot has it.
             ChatEvent::Changed => {}
             ChatEvent::Signal { call, from, signal } => self.signal_arrived(call, &from, signal),
-            ChatEvent::FrameKeys { call, secret, leaf } => self.frame_keys(call, secret, leaf),
+            ChatEvent::FrameKeys { call, keys } => self.frame_keys(call, keys),
             ChatEvent::Known { user, people, calls } => self.known(user, people, &calls),
             ChatEvent::Notice(notice) => self.notify(notice),
         }
@@ -373,6 +373,7 @@ impl Actor {
             | Event::ChatDelivered(_)
             | Event::ChatRead(_)
             | Event::GroupCommit(_)
+            | Event::GroupFounded(_)
             | Event::ChatTyping(_)
             | Event::GroupWelcome(_)
             | Event::ConversationChanged { .. }

@@ -9,7 +9,7 @@ mod events;
 mod media;
 
 use bedside_call::{Call, CallLimits, machine::Input};
-use bedside_e2ee::{PublicIdentity, sframe::EpochSecret};
+use bedside_e2ee::PublicIdentity;
 use bedside_protocol::{
     CallId, CallPhase, CallType, EndReason, Pii, Timestamp, UserId,
     call::{CallRecord, Side},
@@ -18,7 +18,10 @@ use bedside_protocol::{
 use bedside_ui_contract::call::Direction;
 use uuid::Uuid;
 
-use crate::{consultation::Consultation, signal::SignalBody};
+use crate::{
+    consultation::{Consultation, FrameKeys},
+    signal::SignalBody,
+};
 
 /// The call this device is in, rings for, or has just left.
 pub(super) struct LiveCall {
@@ -43,7 +46,7 @@ pub(super) struct LiveCall {
     peer_device: Option<PublicIdentity>,
     early: Vec<SignalBody>,
     /// What frames are sealed with, and this device's place among those who have it.
-    frame_keys: Option<(EpochSecret, u32)>,
+    frame_keys: Option<FrameKeys>,
     /// The call before this one: late news of it is not of this one.
     before: Option<CallId>,
     /// The person hung up before the server had answered.

@@ -21,9 +21,13 @@ use tokio::{
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
     tungstenite::{
-        self, Message, client::IntoClientRequest, http::header::AUTHORIZATION, protocol::WebSocketConfig,
+        self, Message,
+        client::IntoClientRequest,
+        http::{HeaderValue, header::AUTHORIZATION},
+        protocol::WebSocketConfig,
     },
 };
+use zeroize::Zeroizing;
 
 use super::{Ask, SocketError, SocketEvent};
 use crate::api::Api;
@@ -164,7 +168,9 @@ impl Line {
             .await
             .map_err(|error| if error.ends_sign_in() { Lost::SignedOut } else { Lost::Retry })?;
         let mut request = self.api.socket_url().into_client_request().map_err(|_| Lost::Retry)?;
-        let bearer = format!("Bearer {}", token.expose()).parse().map_err(|_| Lost::SignedOut)?;
+        let bearer = Zeroizing::new(format!("Bearer {}", token.expose()));
+        let mut bearer: HeaderValue = bearer.parse().map_err(|_| Lost::SignedOut)?;
+        bearer.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, bearer);
         let limits = WebSocketConfig::default()
             .max_message_size(Some(LONGEST_FRAME_BYTES))

@@ -18,8 +18,8 @@ use super::{
     upload::Upload,
 };
 
-/// How often a server with trouble is tried in a row without a byte of progress.
-const MOST_ATTEMPTS: u32 = 10;
+/// How often a server with trouble is tried without a byte of progress. While it is away nothing is counted.
+const MOST_TROUBLES: u32 = 10;
 /// The pause after the first attempt; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
@@ -46,8 +46,10 @@ pub(super) struct Control {
     pub(super) id: TransferId,
     wishes: watch::Receiver<Wish>,
     wake: watch::Receiver<u64>,
-    /// Attempts in a row without progress.
+    /// Attempts in a row without progress: each pause is longer.
     attempts: u32,
+    /// How many of them found the server, and it had trouble.
+    troubles: u32,
 }
 
 /// What an attempt leaves to the next one.
@@ -59,7 +61,7 @@ enum Work {
 impl Control {
     pub(super) fn new(inner: Arc<Inner>, id: TransferId, wishes: watch::Receiver<Wish>) -> Self {
         let wake = inner.wake.subscribe();
-        Self { inner, id, wishes, wake, attempts: 0 }
+        Self { inner, id, wishes, wake, attempts: 0, troubles: 0 }
     }
 
     /// Works until the transfer is done, cancelled, or nobody holds [`super::Transfers`] any more.
@@ -93,11 +95,14 @@ impl Control {
                     (work, failed) = (work.dropped(), true);
                 }
                 Err(Stop::Away { after }) => self.wait(after).await,
-                Err(Stop::Trouble) if self.attempts + 1 >= MOST_ATTEMPTS => {
+                Err(Stop::Trouble) if self.troubles + 1 >= MOST_TROUBLES => {
                     self.fail(TransferFailure::ServerTrouble).await;
                     (work, failed) = (work.dropped(), true);
                 }
-                Err(Stop::Trouble) => self.wait(None).await,
+                Err(Stop::Trouble) => {
+                    self.troubles += 1;
+                    self.wait(None).await;
+                }
             }
         }
     }
@@ -155,10 +160,10 @@ impl Control {
     fn begin_anew(&mut self) -> Result<(), Stop> {
         let Some(record) = self.inner.record(self.id) else { return Ok(()) };
         let job = match &record.job {
-            Job::Send(send) => Job::Send(Box::new(send.anew()?)),
-            Job::Fetch(_) => record.job.clone(),
+            Job::Send(send) if !record.goes_on() => Job::Send(Box::new(send.anew()?)),
+            Job::Send(_) | Job::Fetch(_) => record.job.clone(),
         };
-        self.attempts = 0;
+        (self.attempts, self.troubles) = (0, 0);
         self.inner.change(self.id, |record| {
             record.failed = None;
             record.job = job;
@@ -168,7 +173,7 @@ impl Control {
 
     /// Bytes came or went.
     pub(super) fn progress(&mut self, done: u64) {
-        self.attempts = 0;
+        (self.attempts, self.troubles) = (0, 0);
         self.inner.progress(self.id, done);
     }
 
@@ -259,9 +264,11 @@ impl Control {
     }
 
     async fn fail(&self, reason: TransferFailure) {
-        self.discard().await;
         if self.inner.change(self.id, |record| record.failed = Some(reason)).is_err() {
             tracing::warn!("that a transfer failed could not be kept");
+        }
+        if !self.inner.record(self.id).is_some_and(|record| record.goes_on()) {
+            self.discard().await;
         }
         let name = self.inner.record(self.id).map(|record| record.name().to_owned()).unwrap_or_default();
         self.inner.progress(self.id, 0);

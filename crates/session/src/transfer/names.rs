@@ -55,15 +55,11 @@ pub fn numbered(name: &str, number: u32) -> String {
 pub fn settle(temp: &Path, folder: &Path, name: &str) -> io::Result<PathBuf> {
     for number in 1..=MOST_NUMBERS {
         let path = folder.join(numbered(name, number));
-        // A link is made only where nothing is.
-        match fs::hard_link(temp, &path) {
-            Ok(()) => {
-                fs::remove_file(temp)?;
-                return Ok(path);
-            }
+        match rename_new(temp, &path) {
+            Ok(()) => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             Err(_) if path.symlink_metadata().is_ok() => continue,
-            // No links on this file system.
+            // Not on this file system.
             Err(_) => {}
         }
         match OpenOptions::new().write(true).create_new(true).open(&path) {
@@ -80,6 +76,21 @@ pub fn settle(temp: &Path, folder: &Path, name: &str) -> io::Result<PathBuf> {
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Renames where nothing is, in one step: a process that is killed leaves either name, and never half a file under the
+/// final one.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+}
+
+/// A link is made only where nothing is. A process that is killed before the other name is gone leaves both.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    fs::remove_file(from)
 }
 
 /// The media type that a name's extension suggests.

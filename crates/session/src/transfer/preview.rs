@@ -23,10 +23,12 @@ pub const MAX_SIDE: u32 = 160;
 pub const MAX_PREVIEW_BYTES: usize = 10 * 1024;
 
 /// Longer files get no preview, bytes: a decoder may hold all of it.
-const MAX_SOURCE_BYTES: u64 = 32 * 1024 * 1024;
-/// Larger pictures get no preview, pixels: decoding takes up to nine bytes for each.
-const MAX_SOURCE_PIXELS: u64 = 24_000_000;
+const MAX_SOURCE_BYTES: u64 = 12 * 1024 * 1024;
+/// Larger pictures get no preview, pixels: 4096 × 3072, which is more than a photo of twelve megapixels has.
+const MAX_SOURCE_PIXELS: u64 = 12 * 1024 * 1024;
 const MAX_SOURCE_SIDE: u32 = 16_384;
+/// What decoding one's own picture may allocate, bytes: with the file itself below 64 MiB.
+const MAX_SOURCE_ALLOC: u64 = 4 * MAX_SOURCE_PIXELS;
 /// What decoding somebody's preview may allocate, bytes.
 const MAX_PREVIEW_ALLOC: u64 = 2 * 1024 * 1024;
 
@@ -40,8 +42,7 @@ struct Bounds {
     alloc: u64,
 }
 
-const SOURCE: Bounds =
-    Bounds { side: MAX_SOURCE_SIDE, pixels: MAX_SOURCE_PIXELS, alloc: MAX_SOURCE_PIXELS * 9 };
+const SOURCE: Bounds = Bounds { side: MAX_SOURCE_SIDE, pixels: MAX_SOURCE_PIXELS, alloc: MAX_SOURCE_ALLOC };
 const RECEIVED: Bounds =
     Bounds { side: MAX_SIDE, pixels: (MAX_SIDE * MAX_SIDE) as u64, alloc: MAX_PREVIEW_ALLOC };
 

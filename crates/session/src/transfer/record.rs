@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use bedside_e2ee::{
     file::FileKey,
-    store::{Batch, Store, StoreError},
+    store::{self, Batch, Store, StoreError},
 };
 use bedside_protocol::{AttachmentId, CallId, ConversationId, EntryId};
 use bedside_ui_contract::chat::TransferFailure;
@@ -117,6 +117,11 @@ impl Record {
         }
     }
 
+    /// Whether what there is of it stays of use though it failed: the file is as it was, and only the server had trouble.
+    pub(super) fn goes_on(&self) -> bool {
+        self.failed == Some(TransferFailure::ServerTrouble) && self.by_server()
+    }
+
     pub(super) fn name(&self) -> &str {
         match &self.job {
             Job::Send(send) => &send.name,
@@ -181,5 +186,5 @@ fn key(id: TransferId) -> Vec<u8> {
 }
 
 fn encode<T: Serialize + ?Sized>(value: &T) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(serde_json::to_vec(value).unwrap_or_default())
+    store::encode(value).unwrap_or_default()
 }

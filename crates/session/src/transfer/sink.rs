@@ -2,7 +2,7 @@
 //! then given its name.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
@@ -27,6 +27,19 @@ pub(super) struct Sink {
     held: Vec<u8>,
 }
 
+/// Whether a file is to be found under another name too.
+#[cfg(unix)]
+fn has_another_name(found: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    found.is_file() && found.nlink() > 1
+}
+
+/// Whether a file is to be found under another name too: not to be had here.
+#[cfg(not(unix))]
+const fn has_another_name(_: &Metadata) -> bool {
+    false
+}
+
 /// Where the content lies until it is complete: in the folder it is to be in, so that it need not be copied.
 pub(super) fn temp_path(folder: &Path, transfer: TransferId) -> PathBuf {
     folder.join(format!(".bedside-{transfer}.part"))
@@ -40,6 +53,11 @@ impl Sink {
         let chunks = u32::try_from(total.div_ceil(SEALED_CHUNK_BYTES as u64))
             .map_err(|_| TransferFailure::TooLarge)?;
         let file = match path.symlink_metadata() {
+            Ok(found) if has_another_name(&found) => {
+                // It was complete when the process was killed, and what is under its name stays whole.
+                fs::remove_file(&path)?;
+                OpenOptions::new().read(true).write(true).create_new(true).open(&path)?
+            }
             Ok(found) if found.is_file() => OpenOptions::new().read(true).write(true).open(&path)?,
             Ok(_) => return Err(TransferFailure::NoAccess.into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -193,6 +211,22 @@ mod tests {
                 assert!(!temp.exists());
             }
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_has_its_name_already_is_not_cut_by_what_is_left_of_its_transfer() {
+        let folder = Folder::new();
+        let (file, sealed) = sealed(&folder, 2 * CHUNK_BYTES + 5);
+        let (temp, named) = (folder.path().join(".part"), folder.path().join("file"));
+        let mut sink = Sink::open(temp.clone(), &file).unwrap();
+        sink.push(&sealed).unwrap();
+        drop(sink);
+        // As a process leaves it that is killed between two names.
+        std::fs::hard_link(&temp, &named).unwrap();
+        let sink = Sink::open(temp, &file).unwrap();
+        assert_eq!(sink.position(), 0, "it begins anew");
+        assert_eq!(std::fs::read(&named).unwrap(), folder.read("source"));
     }
 
     #[test]

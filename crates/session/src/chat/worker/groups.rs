@@ -18,6 +18,8 @@ use crate::api::ApiError;
 
 /// How often people without a device in the group are looked for, beside whenever the server says that one is there.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// So often in a row the log may have nothing new though its epoch is over, before this device counts as left behind.
+const MOST_STALE: u32 = 3;
 /// How long a device that was just added waits for its welcome before it comes in by itself.
 pub(super) const WELCOME_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -117,12 +119,14 @@ impl Worker {
         if !self.barrier() {
             return;
         }
+        let next_position = self.device.position(&group(id)).unwrap_or_default();
         let Some(live) = self.rooms.get_mut(&id) else { return };
         live.busy = true;
         let entry = entry_id(&commit.entry.0);
         let body = AppendCommit {
             id: entry,
             epoch: commit.epoch,
+            next_position,
             body: commit.entry,
             welcome: commit.welcome,
             welcome_for: commit.welcome_for,
@@ -158,9 +162,10 @@ impl Worker {
                 live.busy = false;
                 // Where the change that came first was read meanwhile, this one is dropped already.
                 if current {
-                    live.expect_more();
+                    live.is_stale();
                 }
             }
+            Err(error) if current && refused_with(&error, ErrorCode::NotAMember) => self.leave_behind(id),
             Err(error) => {
                 tracing::warn!(%error, "a change of a group was not taken");
                 return live.failed(Instant::now());
@@ -194,6 +199,13 @@ impl Worker {
                     // The log is as long as it is, whatever was said of it: who says more is not asked at once.
                     live.room.server.next_position = position;
                     live.failed(Instant::now());
+                    if let Some(times) = &mut live.stale {
+                        *times += 1;
+                        if *times >= MOST_STALE {
+                            // The epoch was ended by something that nobody here could read.
+                            self.leave_behind(id);
+                        }
+                    }
                 } else {
                     live.succeeded();
                 }

@@ -1,10 +1,12 @@
 //! How this device comes into a conversation's group: it founds it, is let in by a welcome, or comes in from outside,
 //! which all see. And how it leaves one that it can't follow.
 
-use bedside_e2ee::mls::{Change, MlsError};
+use std::collections::BTreeSet;
+
+use bedside_e2ee::mls::{Change, MlsError, Refusal};
 use bedside_protocol::{
     ConversationId, EntryId, ErrorCode, Sealed,
-    conversation::{FoundGroup, GroupInfo, WaitingWelcome},
+    conversation::{EntryKind, FoundGroup, Founded, GroupInfo, LogEntry, WaitingWelcome},
 };
 use tokio::time::Instant;
 
@@ -13,15 +15,23 @@ use super::{
     groups::{WELCOME_PATIENCE, refused_with},
     now_seconds,
 };
-use crate::api::ApiError;
+use crate::{api::ApiError, chat::journal::Content};
 
+/// So many entries in a row that make no sense mean that this device's own state is at fault.
+const MOST_REFUSED: u32 = 8;
+/// So often in a row group information may be none before the group is founded anew: 1 + 2 seconds.
+const MOST_USELESS: u32 = 3;
+/// So often it may be of a group of others only, who have that long to let this device in: about a minute.
+const MOST_STRANGE: u32 = 7;
 /// Welcomes that wait until their conversation is known.
 const MOST_EARLY_WELCOMES: usize = 64;
 
 impl Worker {
     pub(super) fn found(&mut self, id: ConversationId, packages: Vec<Sealed>) {
         let name = group(id);
-        let founded = self.device.create(&name, now_seconds()).and_then(|info| {
+        let replaces = self.rooms.get_mut(&id).and_then(|live| live.replaces.take());
+        let forgotten = if replaces.is_some() { self.device.forget(&name) } else { Ok(()) };
+        let founded = forgotten.and_then(|()| self.device.create(&name, now_seconds())).and_then(|info| {
             if !packages.is_empty() {
                 self.device.commit(&name, &Change::Add(packages))?;
             }
@@ -34,7 +44,7 @@ impl Worker {
                 }
                 let api = self.config.api.clone();
                 self.start(async move {
-                    Outcome::Founded(id, api.found_group(id, &FoundGroup { group_info }).await)
+                    Outcome::Founded(id, api.found_group(id, &FoundGroup { group_info, replaces }).await)
                 });
             }
             Ok(_) => {}
@@ -45,14 +55,36 @@ impl Worker {
         }
     }
 
-    pub(super) fn founded(&mut self, id: ConversationId, answer: Result<(), ApiError>) {
+    /// The group's information leads nowhere: who was in it founds it anew, with everybody who can be let in.
+    fn found_anew(&mut self, id: ConversationId, replaces: u64) {
+        tracing::warn!(conversation = %id, "the group can't be joined any more; it is founded anew");
+        let Some(live) = self.rooms.get_mut(&id) else { return };
+        live.busy = true;
+        live.replaces = Some(replaces);
+        live.unseal();
+        let users = live.room.server.participants.iter().map(|person| person.id).collect();
+        self.claim(id, true, users);
+    }
+
+    pub(super) fn founded(&mut self, id: ConversationId, answer: Result<Founded, ApiError>) {
         match answer {
-            Ok(()) => {
+            Ok(Founded { position }) => {
+                if position > 0
+                    && let Err(error) = self.device.begin_at(&group(id), position)
+                {
+                    self.forget_group(id);
+                    return self.mls_failed(id, &error);
+                }
                 if let Some(live) = self.rooms.get_mut(&id) {
                     live.succeeded();
                     live.room.server.founded = true;
+                    live.room.processed = live.room.processed.max(position);
+                    live.room.server.next_position = live.room.server.next_position.max(position);
                 }
                 self.look_at_group(id);
+                if position > 0 {
+                    self.happened_here(id, Content::Rejoined);
+                }
                 self.keep(id);
                 self.step(id);
             }
@@ -82,7 +114,6 @@ impl Worker {
         }
         if let Some(live) = self.rooms.get_mut(&id) {
             live.membership = Membership::Outside;
-            live.members.clear();
             live.unseal();
         }
     }
@@ -92,9 +123,36 @@ impl Worker {
         tracing::warn!(conversation = %id, "this device can't follow the conversation; it joins again");
         let Some(live) = self.rooms.get_mut(&id) else { return };
         live.rejoining = true;
+        live.understood = false;
         live.refused = 0;
+        live.refused_of.clear();
+        live.stale = None;
         live.unseal();
         live.is_outside(Instant::now());
+    }
+
+    /// An entry made no sense here: it makes none to anybody, or this device is not where the others are.
+    pub(super) fn made_no_sense(&mut self, id: ConversationId, entry: &LogEntry, refusal: Refusal) {
+        let Some(live) = self.rooms.get_mut(&id).filter(|live| live.membership == Membership::Member) else {
+            return;
+        };
+        let behind = match refusal {
+            Refusal::WrongEpoch { ours, theirs } => theirs > ours,
+            // The log's epoch has ended with it all the same.
+            _ if entry.kind == EntryKind::Commit => true,
+            _ if live.understood => false,
+            _ => {
+                live.refused += 1;
+                live.refused_of.insert(entry.from_user);
+                // One person alone can write nonsense; where there are others, theirs has to make none either.
+                let people: BTreeSet<_> = live.members.iter().map(|member| member.user).collect();
+                live.refused >= MOST_REFUSED
+                    && live.refused_of.len() >= people.len().saturating_sub(1).clamp(1, 2)
+            }
+        };
+        if behind {
+            self.leave_behind(id);
+        }
     }
 
     pub(super) fn welcomed(&mut self, welcome: WaitingWelcome) {
@@ -204,8 +262,25 @@ impl Worker {
                     live.failed(Instant::now());
                 }
             }
-            // Nobody of this user is in the group: one of the others has to let this device in.
-            Err(error) => self.mls_failed(id, &error),
+            Err(error) => self.could_not_join(id, info.position, &error),
         }
+    }
+
+    /// The group's information did not lead into the group. One of the others may let this device in, or make another
+    /// change; where nobody does, there is nobody left who could.
+    fn could_not_join(&mut self, id: ConversationId, position: u64, error: &MlsError) {
+        let Some(live) = self.rooms.get_mut(&id) else { return };
+        let patience = match error {
+            MlsError::BadGroupInfo => Some(MOST_USELESS),
+            // Nobody of this user is in it, though this device was in the group before.
+            MlsError::Unauthorised => live.rejoining.then_some(MOST_STRANGE),
+            _ => None,
+        };
+        live.useless = live.useless.saturating_add(u32::from(patience.is_some()));
+        if patience.is_some_and(|times| live.useless >= times) {
+            return self.found_anew(id, position);
+        }
+        live.did_not_come_in();
+        self.mls_failed(id, error);
     }
 }

@@ -1,7 +1,7 @@
 //! A conversation while the messenger runs: its room, how this device stands to its group, and what is under way.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -77,8 +77,17 @@ pub(super) struct Live {
     pub(super) receipt_at: Option<Instant>,
     /// What the server was told that this device has.
     pub(super) acknowledged: u64,
-    /// Entries in a row that made no sense.
+    /// Somebody else's words were opened in this epoch: this device is where the others are.
+    pub(super) understood: bool,
+    /// Entries in a row that made no sense, and whose they were, as the server says.
     pub(super) refused: u32,
+    pub(super) refused_of: BTreeSet<UserId>,
+    /// The server said that the epoch is over, and since then so often had nothing new in the log.
+    pub(super) stale: Option<u32>,
+    /// How often in a row the group's information led nowhere.
+    pub(super) useless: u32,
+    /// The group is founded in the place of the one whose information has this position.
+    pub(super) replaces: Option<u64>,
     pub(super) typing: BTreeMap<UserId, Instant>,
     pub(super) check_code: Option<CheckCodeView>,
 }
@@ -105,7 +114,12 @@ impl Live {
             kinds: HashMap::new(),
             receipt_at: None,
             acknowledged: 0,
+            understood: false,
             refused: 0,
+            refused_of: BTreeSet::new(),
+            stale: None,
+            useless: 0,
+            replaces: None,
             typing: BTreeMap::new(),
             check_code: None,
         }
@@ -143,13 +157,32 @@ impl Live {
         spent.is_none()
     }
 
+    /// It could not come in: that costs nobody anything.
+    pub(super) fn did_not_come_in(&mut self) {
+        self.entries.give_back();
+    }
+
+    /// The log makes sense here.
+    pub(super) fn follows(&mut self) {
+        self.refused = 0;
+        self.refused_of.clear();
+        self.stale = None;
+        self.useless = 0;
+    }
+
+    /// The server says that the epoch is over.
+    pub(super) fn is_stale(&mut self) {
+        self.stale.get_or_insert(0);
+        self.expect_more();
+    }
+
     fn stays_outside(&mut self, until: Instant) {
         self.outside_until = Some(until);
         self.retry_at = Some(until);
     }
 
     /// The log goes on, and what it has is not known here yet.
-    pub(super) const fn expect_more(&mut self) {
+    const fn expect_more(&mut self) {
         let next = &mut self.room.server.next_position;
         *next = next.saturating_add(1);
     }

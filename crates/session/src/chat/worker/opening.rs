@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use bedside_call::rate::TokenBucket;
 use bedside_e2ee::{
     DeviceIdentity,
     mls::{Device, MembersDecide},
@@ -14,9 +15,15 @@ use bedside_ui_contract::{
     Command,
     chat::{ChatView, VaultView},
 };
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    time::Instant,
+};
 
-use super::{CALLS, Channels, Live, PEOPLE, Worker};
+use super::{
+    CALLS, Channels, Live, PEOPLE, Worker,
+    packages::{REFILL_EVERY, REFILLS},
+};
 use crate::{
     chat::{
         ChatConfig, ChatEvent, Input,
@@ -148,6 +155,7 @@ impl Worker {
             installations: Vec::new(),
             revoked,
             publishing: false,
+            refills: TokenBucket::slow(REFILL_EVERY, REFILLS, Instant::now().into_std()),
             fetching: BTreeMap::new(),
             list_again: false,
             fetching_devices: None,

@@ -1,5 +1,7 @@
 //! Key packages: this device's own, by which others let it in, and those of others, by which it lets them in.
 
+use std::time::Duration;
+
 use bedside_e2ee::mls::{Change, KEY_PACKAGES, MlsError, key_packages_wanted};
 use bedside_protocol::{
     ConversationId, UserId,
@@ -9,6 +11,10 @@ use tokio::time::Instant;
 
 use super::{Outcome, Worker, group, now_seconds};
 use crate::api::ApiError;
+
+/// So often key packages are made at once, and then once in so long: the server says how many are left.
+pub(super) const REFILLS: u32 = 3;
+pub(super) const REFILL_EVERY: Duration = Duration::from_secs(600);
 
 impl Worker {
     /// How many key packages the server has: a device without any is new there, and so has to say what its are.
@@ -26,6 +32,9 @@ impl Worker {
         let wanted = if replace { KEY_PACKAGES } else { key_packages_wanted(left.left) };
         if self.publishing || (wanted == 0 && left.last_resort) {
             return;
+        }
+        if let Err(wait) = self.refills.take(Instant::now().into_std()) {
+            return tracing::warn!(?wait, "the server wants key packages again; it has to wait");
         }
         let now = now_seconds();
         let made = (|| -> Result<_, MlsError> {

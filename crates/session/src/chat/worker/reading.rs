@@ -7,7 +7,10 @@ use bedside_e2ee::{
     mls::{Event as GroupEvent, MlsError, Refusal},
     store::StoreError,
 };
-use bedside_protocol::{ConversationId, Pii, Timestamp, UserId, conversation::LogEntry};
+use bedside_protocol::{
+    ConversationId, Pii, Timestamp, UserId,
+    conversation::{EntryKind, LogEntry},
+};
 use bedside_ui_contract::Notice;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -21,8 +24,6 @@ use crate::chat::{
 
 /// Others are told what has arrived after this pause, once for all that came in it.
 const RECEIPT_PAUSE: Duration = Duration::from_millis(300);
-/// So many entries in a row that make no sense mean that this device's own state is at fault.
-const MOST_REFUSED: u32 = 8;
 
 /// Where and when an entry was.
 #[derive(Clone, Copy)]
@@ -47,9 +48,22 @@ impl Worker {
 
     /// Opens an entry, if it is the next one and here.
     pub(super) fn read(&mut self, id: ConversationId, entry: &LogEntry) {
+        if entry.kind == EntryKind::Founded {
+            if self.device.position(&group(id)) == Ok(entry.position) {
+                // What follows is of another group.
+                self.leave_behind(id);
+            }
+            return;
+        }
         let Some(body) = &entry.body else { return };
         match self.device.receive(&group(id), entry.position, &body.0) {
-            Ok(Some(event)) => self.take(id, At { position: entry.position, at: entry.at }, event),
+            Ok(Some(event)) => {
+                let refusal = if let GroupEvent::Refused(refusal) = event { Some(refusal) } else { None };
+                self.take(id, At { position: entry.position, at: entry.at }, event);
+                if let Some(refusal) = refusal {
+                    self.made_no_sense(id, entry, refusal);
+                }
+            }
             Ok(None) | Err(MlsError::Gap { .. } | MlsError::UnknownGroup | MlsError::Removed) => {}
             Err(error) => self.mls_failed(id, &error),
         }
@@ -90,7 +104,7 @@ impl Worker {
         if !matches!(event, GroupEvent::Refused(_))
             && let Some(live) = self.rooms.get_mut(&id)
         {
-            live.refused = 0;
+            live.follows();
         }
         match event {
             GroupEvent::Message { sender, id: message, body, own, missing } => {
@@ -99,6 +113,7 @@ impl Worker {
                 } else if let Some(live) = self.rooms.get_mut(&id) {
                     // Somebody is understood: this device is where the others are.
                     live.attempts = 0;
+                    live.understood = true;
                 }
                 if !own && missing > 0 {
                     let count = u32::try_from(missing).unwrap_or(u32::MAX);
@@ -144,18 +159,11 @@ impl Worker {
         if live.membership == Membership::Joining {
             return Ok(());
         }
-        match refusal {
-            // Sealed for an epoch that ended meanwhile; its sender says it again.
-            Refusal::WrongEpoch { ours, theirs } if theirs < ours => return Ok(()),
-            Refusal::WrongEpoch { .. } => {
-                self.leave_behind(id);
-                return Ok(());
-            }
-            _ => {}
+        // Sealed for an epoch that ended meanwhile, and said again by its sender; or this device is behind.
+        if matches!(refusal, Refusal::WrongEpoch { .. }) {
+            return Ok(());
         }
         tracing::warn!(conversation = %id, position = at.position, %refusal, "an entry was refused");
-        live.refused += 1;
-        let too_many = live.refused >= MOST_REFUSED;
         let last = live.room.total.checked_sub(1);
         let added = match last {
             Some(place) => self.journal.change(&mut live.room, place, |item| match &mut item.content {
@@ -169,9 +177,6 @@ impl Worker {
         };
         if !added {
             self.happened(id, at, by, Content::Refused { count: 1 })?;
-        }
-        if too_many {
-            self.leave_behind(id);
         }
         Ok(())
     }
@@ -191,6 +196,7 @@ impl Worker {
         self.look_at_group(id);
         let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
         live.room.server.epoch = live.room.server.epoch.saturating_add(1);
+        live.understood = false;
         live.sealed.clear();
         live.kinds.clear();
         live.in_flight.clear();
@@ -363,9 +369,18 @@ impl Worker {
     fn written(&mut self, id: ConversationId, at: At, item: Item, mine: bool) -> Result<(), StoreError> {
         let viewed = self.viewed == Some(id);
         let name = self.name_of(id, item.sender);
+        let place = self.journal.place(id, item.id)?;
+        if let Some(place) = place
+            && let Some(known) = self.journal.item(id, place)?
+            && (known.sender, known.device) != (item.sender, item.device)
+        {
+            // Another device's words under the name of these would be shown to some and not to others.
+            let nobody = self.device.identity().public();
+            return self.refused(id, at, &nobody, Refusal::Replayed);
+        }
         let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
         // A sender that repeats itself after a crash uses the same name again.
-        if let Some(place) = self.journal.place(id, item.id)? {
+        if let Some(place) = place {
             self.journal.change(&mut live.room, place, |known| match (&mut known.content, item.content) {
                 // The same file, to be had elsewhere now.
                 (Content::File { file, .. }, Content::File { file: moved, .. })

@@ -22,6 +22,7 @@ use crate::{
         body::Body,
         journal::{Receipt, Waiting},
     },
+    consultation::FrameKeys,
     signal::SignalBody,
     socket::SocketError,
 };
@@ -114,8 +115,14 @@ impl Worker {
     pub(super) fn tell_frame_keys(&mut self) {
         let Some((call, peer)) = self.in_call else { return };
         let Some(id) = self.direct(peer) else { return };
-        if let Ok((secret, leaf)) = self.device.frame_secret(&group(id), call.0.as_bytes()) {
-            let _ = self.events.send(ChatEvent::FrameKeys { call, secret, leaf });
+        let name = group(id);
+        if let (Ok((secret, leaf)), Ok(members)) =
+            (self.device.frame_secret(&name, call.0.as_bytes()), self.device.members(&name))
+        {
+            let theirs = members.iter().filter(|member| member.identity.user == peer);
+            let senders = theirs.map(|member| member.leaf).collect();
+            let keys = FrameKeys { secret, leaf, senders };
+            let _ = self.events.send(ChatEvent::FrameKeys { call, keys });
         }
     }
 
@@ -168,6 +175,7 @@ impl Worker {
         if offers.is_empty() || !self.barrier() {
             return;
         }
+        let next_position = self.device.position(&group(id)).unwrap_or_default();
         for (entry, outgoing) in offers {
             let Some(live) = self.rooms.get_mut(&id) else { return };
             live.in_flight.insert(entry);
@@ -177,6 +185,7 @@ impl Worker {
                 conversation_id: id,
                 id: entry,
                 epoch: outgoing.epoch,
+                next_position,
                 body: outgoing.entry,
                 message_type: MessageType::Text,
                 call_id,
@@ -188,7 +197,7 @@ impl Worker {
                 EntryKind::Ice => Request::Ice(append),
                 EntryKind::Delivered => Request::ChatDelivered(append),
                 EntryKind::Read => Request::ChatRead(append),
-                EntryKind::Message | EntryKind::Commit => Request::ChatMessage(append),
+                EntryKind::Message | EntryKind::Commit | EntryKind::Founded => Request::ChatMessage(append),
             });
             self.start(async move { Outcome::Sent(id, entry, answer.await) });
         }
@@ -214,8 +223,13 @@ impl Worker {
                 let current = live.in_flight.remove(&entry);
                 match problem.code {
                     // Where the change that ended the epoch was read meanwhile, this was sealed anew already.
-                    ErrorCode::StaleEpoch if current => live.expect_more(),
+                    ErrorCode::StaleEpoch if current => live.is_stale(),
                     ErrorCode::StaleEpoch => {}
+                    // Where it was let in meanwhile, this was sealed anew already.
+                    ErrorCode::NotAMember if current => {
+                        self.leave_behind(id);
+                    }
+                    ErrorCode::NotAMember => {}
                     // A signal for a call that is over: it must be in the log all the same, as its number is used.
                     ErrorCode::CallNotFound | ErrorCode::Forbidden | ErrorCode::IllegalTransition => {
                         live.kinds.insert(entry, (EntryKind::Message, None));

@@ -1,13 +1,13 @@
 //! The call's media: started with the ticket, fed with the other side's signals, measured, let go.
 
-use bedside_e2ee::{PublicIdentity, sframe::EpochSecret};
+use bedside_e2ee::PublicIdentity;
 use bedside_protocol::{CallId, EndReason, quality::QualityMetrics, rest::CallTicket, socket::Request};
 use bedside_ui_contract::{Notice, StatsSample, call::Direction};
 
 use crate::{
     api::Api,
     chat::Input,
-    consultation::{Consultation, ConsultationConfig, ConsultationEvent, Report},
+    consultation::{Consultation, ConsultationConfig, ConsultationEvent, FrameKeys, Report},
     engine::actor::Actor,
     peer::NetworkOptions,
     signal::SignalBody,
@@ -41,8 +41,8 @@ impl Actor {
         };
         let (consultation, audio) = Consultation::start(config, self.media_events.clone());
         self.studio.attach(audio);
-        if let Some((secret, leaf)) = &call.frame_keys {
-            consultation.frame_keys(secret.clone(), *leaf);
+        if let Some(keys) = &call.frame_keys {
+            consultation.frame_keys(keys.clone());
         }
         for body in call.early.drain(..) {
             consultation.signal(body);
@@ -90,12 +90,12 @@ impl Actor {
     }
 
     /// The conversation's group has keys for this call's frames.
-    pub(in crate::engine) fn frame_keys(&mut self, call_id: CallId, secret: EpochSecret, leaf: u32) {
+    pub(in crate::engine) fn frame_keys(&mut self, call_id: CallId, keys: FrameKeys) {
         let Some(call) = self.call.as_mut().filter(|call| call.is(call_id)) else { return };
         if let Some(consultation) = &call.consultation {
-            consultation.frame_keys(secret.clone(), leaf);
+            consultation.frame_keys(keys.clone());
         }
-        call.frame_keys = Some((secret, leaf));
+        call.frame_keys = Some(keys);
     }
 
     pub(in crate::engine) fn media_event(&mut self, event: ConsultationEvent) {

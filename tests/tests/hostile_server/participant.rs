@@ -1,0 +1,139 @@
+//! What somebody who takes part can do to the others, through a server that means well. The server can read neither what is
+//! said nor what is changed: a commit that nobody can follow counts as the epoch's.
+
+use bedside_e2ee::mls::{Change, MessageId, Outgoing};
+use bedside_protocol::{CallPhase, EntryId, Sealed};
+use bedside_ui_contract::{Command, call::Protection, chat::ChatEvent};
+use serde_json::json;
+
+use crate::{
+    ghost::{Ghost, name_of},
+    scene::{Scene, happenings, refused, sees_coming, send},
+};
+
+/// The same bytes but for the last: what can be seen from outside is as it was.
+fn spoilt(mut genuine: Sealed) -> Sealed {
+    *genuine.0.last_mut().unwrap() ^= 1;
+    genuine
+}
+
+/// A commit that nobody can follow, with group information that leads nowhere.
+fn useless(commit: Outgoing) -> Outgoing {
+    let group_info = commit.group_info.map(spoilt);
+    Outgoing { entry: spoilt(commit.entry), group_info, ..commit }
+}
+
+/// Chat and a call are as they were.
+async fn still_talk_and_call(mut scene: Scene) {
+    send(&mut scene.doctor, "are you there?").await;
+    scene
+        .patient
+        .until_texts("the doctor is read", |texts| texts.last().is_some_and(|text| text == "are you there?"))
+        .await;
+    scene.call().await;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        desk.seat.until_call("protected", |call| call.protection == Protection::Encrypted).await;
+        desk.seat.eye.until("the voice", |seen| seen.loud_blocks > 0).await;
+    }
+    scene.doctor.seat.ask(Command::HangUp);
+    scene.patient.seat.until_call("over", |call| call.phase == CallPhase::Ended).await;
+    let mut rejoined = 0;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        rejoined +=
+            happenings(&desk.items().await).iter().filter(|event| **event == ChatEvent::Rejoined).count();
+    }
+    assert!(rejoined > 0, "whoever lost their place says that they joined again");
+    scene.still_talk().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_nobody_can_follow_costs_a_moment_and_not_the_conversation() {
+    let scene = Scene::talking().await;
+    let conversation = scene.conversation();
+    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
+    let commit = ghost.coming(&conversation).await;
+    ghost.offer(&conversation, useless(commit)).await;
+    still_talk_and_call(scene).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_members_change_that_nobody_can_follow_costs_a_moment_and_not_the_conversation() {
+    let mut scene = Scene::talking().await;
+    let conversation = scene.conversation();
+    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
+    ghost.walk_in(&conversation).await;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        sees_coming(desk, "ana of the clinic").await;
+    }
+    ghost.read(&conversation).await;
+    let commit = ghost.device.commit(&name_of(&conversation), &Change::Update).unwrap();
+    ghost.offer(&conversation, useless(commit)).await;
+    still_talk_and_call(scene).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_change_with_a_way_in_is_followed_by_that_way_in_sight_of_all() {
+    let scene = Scene::talking().await;
+    let conversation = scene.conversation();
+    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
+    let commit = ghost.coming(&conversation).await;
+    ghost.offer(&conversation, Outgoing { entry: spoilt(commit.entry.clone()), ..commit }).await;
+    still_talk_and_call(scene).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn words_under_the_name_of_others_are_refused_in_sight_and_change_nothing() {
+    let mut scene = Scene::talking().await;
+    let conversation = scene.conversation();
+    let known = scene.doctor.items().await.into_iter().find(|item| item.own).unwrap();
+    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
+    ghost.walk_in(&conversation).await;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        sees_coming(desk, "ana of the clinic").await;
+    }
+    ghost.read(&conversation).await;
+    let text = json!({"text": {"text": "something else", "sent_at": 1}});
+    let name = MessageId(known.id.parse().unwrap());
+    let sealed =
+        ghost.device.send(&name_of(&conversation), name, &serde_json::to_vec(&text).unwrap()).unwrap();
+    let entry = json!({"id": EntryId::random(), "epoch": sealed.epoch, "body": sealed.entry});
+    let token = ghost.api.access_token().await.unwrap();
+    let path = format!("/api/conversations/{conversation}/send-message");
+    assert_eq!(scene.clinic.post(&token, &path, &entry).await, 200);
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        desk.until_items("it is refused", |items| refused(items) == 1).await;
+        assert_eq!(desk.texts().await, ["good morning", "hello"]);
+    }
+    scene.still_talk().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_of_one_participant_that_make_no_sense_put_nobody_out() {
+    let mut scene = Scene::talking().await;
+    let conversation = scene.conversation();
+    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
+    ghost.walk_in(&conversation).await;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        sees_coming(desk, "ana of the clinic").await;
+    }
+    ghost.read(&conversation).await;
+    send(&mut scene.doctor, "in this epoch").await;
+    send(&mut scene.patient, "both are understood").await;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        desk.until_texts("both", |texts| texts.len() == 4).await;
+    }
+    let token = ghost.api.access_token().await.unwrap();
+    let path = format!("/api/conversations/{conversation}/send-message");
+    for number in 0..20 {
+        let name = MessageId(EntryId::random().0);
+        let sealed = ghost.device.send(&name_of(&conversation), name, &[number]).unwrap();
+        let body = spoilt(sealed.entry);
+        let entry = json!({"id": EntryId::random(), "epoch": sealed.epoch, "body": body});
+        assert_eq!(scene.clinic.post(&token, &path, &entry).await, 200);
+    }
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        let items = desk.until_items("all are refused", |items| refused(items) == 20).await;
+        assert!(!happenings(&items).contains(&ChatEvent::Rejoined), "nobody was put out");
+    }
+    scene.still_talk().await;
+}
