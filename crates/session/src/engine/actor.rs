@@ -50,7 +50,7 @@ pub(super) struct Outlets {
 /// What a request that was started brought.
 pub(super) enum Outcome {
     /// Whether there is a sign-in of an earlier run.
-    Recalled(bool),
+    Recalled(Recalled),
     /// What the server says of it.
     Restored(Result<SignedIn, ApiError>),
     /// It takes long to say so.
@@ -69,6 +69,14 @@ pub(super) enum Outcome {
     },
     Placed(Result<CallTicket, SocketError>),
     Answered(Result<CallTicket, SocketError>),
+}
+
+/// What is there of the sign-in of the last run.
+pub(super) enum Recalled {
+    There,
+    Nothing,
+    /// It is there, and the keys of the device that it is of are not.
+    WithoutKeys,
 }
 
 /// Whether anybody is signed in.
@@ -246,6 +254,7 @@ impl Actor {
             ChatEvent::Signal { call, from, signal } => self.signal_arrived(call, &from, signal),
             ChatEvent::FrameKeys { call, secret, leaf } => self.frame_keys(call, secret, leaf),
             ChatEvent::Known { user, people, calls } => self.known(user, people, &calls),
+            ChatEvent::Keys { device, lasting } => self.has_keys(device, lasting),
             ChatEvent::Notice(notice) => self.notify(notice),
         }
     }
@@ -300,7 +309,7 @@ impl Actor {
 
     fn outcome(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Recalled(there) => self.recalled(there),
+            Outcome::Recalled(what) => self.recalled(what),
             Outcome::Restored(answer) => self.restored(answer),
             Outcome::PatienceOver => self.patience_over(),
             Outcome::Clinic(answer) => self.clinic_known(answer),
