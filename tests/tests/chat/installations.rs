@@ -19,7 +19,7 @@ use bedside_testkit::{
 };
 use bedside_ui_contract::{
     Command, Snapshot,
-    chat::{ChatEvent, ConversationView, MessageContent, MessageView, VaultView},
+    chat::{ChatEvent, ConversationState, ConversationView, MessageContent, MessageView, VaultView},
     snapshot::AccountView,
 };
 
@@ -190,6 +190,7 @@ async fn another_address_of_the_server_and_another_spelling_of_the_name_lose_not
         patient.seat.ask(Command::SignOut);
         patient.seat.until("signed out", signed_out).await;
         patient.seat.sign_in(&address, login, PASSWORD).await;
+        patient.until("in the conversation", |one| one.state == ConversationState::Ready).await;
         talk(&mut doctor, &mut patient, word).await;
         doctor.until("the device it was before has left", |one| theirs(one) == 1).await;
     }

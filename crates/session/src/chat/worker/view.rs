@@ -50,7 +50,7 @@ impl Worker {
         // What the server no longer lists and is in a group all the same is still there for this person.
         for unlisted in self.revocations.views() {
             match installations.iter_mut().find(|listed| listed.device_id == unlisted.device_id) {
-                Some(listed) => listed.revoking = true,
+                Some(listed) => listed.revoking = unlisted.revoking,
                 None => installations.push(unlisted),
             }
         }
