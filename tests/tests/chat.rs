@@ -2,6 +2,8 @@
 
 #[path = "chat/changes.rs"]
 mod changes;
+#[path = "chat/installations.rs"]
+mod installations;
 
 use bedside_protocol::{CallPhase, CallType, Role};
 use bedside_testkit::{clinic::Clinic, desk::Desk};

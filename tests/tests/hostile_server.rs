@@ -15,6 +15,8 @@ mod calls;
 mod files;
 #[path = "hostile_server/groups.rs"]
 mod groups;
+#[path = "hostile_server/identity.rs"]
+mod identity;
 #[path = "hostile_server/logs.rs"]
 mod logs;
 #[path = "hostile_server/noise.rs"]

@@ -204,6 +204,7 @@ const chatScreens: Screen[] = [
       await section("Keep my messages")(page);
     },
   },
+  { name: "vault-unwritable", scenario: "vault_unwritable", go: conversation("Dr Amara Osei") },
   { name: "vault-broken", scenario: "vault_broken", go: conversation("Dr Amara Osei") },
   {
     name: "settings-your-devices",

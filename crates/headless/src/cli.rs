@@ -82,6 +82,9 @@ pub(crate) struct Account {
     /// Where the profile lives; a temporary folder when absent.
     #[arg(long)]
     pub(crate) profile: Option<PathBuf>,
+    /// Where the profile's keys are kept, unencrypted; `keys.json` in its folder when absent.
+    #[arg(long, requires = "profile")]
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 /// What is written and waited for.

@@ -11,7 +11,10 @@ use anyhow::{Context, bail};
 use bedside_media::{audio, camera};
 use bedside_protocol::{CallPhase, CallType, PresenceStatus};
 use bedside_session::{
-    Engine, EngineConfig, Sources, peer::NetworkOptions, secrets::MemoryStore, tap::MediaTap,
+    Engine, EngineConfig, Sources,
+    peer::NetworkOptions,
+    secrets::{FileStore, MemoryStore, SecretStore},
+    tap::MediaTap,
 };
 use bedside_ui_contract::{
     CallView, Command as Ask, Notice, Snapshot, StatsSample,
@@ -90,11 +93,16 @@ impl Client {
     async fn start(account: &Account, media: Media, video: bool) -> anyhow::Result<Self> {
         let password = std::fs::read_to_string(&account.password_file)
             .with_context(|| format!("reading the password from {}", account.password_file.display()))?;
-        let (profile, temporary) = match &account.profile {
-            Some(profile) => (profile.clone(), None),
+        let (profile, secrets, temporary) = match &account.profile {
+            Some(profile) => {
+                let keys = account.key_file.clone().unwrap_or_else(|| profile.join("keys.json"));
+                let secrets: Arc<dyn SecretStore> = Arc::new(FileStore::new(keys));
+                (profile.clone(), secrets, None)
+            }
             None => {
                 let folder = TemporaryFolder::new()?;
-                (folder.0.clone(), Some(folder))
+                let secrets: Arc<dyn SecretStore> = Arc::new(MemoryStore::default());
+                (folder.0.clone(), secrets, Some(folder))
             }
         };
         let probe = Arc::new(Probe::new(
@@ -112,7 +120,7 @@ impl Client {
         };
         let engine = Engine::start(EngineConfig {
             profile,
-            secrets: Arc::new(MemoryStore::default()),
+            secrets,
             sources: Sources {
                 cameras: camera.filter(|_| video).into_iter().collect(),
                 stamp: media.stamp,

@@ -20,7 +20,7 @@ use std::{
 };
 
 use bedside_protocol::{
-    Pii, Secret, Timestamp,
+    DeviceId, Pii, Secret, Timestamp, UserId,
     call::CallRecord,
     quality::QualityMetrics,
     rest::{CallHistoryQuery, ClinicInfo, Page, RefreshRequest, SignInRequest, SignedIn},
@@ -51,6 +51,8 @@ struct Tokens {
     access: Secret,
     expires_at: Timestamp,
     refresh: Secret,
+    /// Whose sign-in it is, and on which device; not known of one that an older version kept.
+    whose: Option<(UserId, DeviceId)>,
 }
 
 /// A client of one clinic's server.
@@ -133,12 +135,12 @@ impl Api {
     }
 
     /// Takes up the sign-in of an earlier run without asking the server; the first request that needs it does. False
-    /// when there is none.
-    pub async fn recall(&self) -> bool {
+    /// when there is none. `whose` it was is what the server has to say too.
+    pub async fn recall(&self, whose: Option<(UserId, DeviceId)>) -> bool {
         let stored = self.with_secrets(|secrets| secrets.load(REFRESH_TOKEN)).await;
         let Some(refresh) = stored.flatten() else { return false };
         let access = Secret::new(String::new());
-        *self.tokens.lock().await = Some(Tokens { access, expires_at: Timestamp(0), refresh });
+        *self.tokens.lock().await = Some(Tokens { access, expires_at: Timestamp(0), refresh, whose });
         true
     }
 
@@ -148,8 +150,7 @@ impl Api {
     /// See [`ApiError`]; [`ApiError::ends_sign_in`] tells whether the stored token is worthless now.
     pub async fn renew(&self) -> Result<SignedIn, ApiError> {
         let mut guard = self.tokens.lock().await;
-        let refresh = guard.as_ref().ok_or(ApiError::SignedOut)?.refresh.clone();
-        self.renew_with(&mut guard, refresh).await
+        self.renew_with(&mut guard).await
     }
 
     /// Ends the sign-in on the server and here.
@@ -182,13 +183,13 @@ impl Api {
         if tokens.is_fresh() {
             return Ok(tokens.access.clone());
         }
-        let refresh = tokens.refresh.clone();
-        Ok(self.renew_with(&mut guard, refresh).await?.access_token)
+        Ok(self.renew_with(&mut guard).await?.access_token)
     }
 
     /// One attempt at a time: a token that is presented twice ends the sign-in.
-    async fn renew_with(&self, tokens: &mut Option<Tokens>, refresh: Secret) -> Result<SignedIn, ApiError> {
-        let renewed = self.refresh_with(refresh).await;
+    async fn renew_with(&self, tokens: &mut Option<Tokens>) -> Result<SignedIn, ApiError> {
+        let present = tokens.as_ref().ok_or(ApiError::SignedOut)?;
+        let renewed = self.refresh_with(present.refresh.clone(), present.whose).await;
         match &renewed {
             Ok(signed_in) => *tokens = Some(Tokens::from(signed_in)),
             Err(error) if error.ends_sign_in() => {
@@ -241,8 +242,17 @@ impl Api {
         Ok(self.http.request(method, self.url(path)).bearer_auth(token.expose()))
     }
 
-    async fn refresh_with(&self, refresh_token: Secret) -> Result<SignedIn, ApiError> {
+    /// Going on with a sign-in makes nobody another person and no device another one.
+    async fn refresh_with(
+        &self,
+        refresh_token: Secret,
+        whose: Option<(UserId, DeviceId)>,
+    ) -> Result<SignedIn, ApiError> {
         let signed_in = self.exchange(refresh_token).await?;
+        if whose.is_some_and(|whose| whose != (signed_in.user.id, signed_in.device_id)) {
+            tracing::error!("the server took this device for another one");
+            return Err(ApiError::OtherDevice);
+        }
         self.store(signed_in.refresh_token.clone()).await;
         Ok(signed_in)
     }
@@ -268,7 +278,7 @@ impl Api {
 
     /// Works with the store on a thread that may block. `None` when the store refused or is not done in time: a
     /// keyring that asks its user for a password finishes later by itself.
-    async fn with_secrets<T: Send + 'static>(
+    pub(crate) async fn with_secrets<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn SecretStore) -> Result<T, SecretError> + Send + 'static,
     ) -> Option<T> {
@@ -306,6 +316,7 @@ impl From<&SignedIn> for Tokens {
             access: signed_in.access_token.clone(),
             expires_at: signed_in.access_expires_at,
             refresh: signed_in.refresh_token.clone(),
+            whose: Some((signed_in.user.id, signed_in.device_id)),
         }
     }
 }

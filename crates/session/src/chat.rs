@@ -40,6 +40,8 @@ use bedside_ui_contract::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use vault::installed;
+
 use crate::{
     api::Api, consultation::FrameKeys, secrets::SecretStore, signal::SignalBody, socket::Socket,
     transfer::FileLink,
@@ -54,6 +56,8 @@ pub(crate) struct ChatConfig {
     pub(crate) folder: PathBuf,
     pub(crate) me: UserProfile,
     pub(crate) device: DeviceId,
+    /// What this installation was before and can't be again: devices whose keys ended with a run.
+    pub(crate) gone: Vec<DeviceId>,
     /// The account that holds the clinic's archive key.
     pub(crate) archive: Option<UserId>,
     /// Tell others what was read.
@@ -106,6 +110,8 @@ pub(crate) enum ChatEvent {
     FrameKeys { call: CallId, keys: FrameKeys },
     /// What was known when the app was open last.
     Known { user: UserId, people: Vec<Contact>, calls: Vec<CallRecord> },
+    /// There are keys for this device, which outlive this run or not.
+    Keys { device: DeviceId, lasting: bool },
     /// The person should know.
     Notice(Notice),
 }
@@ -114,6 +120,7 @@ pub(crate) enum ChatEvent {
 pub(crate) struct Chat {
     inputs: inbox::Outbox<Input>,
     view: watch::Receiver<ChatView>,
+    device: DeviceId,
 }
 
 impl Chat {
@@ -121,8 +128,14 @@ impl Chat {
     pub(crate) fn start(config: ChatConfig, events: mpsc::UnboundedSender<ChatEvent>) -> Self {
         let (inputs, inbox) = inbox::channel();
         let (shown, view) = watch::channel(ChatView::default());
+        let device = config.device;
         tokio::spawn(worker::run(config, inbox, events, shown));
-        Self { inputs, view }
+        Self { inputs, view, device }
+    }
+
+    /// Which device it is of.
+    pub(crate) const fn device(&self) -> DeviceId {
+        self.device
     }
 
     /// Tells it something.

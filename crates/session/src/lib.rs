@@ -12,6 +12,7 @@ pub mod engine;
 pub mod logging;
 pub mod network;
 pub mod peer;
+mod private;
 pub mod profile;
 pub mod secrets;
 pub mod signal;

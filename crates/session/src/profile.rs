@@ -13,6 +13,8 @@ use bedside_protocol::{DeviceId, Pii, UserId, user::UserProfile};
 use bedside_ui_contract::snapshot::Settings;
 use serde::{Deserialize, Serialize};
 
+use crate::private;
+
 /// Why the profile could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
@@ -36,10 +38,12 @@ pub struct Remembered {
     pub login: Pii<String>,
     /// Who is signed in, as the server said last: whose messages are opened while it can't be asked.
     pub user: Option<UserProfile>,
-    /// The id the server gave this installation.
+    /// The id the server gave this installation, in the sign-in that is kept in the keyring.
     pub device_id: Option<DeviceId>,
-    /// The ids it gave to others who sign in here, by the name they sign in with.
-    pub devices: BTreeMap<String, DeviceId>,
+    /// Who has keys here that outlive a run, by [`account_name`].
+    pub accounts: BTreeMap<String, Installation>,
+    /// Whose keys ended with the run that made them, the oldest first.
+    pub passing: Vec<Installation>,
     /// The account that holds the clinic's archive key.
     pub archive: Option<UserId>,
     /// The chosen camera's name.
@@ -50,6 +54,52 @@ pub struct Remembered {
     pub speaker: Option<String>,
     /// What the person has set.
     pub settings: Settings,
+}
+
+/// An account on this computer, as one device of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installation {
+    /// Whose.
+    pub user: UserId,
+    /// The id the server gave it.
+    pub device: DeviceId,
+}
+
+/// Devices of past runs that are remembered.
+const MOST_PASSING: usize = 32;
+
+/// What an account is known by before its server is asked: where it signs in, and as whom.
+#[must_use]
+pub fn account_name(server_url: &str, login: &str) -> String {
+    format!("{} at {server_url}", login.trim().to_lowercase())
+}
+
+impl Remembered {
+    /// Notes that keys were made, or found, and whether they outlive this run.
+    pub fn has_keys(&mut self, installation: Installation, lasting: bool) {
+        self.passing.retain(|passing| *passing != installation);
+        if lasting {
+            let name = account_name(&self.server_url, self.login.reveal());
+            self.accounts.insert(name, installation);
+        } else {
+            self.passing.push(installation);
+            let surplus = self.passing.len().saturating_sub(MOST_PASSING);
+            self.passing.drain(..surplus);
+        }
+    }
+
+    /// Whether keys were there for it in any run.
+    #[must_use]
+    pub fn had_keys(&self, installation: Installation) -> bool {
+        self.passing.contains(&installation) || self.accounts.values().any(|known| *known == installation)
+    }
+
+    /// Devices that somebody was in earlier runs and can't be again.
+    #[must_use]
+    pub fn gone(&self, now: Installation) -> Vec<DeviceId> {
+        let theirs = self.passing.iter().filter(|gone| gone.user == now.user && gone.device != now.device);
+        theirs.map(|gone| gone.device).collect()
+    }
 }
 
 /// The profile of one installation, in its own folder.
@@ -66,8 +116,8 @@ impl Profile {
     /// When the folder can't be made or the file can't be read. A file with damaged content is set aside as
     /// `profile.toml.damaged` and a new profile begins.
     pub fn open(folder: &Path) -> Result<Self, ProfileError> {
-        fs::create_dir_all(folder)?;
         let file = folder.join("profile.toml");
+        private::folder(folder, &file)?;
         let remembered = match fs::read_to_string(&file) {
             Ok(text) => match toml::from_str(&text) {
                 Ok(remembered) => remembered,
@@ -106,10 +156,7 @@ impl Profile {
             return Ok(());
         }
         let text = toml::to_string_pretty(&self.remembered)?;
-        let temporary = self.file.with_extension("toml.new");
-        fs::write(&temporary, text)?;
-        fs::rename(&temporary, &self.file)?;
-        Ok(())
+        Ok(private::write(&self.file, text.as_bytes())?)
     }
 }
 
@@ -130,6 +177,23 @@ mod tests {
         profile.update(|r| r.server_url = "https://clinic.example".into()).unwrap();
         assert_eq!(Profile::open(&folder).unwrap().get().server_url, "https://clinic.example");
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn whose_keys_end_with_a_run_is_gone_in_the_next_one_until_they_are_kept() {
+        let mut remembered = Remembered { server_url: "https://clinic.example".into(), ..Default::default() };
+        let user = UserId::random();
+        let [first, second] = [(); 2].map(|()| Installation { user, device: DeviceId::random() });
+        remembered.has_keys(first, false);
+        remembered.has_keys(second, false);
+        assert_eq!(remembered.gone(second), [first.device]);
+        remembered.has_keys(first, true);
+        assert_eq!(remembered.gone(second), []);
+        assert!(remembered.had_keys(first) && remembered.had_keys(second));
+        for _ in 0..2 * MOST_PASSING {
+            remembered.has_keys(Installation { user, device: DeviceId::random() }, false);
+        }
+        assert_eq!(remembered.passing.len(), MOST_PASSING);
     }
 
     #[test]

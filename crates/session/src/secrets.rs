@@ -1,10 +1,13 @@
-//! Where secrets are kept: the refresh token today, identity keys later.
+//! Where secrets are kept: the refresh token, and the keys of this installation.
 //!
-//! Secrets go to the operating system's keyring and nowhere else. Where there is none (a kiosk, a test), the
-//! caller picks [`MemoryStore`]: the sign-in then lasts until the process ends, and the window says so.
+//! The app's go to the operating system's keyring and nowhere else. Where there is none (a kiosk, a test), the
+//! caller picks [`MemoryStore`]: the sign-in then lasts until the process ends, and the window says so. A program
+//! without anybody at it keeps them in a file of its own ([`FileStore`]).
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
+    fs, io,
+    path::PathBuf,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -12,6 +15,9 @@ use std::{
 };
 
 use bedside_protocol::Secret;
+use zeroize::Zeroizing;
+
+use crate::private;
 
 /// Why a secret could not be kept or found.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +31,9 @@ pub enum SecretError {
     /// What is stored under the name is not text of ours.
     #[error("the stored secret is damaged: sign in again")]
     Damaged,
+    /// The file of a [`FileStore`] can't be used.
+    #[error("the file of the secrets can't be read or written")]
+    File(#[source] io::Error),
 }
 
 /// A place for secrets, by name. Blocking: a keyring may ask its user for a password.
@@ -72,7 +81,7 @@ impl OsKeyring {
     fn tried<T>(&self, outcome: Result<T, SecretError>) -> Result<T, SecretError> {
         let works = match &outcome {
             Ok(_) | Err(SecretError::Damaged) => true,
-            Err(SecretError::Unavailable(_) | SecretError::Refused(_)) => false,
+            Err(SecretError::Unavailable(_) | SecretError::Refused(_) | SecretError::File(_)) => false,
         };
         self.works.store(works, Ordering::Relaxed);
         outcome
@@ -109,6 +118,60 @@ impl SecretStore for OsKeyring {
 
     fn is_lasting(&self) -> bool {
         self.works.load(Ordering::Relaxed)
+    }
+}
+
+/// Secrets in a file that on Unix only its owner may read: for machines without anybody who could unlock a keyring.
+///
+/// They are not encrypted. Whoever can read the file can read what they protect.
+#[derive(Debug)]
+pub struct FileStore {
+    file: PathBuf,
+    /// One change at a time.
+    changing: Mutex<()>,
+}
+
+impl FileStore {
+    /// Secrets in `file`, which is made with the first one.
+    #[must_use]
+    pub const fn new(file: PathBuf) -> Self {
+        Self { file, changing: Mutex::new(()) }
+    }
+
+    fn read(&self) -> Result<BTreeMap<String, Secret>, SecretError> {
+        match fs::read(&self.file).map(Zeroizing::new) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|_| SecretError::Damaged),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(error) => Err(SecretError::File(error)),
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Secret>)) -> Result<(), SecretError> {
+        let _alone = self.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut secrets = self.read()?;
+        change(&mut secrets);
+        let bytes = serde_json::to_vec(&secrets).map(Zeroizing::new).map_err(|_| SecretError::Damaged)?;
+        private::write(&self.file, &bytes).map_err(SecretError::File)
+    }
+}
+
+impl SecretStore for FileStore {
+    fn load(&self, name: &str) -> Result<Option<Secret>, SecretError> {
+        Ok(self.read()?.remove(name))
+    }
+
+    fn save(&self, name: &str, secret: &Secret) -> Result<(), SecretError> {
+        self.change(|secrets| {
+            secrets.insert(name.to_owned(), secret.clone());
+        })
+    }
+
+    fn delete(&self, name: &str) -> Result<(), SecretError> {
+        self.change(|secrets| drop(secrets.remove(name)))
+    }
+
+    fn is_lasting(&self) -> bool {
+        true
     }
 }
 
@@ -150,7 +213,17 @@ mod tests {
 
     #[test]
     fn a_secret_is_kept_replaced_and_forgotten() {
-        let store = MemoryStore::default();
+        let file = std::env::temp_dir().join(format!("bedside-secrets-{}", uuid::Uuid::new_v4()));
+        kept_replaced_and_forgotten(&MemoryStore::default());
+        kept_replaced_and_forgotten(&FileStore::new(file.clone()));
+        FileStore::new(file.clone()).save("one", &Secret::new("1".into())).unwrap();
+        assert_eq!(FileStore::new(file.clone()).load("one").unwrap().unwrap().expose(), "1");
+        fs::write(&file, b"{").unwrap();
+        assert!(matches!(FileStore::new(file.clone()).load("one"), Err(SecretError::Damaged)));
+        fs::remove_file(file).unwrap();
+    }
+
+    fn kept_replaced_and_forgotten(store: &dyn SecretStore) {
         assert_eq!(store.load("refresh").unwrap(), None);
         store.save("refresh", &Secret::new("one".into())).unwrap();
         store.save("refresh", &Secret::new("two".into())).unwrap();

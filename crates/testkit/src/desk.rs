@@ -46,6 +46,12 @@ impl Desk {
         Self { seat, computer, conversation: String::new() }
     }
 
+    /// Somebody whose app runs already, and the conversation that they look at.
+    #[must_use]
+    pub const fn sitting(seat: Seat, computer: Computer, conversation: String) -> Self {
+        Self { seat, computer, conversation }
+    }
+
     /// Opens the conversation with somebody and waits until it can be used.
     ///
     /// # Panics

@@ -42,8 +42,11 @@ pub enum VaultView {
         /// The last one was wrong.
         wrong: bool,
     },
-    /// The store on disk is damaged or can't be written; messages are not kept.
+    /// The store on disk is damaged; messages are not kept.
     Broken,
+    /// The store can't be written at the moment, perhaps because the disk is full: nothing is sent or received until it
+    /// can. It is tried again by itself.
+    Unwritable,
 }
 
 /// A conversation in the list.
@@ -423,6 +426,8 @@ pub struct InstallationView {
     pub last_used_at: Option<Timestamp>,
     /// It is being removed; conversations from which it has not gone yet.
     pub leaving: u32,
+    /// It is being removed, and the server has not shut it out yet: it is asked again.
+    pub revoking: bool,
 }
 
 /// A message that holds what was looked for.

@@ -244,6 +244,13 @@ pub enum Notice {
         /// Its name.
         name: String,
     },
+    /// A device of one's own was taken from the account on another one, and leaves the conversations.
+    DeviceRemoved {
+        /// Its name.
+        name: String,
+    },
+    /// The server took this computer for a new device of the account. Its messages are still here.
+    NewDevice,
 }
 
 /// Why something failed: the window has a sentence and a next step for each.
@@ -282,6 +289,14 @@ pub enum Failure {
     TooLong,
     /// The passphrase is too short.
     TooShort,
+    /// The server went on with the kept sign-in as if it were another device's: nothing was opened for it.
+    OtherDevice,
+    /// The keys of the device that was signed in here are gone: it has to sign in again, as a new one.
+    KeysGone,
+    /// This computer can't store anything at the moment: what was asked for was not done.
+    StorageFull,
+    /// So much waits to be sent already that no more was taken.
+    TooManyWaiting,
 }
 
 /// What the person has set; survives a restart.

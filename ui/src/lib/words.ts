@@ -66,6 +66,14 @@ export function noticeWords(notice: Notice): NoticeWords {
     }
     case "device_added":
       return { text: t("notice.device_added", { name: notice.name }), tone: "warn", action: "open_devices" };
+    case "device_removed":
+      return {
+        text: t("notice.device_removed", { name: notice.name }),
+        tone: "warn",
+        action: "open_devices",
+      };
+    case "new_device":
+      return { text: t("notice.new_device"), tone: "warn", action: "open_devices" };
   }
 }
 

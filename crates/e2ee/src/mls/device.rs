@@ -219,6 +219,17 @@ impl<S: Store> Device<S> {
         Ok(self.store.apply(provider.into_batch())?)
     }
 
+    /// Forgets every group and every key package: they were another identity's.
+    ///
+    /// # Errors
+    /// When the store does not answer; what was forgotten by then stays so.
+    pub fn forget_all(&mut self) -> Result<(), MlsError> {
+        for group in self.groups()? {
+            self.forget(&group)?;
+        }
+        self.forget_expired_key_packages(u64::MAX).map(drop)
+    }
+
     /// The groups of this device.
     ///
     /// # Errors

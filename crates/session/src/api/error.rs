@@ -24,6 +24,9 @@ pub enum ApiError {
     /// Nobody is signed in.
     #[error("nobody is signed in")]
     SignedOut,
+    /// The server goes on with the sign-in as if it were another device's, or another person's.
+    #[error("the server took this device for another one: nothing was opened for it")]
+    OtherDevice,
 }
 
 impl ApiError {
@@ -36,6 +39,7 @@ impl ApiError {
             ApiError::Untrusted(_) => Failure::UntrustedCertificate,
             ApiError::Unreadable(_) => Failure::UnsupportedVersion,
             ApiError::SignedOut => Failure::SignedOutElsewhere,
+            ApiError::OtherDevice => Failure::OtherDevice,
             ApiError::Problem(problem) => failure_of(problem.code),
         }
     }
@@ -53,7 +57,7 @@ impl ApiError {
     #[must_use]
     pub fn ends_sign_in(&self) -> bool {
         match self {
-            ApiError::SignedOut => true,
+            ApiError::SignedOut | ApiError::OtherDevice => true,
             ApiError::Problem(problem) => matches!(
                 problem.code,
                 ErrorCode::NotSignedIn | ErrorCode::TokenExpired | ErrorCode::TokenReused

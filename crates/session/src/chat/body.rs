@@ -12,6 +12,8 @@ use crate::{signal::SignalBody, transfer::SharedFile};
 
 /// The longest text of a message, characters.
 pub const MAX_TEXT_CHARS: usize = 8_000;
+/// The same as it is sealed, bytes: what is around a text in its body has room beside it.
+const MAX_TEXT_BYTES: usize = MAX_BODY_BYTES - 512;
 /// The longest name of a group, characters.
 const MAX_TITLE_CHARS: usize = 80;
 
@@ -135,6 +137,12 @@ pub(crate) fn fits(text: &str, most: usize) -> bool {
     !text.trim().is_empty() && text.chars().count() <= most
 }
 
+/// Whether a text can be sent in one message: in characters, and in bytes as it is sealed, where some take six.
+pub(crate) fn text_fits(text: &str) -> bool {
+    let written = serde_json::to_string(text).map_or(usize::MAX, |written| written.len());
+    fits(text, MAX_TEXT_CHARS) && written <= MAX_TEXT_BYTES
+}
+
 impl std::fmt::Debug for Body {
     /// The kind only.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -155,6 +163,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_text_that_fits_can_be_sealed_whatever_its_characters() {
+        for character in ["a", "\u{1}", "\"", "\u{1F600}"] {
+            let mut lengths = (1..=MAX_TEXT_CHARS).rev().map(|count| format!("a{}", character.repeat(count)));
+            let text = lengths.find(|text| text_fits(text)).unwrap();
+            let (reply_to, call) = (Some(Uuid::max()), Some(CallId::random()));
+            let body = Body::Text { text, reply_to, call, sent_at: Timestamp(i64::MAX) };
+            assert!(body.write().len() <= MAX_BODY_BYTES);
+        }
+        assert!(text_fits(&"\u{1F600}".repeat(8_000)) && !text_fits(&"\u{1}".repeat(8_000)));
+    }
 
     #[test]
     fn what_was_written_is_read() {

@@ -55,6 +55,11 @@ impl<T> Inbox<T> {
         self.waiting.send_modify(|waiting| *waiting = waiting.saturating_sub(1));
         Some(input)
     }
+
+    /// Whether nobody can tell anything any more, and nothing is left to take in.
+    pub(crate) fn is_over(&self) -> bool {
+        self.receiver.is_closed() && self.receiver.is_empty()
+    }
 }
 
 impl<T> Drop for Inbox<T> {

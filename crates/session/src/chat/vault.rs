@@ -1,7 +1,13 @@
-//! This installation's identity and the key of its local store: where they are kept, and how they are opened.
+//! What an account has on this computer: an identity, a database, and the key of it. Where they are kept, and how they
+//! are opened.
 //!
-//! Both are one secret in the system's keyring. Where there is none, they are a file under a passphrase; where there is
-//! none of that either, they live in memory and end with the process, and the window says so.
+//! The keys are one secret in the system's keyring. Where there is none, they are a file under a passphrase; where there
+//! is none of that either, they live in memory and end with the process, and the window says so.
+//!
+//! The database is the account's, whatever device the server takes this installation for: messages, what waits and who
+//! was compared stay. What belongs to the identity alone, its MLS groups, does not outlive it ([`Vault::former`]).
+
+mod keys;
 
 use std::{
     fs, io,
@@ -9,19 +15,20 @@ use std::{
     sync::Arc,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bedside_e2ee::{
-    DeviceIdentity,
-    at_rest::{self, RecordError, RecordKey, SealedStore},
+    DeviceIdentity, PublicIdentity,
+    at_rest::{RecordError, SealedStore},
     identity::IdentityError,
-    store::{MemoryStore, Store, StoreError},
+    mls::MlsError,
+    store::{Batch, MemoryStore, Store, StoreError},
 };
-use bedside_protocol::{DeviceId, Secret, UserId};
+use bedside_protocol::{DeviceId, UserId};
 use bedside_ui_contract::chat::VaultView;
 use zeroize::Zeroizing;
 
-use super::disk::{Backing, Disk};
-use crate::secrets::SecretStore;
+use self::keys::{Keys, passphrase_file};
+use super::disk::{Backing, Disk, Latch};
+use crate::secrets::{SecretError, SecretStore};
 
 /// Records of this device, whatever they lie in.
 pub(crate) type Local = Arc<dyn Store + Send + Sync>;
@@ -30,6 +37,10 @@ pub(crate) type Local = Arc<dyn Store + Send + Sync>;
 const SHORTEST_PASSPHRASE: usize = 12;
 /// Names the store in which everything else is.
 const MARK: &[u8] = b"mark";
+/// The identity whose groups are in the store.
+const INSTALLATION: &[u8] = b"installation";
+/// How files end whose key ends with the process that made it.
+const BRIEF: &str = ".brief.redb";
 
 /// Why there is no vault.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +56,13 @@ pub(crate) enum VaultError {
     #[error("the vault's file can't be read or written")]
     Io(#[from] io::Error),
     #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("the keyring did not keep what it was given")]
+    NotKept,
+    #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Groups(#[from] MlsError),
     #[error("another program has the messages open: close it, and start this one again")]
     InUse,
 }
@@ -62,47 +79,36 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    fn secret(&self) -> String {
-        format!("vault-{}", self.user)
-    }
-
     fn passphrase_file(&self) -> PathBuf {
-        self.folder.join(format!("vault-{}.sealed", self.user))
+        passphrase_file(&self.folder, self.user)
     }
 
-    fn database(&self) -> PathBuf {
-        self.folder.join(format!("messages-{}.redb", self.user))
-    }
-}
-
-/// What is secret: the identity and the key of everything on disk.
-struct Keys {
-    identity: Zeroizing<Vec<u8>>,
-    store: RecordKey,
-}
-
-impl Keys {
-    fn generate(place: &Place) -> Result<Self, VaultError> {
-        let identity = DeviceIdentity::generate(place.user, place.device)?;
-        Ok(Self { identity: identity.export(), store: RecordKey::generate().map_err(RecordError::from)? })
+    /// Each key has a database of its own, so that none is ever in another's way.
+    fn database(&self, keys: &Keys, view: VaultView) -> PathBuf {
+        let name = format!("messages-{}-{}", self.user, keys.database_id());
+        let brief = self.folder.join(format!("{name}{BRIEF}"));
+        let lasting = self.folder.join(format!("{name}.redb"));
+        if brief.exists() || (view == VaultView::Temporary && !lasting.exists()) { brief } else { lasting }
     }
 
-    fn write(&self) -> Zeroizing<Vec<u8>> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(32 + self.identity.len()));
-        bytes.extend_from_slice(self.store.expose());
-        bytes.extend_from_slice(&self.identity);
-        bytes
+    /// The database by the name that it had when there was one for whatever key.
+    fn take_over_unnamed(&self, file: &Path) {
+        let unnamed = self.folder.join(format!("messages-{}.redb", self.user));
+        if unnamed.exists() && !file.exists() && fs::rename(&unnamed, file).is_err() {
+            tracing::warn!("the messages of an earlier version can't be taken over");
+        }
     }
 
-    /// `None` for what is damaged, or belongs to another installation.
-    fn read(bytes: &[u8], place: &Place) -> Option<Self> {
-        let (store, identity) = bytes.split_first_chunk::<32>()?;
-        let public = DeviceIdentity::import(identity).ok()?.public();
-        let ours = public.user == place.user && public.device == place.device;
-        ours.then(|| Self {
-            identity: Zeroizing::new(identity.to_vec()),
-            store: RecordKey::from_bytes(*store),
-        })
+    /// Removes what earlier runs have left whose keys ended with them.
+    fn sweep(&self) {
+        let ours = format!("messages-{}-", self.user);
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(&ours) && name.ends_with(BRIEF) && fs::remove_file(entry.path()).is_err() {
+                tracing::warn!("a file that nobody can open any more stays in the profile");
+            }
+        }
     }
 }
 
@@ -111,15 +117,15 @@ pub(crate) struct Vault {
     place: Place,
     keys: Keys,
     /// Present when records are kept on disk.
-    disk: Option<Arc<dyn Backing>>,
+    disk: Option<Arc<Latch>>,
     /// Present when they are not.
     memory: Option<MemoryStore>,
     /// Everything this device keeps, sealed.
     pub(crate) local: Local,
     /// What the window says about it.
     pub(crate) view: VaultView,
-    /// Nothing was there: the device is new, or has lost what it had.
-    pub(crate) fresh: bool,
+    /// Whose groups are in it, where that is not this identity: they are of no use to it. See [`Vault::moved_in`].
+    pub(crate) former: Option<PublicIdentity>,
 }
 
 /// What opening came to.
@@ -129,61 +135,94 @@ pub(crate) enum Opening {
     Locked,
 }
 
+/// Which device an account's keys on this computer are of; none where there are none that can be had, so that whoever
+/// signs in is a new device. What is under a passphrase is of the device `remembered`. Blocking, as [`open`].
+pub(crate) fn installed(
+    secrets: &dyn SecretStore,
+    folder: &Path,
+    user: UserId,
+    remembered: DeviceId,
+) -> Result<Option<DeviceId>, SecretError> {
+    let stored = keys::stored(secrets, user, remembered);
+    match stored {
+        Ok(Some(keys)) => Ok(Some(keys.public().device)),
+        _ if passphrase_file(folder, user).exists() => Ok(Some(remembered)),
+        other => other.map(|_| None),
+    }
+}
+
 /// Opens the vault, or makes one. Blocking: the keyring may ask its user for a password.
 pub(crate) fn open(secrets: &dyn SecretStore, place: &Place) -> Result<Opening, VaultError> {
     fs::create_dir_all(&place.folder)?;
-    let stored = secrets.load(&place.secret());
-    if let Ok(Some(secret)) = &stored {
-        let bytes = STANDARD.decode(secret.expose()).map(Zeroizing::new).ok();
-        if let Some(keys) = bytes.and_then(|bytes| Keys::read(&bytes, place)) {
-            let view = if secrets.is_lasting() { VaultView::Keyring } else { VaultView::Temporary };
-            return Ok(Opening::Open(Box::new(Vault::on_disk(place, keys, view)?)));
+    let stored = keys::stored(secrets, place.user, place.device);
+    let view = if secrets.is_lasting() { VaultView::Keyring } else { VaultView::Temporary };
+    let opened = match stored {
+        Ok(Some(known)) => {
+            let before = known.public();
+            let keys = if before.device == place.device {
+                known
+            } else {
+                let keys = known.become_new(place)?;
+                keys::store_next(secrets, &keys)?;
+                keys
+            };
+            Vault::on_disk(place, keys, view, Some(before))?
         }
-    } else if place.passphrase_file().exists() {
-        return Ok(Opening::Locked);
-    }
-    // A new installation, or one whose keys are lost: what was sealed with them can't be read any more.
-    let keys = Keys::generate(place)?;
-    let text = Secret::new(STANDARD.encode(&*keys.write()));
-    if stored.is_ok() && secrets.save(&place.secret(), &text).is_ok() {
-        set_aside(&place.database());
-        let view = if secrets.is_lasting() { VaultView::Keyring } else { VaultView::Temporary };
-        return Ok(Opening::Open(Box::new(Vault::on_disk(place, keys, view)?)));
-    }
-    tracing::warn!("there is no keyring: messages are kept until the app is closed");
-    Ok(Opening::Open(Box::new(Vault::in_memory(place, keys, VaultView::Temporary))))
+        _ if place.passphrase_file().exists() => return Ok(Opening::Locked),
+        Ok(None) => {
+            // A new installation, or one whose keys are lost: what was sealed with them can't be read any more.
+            let keys = Keys::generate(place)?;
+            match keys::store_first(secrets, &keys) {
+                Ok(()) => {
+                    if view == VaultView::Temporary {
+                        place.sweep();
+                    }
+                    Vault::on_disk(place, keys, view, None)?
+                }
+                Err(error) => Vault::without_keyring(place, keys, &error),
+            }
+        }
+        Err(error) => Vault::without_keyring(place, Keys::generate(place)?, &error),
+    };
+    Ok(Opening::Open(Box::new(opened)))
 }
 
 /// Opens the vault with its passphrase.
 pub(crate) fn unlock(place: &Place, passphrase: &str) -> Result<Vault, VaultError> {
-    let sealed = fs::read(place.passphrase_file())?;
-    let bytes = match at_rest::open_with_passphrase(passphrase, &sealed) {
-        Ok(bytes) => bytes,
-        Err(RecordError::WrongKey) => return Err(VaultError::WrongPassphrase),
-        Err(error) => return Err(error.into()),
+    let file = place.passphrase_file();
+    let known = keys::unseal(&file, passphrase, place.user)?;
+    let before = known.public();
+    let keys = if before.device == place.device {
+        known
+    } else {
+        let keys = known.become_new(place)?;
+        keys::seal_to(&file, passphrase, &keys)?;
+        keys
     };
-    match Keys::read(&bytes, place) {
-        Some(keys) => Vault::on_disk(place, keys, VaultView::Passphrase),
-        None => {
-            // The server took this for another installation: its identity is of no use.
-            let keys = Keys::generate(place)?;
-            seal_to(place, passphrase, &keys)?;
-            set_aside(&place.database());
-            Vault::on_disk(place, keys, VaultView::Passphrase)
-        }
-    }
+    Vault::on_disk(place, keys, VaultView::Passphrase, Some(before))
 }
 
 impl Vault {
-    fn on_disk(place: &Place, keys: Keys, view: VaultView) -> Result<Self, VaultError> {
-        let (disk, fresh) = match open_disk(place, &keys) {
-            Ok(opened) => opened,
-            // They are as good as ever: they belong to somebody else for now.
-            Err(VaultError::InUse) => return Err(VaultError::InUse),
+    /// `before` is whose the keys were until now.
+    fn on_disk(
+        place: &Place,
+        keys: Keys,
+        view: VaultView,
+        before: Option<PublicIdentity>,
+    ) -> Result<Self, VaultError> {
+        let file = place.database(&keys, view);
+        if before.is_some() {
+            place.take_over_unnamed(&file);
+        }
+        let disk = match open_disk(&file, &keys) {
+            // Those are as good as ever: they belong to somebody else for now, or there is no room.
+            Err(error @ (VaultError::InUse | VaultError::Store(StoreError::Unavailable))) => {
+                return Err(error);
+            }
             Err(error) => {
                 tracing::error!(%error, "the messages on this computer can't be read; they are set aside");
-                set_aside(&place.database());
-                match open_disk(place, &keys) {
+                set_aside(&file);
+                match open_disk(&file, &keys) {
                     Ok(opened) => opened,
                     Err(error) => {
                         tracing::error!(%error, "nothing can be kept on this computer");
@@ -191,25 +230,41 @@ impl Vault {
                     }
                 }
             }
+            Ok(opened) => opened,
         };
         let local: Local = Arc::new(SealedStore::new(disk.clone(), keys.store.clone()));
-        Ok(Self { place: place.clone(), keys, disk: Some(disk), memory: None, local, view, fresh })
+        let inside = match local.get(INSTALLATION)? {
+            Some(bytes) => serde_json::from_slice(&bytes).ok(),
+            None => before,
+        };
+        let former = inside.filter(|inside| *inside != keys.public());
+        let vault = Self { place: place.clone(), keys, disk: Some(disk), memory: None, local, view, former };
+        if vault.former.is_none() {
+            vault.moved_in()?;
+        }
+        Ok(vault)
+    }
+
+    fn without_keyring(place: &Place, keys: Keys, error: &SecretError) -> Self {
+        tracing::warn!(%error, "there is no keyring: messages are kept until the app is closed");
+        Self::in_memory(place, keys, VaultView::Temporary)
     }
 
     fn in_memory(place: &Place, keys: Keys, view: VaultView) -> Self {
         let memory = MemoryStore::default();
         let local: Local = Arc::new(memory.clone());
-        Self { place: place.clone(), keys, disk: None, memory: Some(memory), local, view, fresh: true }
+        Self { place: place.clone(), keys, disk: None, memory: Some(memory), local, view, former: None }
     }
 
     /// A vault over something else than a file, with this identity.
     #[cfg(test)]
-    pub(crate) fn over(place: &Place, identity: &[u8], disk: Arc<dyn Backing>, fresh: bool) -> Self {
-        let identity = Zeroizing::new(identity.to_vec());
-        let keys = Keys { identity, store: RecordKey::from_bytes([7; 32]) };
+    pub(crate) fn over(place: &Place, identity: &[u8], disk: Arc<dyn Backing>) -> Self {
+        let bytes = Zeroizing::new([&[7; 32], identity].concat());
+        let keys = Keys::read(&bytes, place.user).expect("an identity");
+        let disk = Arc::new(Latch::new(disk));
         let local: Local = Arc::new(SealedStore::new(disk.clone(), keys.store.clone()));
         let (place, view) = (place.clone(), VaultView::Keyring);
-        Self { place, keys, disk: Some(disk), memory: None, local, view, fresh }
+        Self { place, keys, disk: Some(disk), memory: None, local, view, former: None }
     }
 
     /// Who this installation is.
@@ -217,9 +272,28 @@ impl Vault {
         Ok(DeviceIdentity::import(&self.keys.identity)?)
     }
 
+    /// Whether it is there at the next start.
+    pub(crate) const fn is_lasting(&self) -> bool {
+        matches!(self.view, VaultView::Keyring | VaultView::Passphrase)
+    }
+
+    /// Nothing of the former identity's is in the store any more.
+    pub(crate) fn moved_in(&self) -> Result<(), StoreError> {
+        let public = serde_json::to_vec(&self.keys.public()).map_err(|_| StoreError::Damaged)?;
+        let mut batch = Batch::default();
+        batch.put(INSTALLATION.to_vec(), Zeroizing::new(public));
+        self.local.apply(batch)?;
+        self.barrier()
+    }
+
     /// Waits until everything so far is on the disk.
     pub(crate) fn barrier(&self) -> Result<(), StoreError> {
         self.disk.as_ref().map_or(Ok(()), |disk| disk.barrier())
+    }
+
+    /// Opens the store once more after a write that failed: it is as it was at a moment before that.
+    pub(crate) fn reopen(&self) -> Result<(), StoreError> {
+        self.disk.as_ref().map_or(Ok(()), |disk| disk.reopen())
     }
 
     /// Keeps what lived in memory so far on disk, under a passphrase.
@@ -227,183 +301,54 @@ impl Vault {
         if passphrase.chars().count() < SHORTEST_PASSPHRASE {
             return Err(VaultError::ShortPassphrase);
         }
-        seal_to(&self.place, passphrase, &self.keys)?;
-        if let Some(memory) = self.memory.take() {
-            set_aside(&self.place.database());
-            let (disk, _) = open_disk(&self.place, &self.keys)?;
+        if let Some(memory) = &self.memory {
+            let file = self.place.database(&self.keys, VaultView::Passphrase);
+            let disk = open_disk(&file, &self.keys)?;
             let local: Local = Arc::new(SealedStore::new(disk.clone(), self.keys.store.clone()));
-            let mut batch = bedside_e2ee::store::Batch::default();
+            let mut batch = Batch::default();
             for (key, value) in memory.records() {
                 batch.put(key, value);
             }
             local.apply(batch)?;
             disk.barrier()?;
-            self.local = local;
-            self.disk = Some(disk);
+            (self.local, self.disk, self.memory) = (local, Some(disk), None);
+            self.moved_in()?;
         }
+        // The keys count once what they open is there.
+        keys::seal_to(&self.place.passphrase_file(), passphrase, &self.keys)?;
         self.view = VaultView::Passphrase;
         Ok(())
     }
 }
 
-/// Opens the file and sees that it is sealed with this key; says whether it is new.
-fn open_disk(place: &Place, keys: &Keys) -> Result<(Arc<Disk>, bool), VaultError> {
-    let disk = Disk::open(&place.database()).map_err(|error| {
+/// Opens the file and sees that it is sealed with these keys.
+fn open_disk(file: &Path, keys: &Keys) -> Result<Arc<Latch>, VaultError> {
+    let disk = Disk::open(file).map_err(|error| {
         tracing::error!(%error, "the messages' file can't be opened");
         match error {
             redb::Error::DatabaseAlreadyOpen => VaultError::InUse,
-            _ => StoreError::Unavailable.into(),
+            error => super::disk::kind_of(&error).into(),
         }
     })?;
-    let disk = Arc::new(disk);
+    let disk = Arc::new(Latch::new(Arc::new(disk)));
     let sealed = SealedStore::new(disk.clone(), keys.store.clone());
-    let fresh = sealed.get(MARK)?.is_none();
-    if fresh {
-        let mut batch = bedside_e2ee::store::Batch::default();
+    if sealed.get(MARK)?.is_none() {
+        let mut batch = Batch::default();
         batch.put(MARK.to_vec(), Zeroizing::new(vec![1]));
         sealed.apply(batch)?;
         disk.barrier()?;
     }
-    Ok((disk, fresh))
-}
-
-fn seal_to(place: &Place, passphrase: &str, keys: &Keys) -> Result<(), VaultError> {
-    let sealed = at_rest::seal_with_passphrase(passphrase, &keys.write())?;
-    let file = place.passphrase_file();
-    let temporary = file.with_extension("new");
-    fs::write(&temporary, sealed)?;
-    Ok(fs::rename(temporary, file)?)
+    Ok(disk)
 }
 
 /// What can't be read any more does not stand in the way, and is not destroyed either.
 fn set_aside(file: &Path) {
-    if file.exists() && fs::rename(file, file.with_extension("redb.unreadable")).is_err() {
+    let names = (1..).map(|number| file.with_extension(format!("redb.unreadable-{number}")));
+    let free = names.into_iter().find(|name| !name.exists());
+    if file.exists() && free.is_none_or(|free| fs::rename(file, free).is_err()) {
         tracing::warn!("an unreadable file stays in the profile");
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::secrets::{MemoryStore as Secrets, SecretError};
-
-    /// A machine without a keyring.
-    struct NoKeyring;
-
-    impl SecretStore for NoKeyring {
-        fn load(&self, _: &str) -> Result<Option<Secret>, SecretError> {
-            Err(SecretError::Damaged)
-        }
-        fn save(&self, _: &str, _: &Secret) -> Result<(), SecretError> {
-            Err(SecretError::Damaged)
-        }
-        fn delete(&self, _: &str) -> Result<(), SecretError> {
-            Err(SecretError::Damaged)
-        }
-        fn is_lasting(&self) -> bool {
-            false
-        }
-    }
-
-    fn place() -> Place {
-        let folder = std::env::temp_dir().join(format!("bedside-vault-{}", uuid::Uuid::new_v4()));
-        Place { folder, user: UserId::random(), device: DeviceId::random() }
-    }
-
-    fn opened(opening: Opening) -> Vault {
-        match opening {
-            Opening::Open(vault) => *vault,
-            Opening::Locked => panic!("the vault is locked"),
-        }
-    }
-
-    fn put(vault: &Vault, value: &[u8]) {
-        let mut batch = bedside_e2ee::store::Batch::default();
-        batch.put(b"note".to_vec(), Zeroizing::new(value.to_vec()));
-        vault.local.apply(batch).unwrap();
-        vault.barrier().unwrap();
-    }
-
-    #[test]
-    fn identity_and_records_are_the_same_after_a_restart() {
-        let (secrets, place) = (Secrets::default(), place());
-        let vault = opened(open(&secrets, &place).unwrap());
-        assert!(vault.fresh);
-        put(&vault, b"kept");
-        let before = vault.identity().unwrap().public();
-        drop(vault);
-        let vault = opened(open(&secrets, &place).unwrap());
-        assert!(!vault.fresh);
-        assert_eq!(vault.identity().unwrap().public(), before);
-        assert_eq!(**vault.local.get(b"note").unwrap().unwrap(), *b"kept");
-        fs::remove_dir_all(place.folder).unwrap();
-    }
-
-    #[test]
-    fn nothing_of_a_record_can_be_read_from_the_disk() {
-        let (secrets, place) = (Secrets::default(), place());
-        let vault = opened(open(&secrets, &place).unwrap());
-        put(&vault, b"the patient is allergic to penicillin");
-        drop(vault);
-        let bytes = fs::read(place.database()).unwrap();
-        assert!(!bytes.windows(10).any(|part| part == b"penicillin"));
-        assert!(!bytes.windows(4).any(|part| part == b"note"));
-        fs::remove_dir_all(place.folder).unwrap();
-    }
-
-    #[test]
-    fn another_installation_gets_another_identity_and_an_empty_store() {
-        let (secrets, mut place) = (Secrets::default(), place());
-        put(&opened(open(&secrets, &place).unwrap()), b"kept");
-        place.device = DeviceId::random();
-        let vault = opened(open(&secrets, &place).unwrap());
-        assert!(vault.fresh);
-        assert_eq!(vault.identity().unwrap().public().device, place.device);
-        assert!(vault.local.get(b"note").unwrap().is_none());
-        fs::remove_dir_all(place.folder).unwrap();
-    }
-
-    #[test]
-    fn without_a_keyring_a_passphrase_keeps_what_memory_held() {
-        let place = place();
-        let mut vault = opened(open(&NoKeyring, &place).unwrap());
-        assert_eq!(vault.view, VaultView::Temporary);
-        put(&vault, b"kept");
-        let before = vault.identity().unwrap().public();
-        assert!(matches!(vault.keep_under("short"), Err(VaultError::ShortPassphrase)));
-        vault.keep_under("correct horse battery").unwrap();
-        drop(vault);
-        assert!(matches!(open(&NoKeyring, &place).unwrap(), Opening::Locked));
-        assert!(matches!(unlock(&place, "wrong horse battery"), Err(VaultError::WrongPassphrase)));
-        let vault = unlock(&place, "correct horse battery").unwrap();
-        assert_eq!(vault.identity().unwrap().public(), before);
-        assert_eq!(**vault.local.get(b"note").unwrap().unwrap(), *b"kept");
-        fs::remove_dir_all(place.folder).unwrap();
-    }
-
-    #[test]
-    fn a_run_that_is_still_closing_is_waited_for_and_takes_nothing_with_it() {
-        let (secrets, place) = (Secrets::default(), place());
-        let last = opened(open(&secrets, &place).unwrap());
-        put(&last, b"kept");
-        std::thread::scope(|scope| {
-            let next = scope.spawn(|| opened(open(&secrets, &place).unwrap()));
-            std::thread::sleep(std::time::Duration::from_millis(100));
-            assert!(!next.is_finished(), "it waits");
-            drop(last);
-            let next = next.join().unwrap();
-            assert!(!next.fresh);
-            assert_eq!(**next.local.get(b"note").unwrap().unwrap(), *b"kept");
-        });
-        fs::remove_dir_all(place.folder).unwrap();
-    }
-
-    #[test]
-    fn a_damaged_file_is_set_aside_and_nothing_stops() {
-        let (secrets, place) = (Secrets::default(), place());
-        drop(opened(open(&secrets, &place).unwrap()));
-        fs::write(place.database(), b"not a database").unwrap();
-        assert!(opened(open(&secrets, &place).unwrap()).fresh);
-        fs::remove_dir_all(place.folder).unwrap();
-    }
-}
+mod tests;

@@ -2,10 +2,11 @@
 //!
 //! [`opening`] comes by what is on the disk, and [`learning`] by what the server says there is. [`groups`] brings each
 //! conversation ([`live`]) further, with [`packages`], [`joining`] and [`members`]. [`reading`] takes what the logs
-//! bring, [`writing`] says what is to be said, [`commands`] does what the person wants, [`files`] sends and fetches
-//! files, [`view`] shows it all.
+//! bring, [`writing`] says what is to be said, [`commands`] does what the person wants, [`devices`] keeps their devices,
+//! [`files`] sends and fetches files, [`recovery`] begins anew where the disk failed, [`view`] shows it all.
 
 mod commands;
+mod devices;
 mod files;
 mod groups;
 mod joining;
@@ -17,6 +18,7 @@ mod members;
 mod opening;
 mod packages;
 mod reading;
+mod recovery;
 mod view;
 mod writing;
 
@@ -30,7 +32,6 @@ use bedside_call::rate::TokenBucket;
 use bedside_e2ee::{
     PublicIdentity,
     mls::{Device, GroupId, MlsError},
-    store::StoreError,
 };
 use bedside_protocol::{
     CallId, Conversation, ConversationId, DeviceId, EntryId, Secret, UserId,
@@ -41,7 +42,7 @@ use bedside_protocol::{
 };
 use bedside_ui_contract::{
     Failure, Notice,
-    chat::{ChatView, CheckCodeView, InstallationView, VaultView},
+    chat::{ChatView, CheckCodeView, InstallationView},
 };
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -51,8 +52,10 @@ use tokio::{
 };
 
 use self::{
+    devices::Revocations,
     live::{Live, Membership},
     opening::{Held, unlocked},
+    recovery::Stuck,
 };
 use super::{
     ChatConfig, ChatEvent, Input,
@@ -71,6 +74,8 @@ use crate::{
 /// Whom this person may call, and their newest calls, as the server said last.
 const PEOPLE: &[u8] = b"people";
 const CALLS: &[u8] = b"calls";
+/// Whose key packages the server hands out for this device.
+const PUBLISHED: &[u8] = b"published";
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -80,6 +85,7 @@ enum Outcome {
     Fetched(ConversationId, Result<Conversation, ApiError>),
     Welcomes(Result<Vec<WaitingWelcome>, ApiError>),
     KeyPackages(Result<KeyPackagesLeft, ApiError>),
+    Published(Result<KeyPackagesLeft, ApiError>),
     /// A conversation was asked for, to be given a name if it is new.
     Created {
         title: Option<String>,
@@ -96,7 +102,10 @@ enum Outcome {
     /// The log from a position on.
     Entries(ConversationId, u64, Result<Vec<LogEntry>, ApiError>),
     Sent(ConversationId, EntryId, Result<Appended, SocketError>),
-    Devices(Result<Vec<OwnDevice>, ApiError>),
+    Devices {
+        seen: BTreeSet<DeviceId>,
+        answer: Result<Vec<OwnDevice>, ApiError>,
+    },
     Revoked(DeviceId, Result<(), ApiError>),
     CheckCode(ConversationId, Vec<PublicIdentity>, Option<CheckCodeView>),
 }
@@ -115,7 +124,7 @@ struct Worker {
     online: bool,
     events: mpsc::UnboundedSender<ChatEvent>,
     shown: watch::Sender<ChatView>,
-    outcomes: mpsc::UnboundedSender<Outcome>,
+    outcomes: mpsc::UnboundedSender<(u32, Outcome)>,
     in_call: Option<(CallId, UserId)>,
     /// Lets this device signal in the call.
     room_token: Option<(CallId, Secret)>,
@@ -123,11 +132,16 @@ struct Worker {
     /// Wanted as soon as there is a conversation with them.
     prepare: BTreeSet<UserId>,
     installations: Vec<InstallationView>,
-    /// Own devices that were revoked and are to leave every group.
-    revoked: BTreeSet<DeviceId>,
+    revocations: Revocations,
+    /// Devices that the server is being asked to shut out, and when it is asked again after it has not.
+    shutting_out: BTreeSet<DeviceId>,
+    shut_out_at: Option<Instant>,
+    shut_out_failures: u32,
     publishing: bool,
     /// How often key packages may still be made: how many are left is the server's word.
     refills: TokenBucket,
+    /// What the server hands out is of this identity.
+    published: bool,
     transfers: Transfers,
     transfer_events: mpsc::UnboundedSender<TransferEvent>,
     /// Signals in conversations that are being founded.
@@ -142,15 +156,17 @@ struct Worker {
     dropping: Arc<Semaphore>,
     /// Welcomes into conversations that are being fetched.
     early_welcomes: BTreeMap<ConversationId, WaitingWelcome>,
-    /// Own devices that were revoked and left the server's list, as they were there.
-    leaving: Vec<InstallationView>,
+    /// Something could not be written: nothing is done until it can.
+    stuck: Option<Stuck>,
+    /// How often the task began anew from the disk: what was asked before that is not heeded any more.
+    generation: u32,
 }
 
 /// Where the task tells what it has to tell, itself included.
 struct Channels {
     events: mpsc::UnboundedSender<ChatEvent>,
     shown: watch::Sender<ChatView>,
-    outcomes: mpsc::UnboundedSender<Outcome>,
+    outcomes: mpsc::UnboundedSender<(u32, Outcome)>,
     transfer_events: mpsc::UnboundedSender<TransferEvent>,
 }
 
@@ -183,7 +199,10 @@ async fn serve(
         Err(error) => return tracing::error!(%error, "messages can't be used"),
     };
     for input in held.inputs {
-        worker.input(input);
+        worker.told(input);
+    }
+    if held.refused {
+        worker.notify_failure(Failure::TooManyWaiting);
     }
     worker.publish();
     let mut tick = tokio::time::interval(TICK);
@@ -191,13 +210,22 @@ async fn serve(
     loop {
         tokio::select! {
             input = inputs.recv() => match input {
-                Some(input) => worker.input(input),
+                Some(input) => worker.told(input),
                 None => return worker.close(),
             },
-            Some(outcome) = brought.recv() => worker.outcome(outcome),
-            Some(event) = transferred.recv() => worker.transfer_event(event),
+            Some((generation, outcome)) = brought.recv() => {
+                if generation == worker.generation && worker.stuck.is_none() {
+                    worker.outcome(outcome);
+                }
+            }
+            Some(event) = transferred.recv() => {
+                if worker.stuck.is_none() {
+                    worker.transfer_event(event);
+                }
+            }
             _ = tick.tick() => worker.tick(),
         }
+        worker.recover();
         worker.publish();
     }
 }
@@ -259,6 +287,7 @@ impl Worker {
                 }
             }
             Outcome::KeyPackages(answer) => self.key_packages_counted(answer),
+            Outcome::Published(answer) => self.key_packages_taken(answer),
             Outcome::Created { title, answer } => self.created(title, answer),
             Outcome::Claimed { id, founding, answer } => self.claimed(id, founding, answer),
             Outcome::Founded(id, answer) => self.founded(id, answer),
@@ -266,7 +295,7 @@ impl Worker {
             Outcome::Info(id, answer) => self.informed(id, answer),
             Outcome::Entries(id, from, answer) => self.entries_fetched(id, from, answer),
             Outcome::Sent(id, entry, answer) => self.sent(id, entry, answer),
-            Outcome::Devices(answer) => self.devices_fetched(answer),
+            Outcome::Devices { seen, answer } => self.devices_fetched(&seen, answer),
             Outcome::Revoked(device, answer) => self.device_revoked(device, answer),
             Outcome::CheckCode(id, members, code) => self.code_computed(id, &members, code),
         }
@@ -274,6 +303,12 @@ impl Worker {
 
     fn tick(&mut self) {
         let now = Instant::now();
+        if self.stuck.is_some() {
+            return;
+        }
+        if self.online && self.shut_out_at.is_some_and(|at| at <= now) {
+            self.shut_out_all();
+        }
         for id in self.rooms.keys().copied().collect::<Vec<_>>() {
             let Some(live) = self.rooms.get_mut(&id) else { continue };
             live.typing.retain(|_, until| *until > now);
@@ -290,9 +325,9 @@ impl Worker {
 
     /// Starts a request; its outcome comes back as an input.
     fn start(&self, work: impl Future<Output = Outcome> + Send + 'static) {
-        let outcomes = self.outcomes.clone();
+        let (outcomes, generation) = (self.outcomes.clone(), self.generation);
         tokio::spawn(async move {
-            let _ = outcomes.send(work.await);
+            let _ = outcomes.send((generation, work.await));
         });
     }
 
@@ -302,14 +337,6 @@ impl Worker {
 
     fn notify_failure(&self, failure: Failure) {
         self.notify(Notice::Failed { failure });
-    }
-
-    /// The local store failed. What was not written has not happened, and is tried again.
-    fn store_failed(&mut self, error: StoreError) {
-        tracing::error!(%error, "the local store failed");
-        if self.vault.view != VaultView::Broken {
-            self.vault.view = VaultView::Broken;
-        }
     }
 
     /// A group operation failed in a way that asks for nothing but trying again.

@@ -11,14 +11,15 @@ use bedside_protocol::{
 };
 use bedside_ui_contract::{
     Failure, Notice,
+    chat::VaultView,
     snapshot::{ConnectionView, HistoryView},
 };
 
-use super::actor::{Account, Actor, Outcome, Person};
+use super::actor::{Account, Actor, Outcome, Person, Recalled};
 use crate::{
     api::{Api, ApiError},
-    chat::{Chat, ChatConfig, Input},
-    profile::Remembered,
+    chat::{Chat, ChatConfig, Input, installed},
+    profile::{Installation, Remembered, account_name},
     socket::Socket,
 };
 
@@ -49,17 +50,44 @@ impl Actor {
         self.api = Some(api.clone());
         self.restoring = true;
         self.fetch_clinic();
-        self.spawn(async move { Outcome::Recalled(api.recall().await) });
+        let remembered = self.profile.get();
+        let whose = remembered.user.as_ref().map(|user| user.id).zip(remembered.device_id);
+        // A device that had keys and has none any more is not that device: it would be in its own way everywhere.
+        let had = whose.map(|(user, device)| Installation { user, device });
+        let had = had.filter(|had| remembered.had_keys(*had));
+        let folder = self.profile.folder();
+        self.spawn(async move {
+            if !api.recall(whose).await {
+                return Outcome::Recalled(Recalled::Nothing);
+            }
+            let keys = match had {
+                Some(Installation { user, device }) => {
+                    api.with_secrets(move |secrets| installed(secrets, &folder, user, device)).await
+                }
+                None => None,
+            };
+            Outcome::Recalled(if keys == Some(None) { Recalled::WithoutKeys } else { Recalled::There })
+        });
     }
 
-    pub(super) fn recalled(&mut self, there: bool) {
+    pub(super) fn recalled(&mut self, what: Recalled) {
         if !self.restoring {
             return;
         }
-        if !there {
-            self.account = Account::SignedOut { failure: None };
-            self.restoring = false;
-            return;
+        match what {
+            Recalled::There => {}
+            Recalled::Nothing => {
+                self.account = Account::SignedOut { failure: None };
+                self.restoring = false;
+                return;
+            }
+            Recalled::WithoutKeys => {
+                self.restoring = false;
+                if let Some(api) = self.api.clone() {
+                    tokio::spawn(async move { api.sign_out().await });
+                }
+                return self.forget_account(Some(Failure::KeysGone));
+            }
         }
         self.renew_after(Duration::ZERO);
         self.spawn(async move {
@@ -151,23 +179,27 @@ impl Actor {
         };
         self.account = Account::SigningIn;
         self.restoring = false;
-        let same_server = self.profile.get().server_url == api.address();
-        let device = DeviceInfo {
-            id: self.profile.get().devices.get(&login.to_lowercase()).copied().filter(|_| same_server),
-            name: Pii::new(sysinfo::System::host_name().unwrap_or_else(|_| "Desktop".to_owned())),
-            device_type: DeviceType::Desktop,
-        };
         self.remember(|remembered| {
-            if !same_server {
-                remembered.devices.clear();
-            }
-            remembered.user = None;
             remembered.server_url = api.address();
             remembered.login = Pii::new(login.clone());
         });
+        let known = self.profile.get().accounts.get(&account_name(&api.address(), &login)).copied();
+        let folder = self.profile.folder();
         self.spawn(async move {
             let signing_in = async {
                 let clinic = api.clinic().await?;
+                // Who has no keys here that can be had is a new device: nobody else's place in the groups is taken.
+                let installed = match known {
+                    Some(Installation { user, device }) => {
+                        api.with_secrets(move |secrets| installed(secrets, &folder, user, device)).await
+                    }
+                    None => None,
+                };
+                let device = DeviceInfo {
+                    id: installed.flatten(),
+                    name: Pii::new(sysinfo::System::host_name().unwrap_or_else(|_| "Desktop".to_owned())),
+                    device_type: DeviceType::Desktop,
+                };
                 let signed_in = api.sign_in(Pii::new(login), password, device).await?;
                 Ok((clinic, signed_in))
             };
@@ -185,10 +217,11 @@ impl Actor {
 
     pub(super) fn signed_in(&mut self, api: Api, clinic: Option<ClinicInfo>, signed_in: SignedIn) {
         self.remember(|remembered| {
-            remembered.device_id = Some(signed_in.device_id);
-            remembered.user = Some(signed_in.user.clone());
-            let login = remembered.login.reveal().to_lowercase();
-            remembered.devices.insert(login, signed_in.device_id);
+            // Where this sign-in can't be kept, the one that is still in the keyring is that of the next start.
+            if !api.store_failed() {
+                remembered.device_id = Some(signed_in.device_id);
+                remembered.user = Some(signed_in.user.clone());
+            }
             if let Some(clinic) = clinic {
                 remember_clinic(remembered, clinic);
             }
@@ -209,6 +242,7 @@ impl Actor {
             folder: self.profile.folder(),
             me: user.clone(),
             device,
+            gone: self.profile.get().gone(Installation { user: user.id, device }),
             archive: self.profile.get().archive,
             read_receipts: self.profile.get().settings.read_receipts,
         };
@@ -220,10 +254,27 @@ impl Actor {
         self.studio.refresh();
     }
 
+    /// What this account has keys for on this computer, and whether they outlive this run.
+    pub(super) fn has_keys(&mut self, device: DeviceId, lasting: bool) {
+        if let Some(user) = self.user_id() {
+            self.remember(|remembered| remembered.has_keys(Installation { user, device }, lasting));
+        }
+    }
+
     pub(super) fn sign_out(&mut self) {
         self.leave_call_for_good();
+        // A device whose keys end with this run does not come back: it leaves the account, and so its conversations.
+        let passing = self.chat.as_ref().filter(|chat| chat.view().vault == VaultView::Temporary);
+        let leaves = passing.map(Chat::device);
         if let Some(api) = self.api.clone() {
-            tokio::spawn(async move { api.sign_out().await });
+            tokio::spawn(async move {
+                if let Some(device) = leaves
+                    && let Err(error) = api.revoke_device(device).await
+                {
+                    tracing::info!(%error, "this device stays on the account's list");
+                }
+                api.sign_out().await;
+            });
         }
         self.forget_account(None);
     }

@@ -53,7 +53,7 @@ pub(super) struct Outlets {
 /// What a request that was started brought.
 pub(super) enum Outcome {
     /// Whether there is a sign-in of an earlier run.
-    Recalled(bool),
+    Recalled(Recalled),
     /// What the server says of it.
     Restored(Result<SignedIn, ApiError>),
     /// It takes long to say so.
@@ -78,6 +78,14 @@ pub(super) enum Outcome {
         call_id: CallId,
         answer: Result<CallTicket, SocketError>,
     },
+}
+
+/// What is there of the sign-in of the last run.
+pub(super) enum Recalled {
+    There,
+    Nothing,
+    /// It is there, and the keys of the device that it is of are not.
+    WithoutKeys,
 }
 
 /// Whether anybody is signed in.
@@ -255,6 +263,7 @@ impl Actor {
             ChatEvent::Signal { call, from, signal } => self.signal_arrived(call, &from, signal),
             ChatEvent::FrameKeys { call, keys } => self.frame_keys(call, keys),
             ChatEvent::Known { user, people, calls } => self.known(user, people, &calls),
+            ChatEvent::Keys { device, lasting } => self.has_keys(device, lasting),
             ChatEvent::Notice(notice) => self.notify(notice),
         }
     }
@@ -309,7 +318,7 @@ impl Actor {
 
     fn outcome(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Recalled(there) => self.recalled(there),
+            Outcome::Recalled(what) => self.recalled(what),
             Outcome::Restored(answer) => self.restored(answer),
             Outcome::PatienceOver => self.patience_over(),
             Outcome::Clinic(answer) => self.clinic_known(answer),

@@ -67,7 +67,9 @@ impl From<ApiError> for Stop {
         let problem = match error {
             ApiError::Problem(problem) => problem,
             // Somebody has to sign in, or the network has to come back.
-            ApiError::Unreachable(_) | ApiError::SignedOut => return Self::Away { after: None },
+            ApiError::Unreachable(_) | ApiError::SignedOut | ApiError::OtherDevice => {
+                return Self::Away { after: None };
+            }
             ApiError::Untrusted(_) | ApiError::Unreadable(_) | ApiError::BadAddress => return Self::Trouble,
         };
         match problem.code {

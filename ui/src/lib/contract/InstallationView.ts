@@ -33,4 +33,8 @@ last_used_at: Timestamp | null,
 /**
  * It is being removed; conversations from which it has not gone yet.
  */
-leaving: number, };
+leaving: number,
+/**
+ * It is being removed, and the server has not shut it out yet: it is asked again.
+ */
+revoking: boolean, };

@@ -71,4 +71,8 @@ reason: TransferFailure, } | { "kind": "device_added",
 /**
  * Its name.
  */
-name: string, };
+name: string, } | { "kind": "device_removed",
+/**
+ * Its name.
+ */
+name: string, } | { "kind": "new_device" };

@@ -7,4 +7,4 @@ export type VaultView = { "state": "closed" } | { "state": "keyring" } | { "stat
 /**
  * The last one was wrong.
  */
-wrong: boolean, } | { "state": "broken" };
+wrong: boolean, } | { "state": "broken" } | { "state": "unwritable" };

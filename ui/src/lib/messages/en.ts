@@ -51,6 +51,14 @@ export const en = {
   "failure.no_keys":
     "Messages and calls can't be protected yet: the other person hasn't signed in with this version of Bedside. Try again once they have.",
   "failure.too_short": "This passphrase is too short. Take at least 12 characters.",
+  "failure.other_device":
+    "The server took this computer for another device, so nothing was opened. Sign in again. If this comes back, tell your clinic before you go on.",
+  "failure.keys_gone":
+    "The keys of this computer are gone from its keyring. Sign in again: this computer becomes a new device, and messages stored with the old keys can't be read here.",
+  "failure.storage_full":
+    "This computer can't store anything at the moment, so this was not done. Make room on its disk, then try again.",
+  "failure.too_many_waiting":
+    "Too much waits to be sent already, so this was not taken. Wait until Bedside is online and has sent some of it, then try again.",
   "failure.too_long": "This text is too long. Send it in parts of up to 8,000 characters.",
 
   "nav.people": "People",
@@ -191,6 +199,10 @@ export const en = {
   "notice.message": "{name} wrote to you.",
   "notice.transfer": "{file}: {reason}",
   "notice.device_added": "“{name}” was added to your devices and can read along. Not yours? Remove it.",
+  "notice.device_removed":
+    "“{name}” was removed from your devices elsewhere, and leaves your conversations. Not by you? Change your password.",
+  "notice.new_device":
+    "Your clinic's server took this computer for a new device of yours. Your messages are still here. People you compared a code with are asked to look at the new device.",
   "notice.look": "Look at it",
   "notice.seeDevices": "Your devices",
   "notice.region": "Notices",
@@ -618,6 +630,7 @@ export const en = {
     one: "Leaving {count} conversation…",
     other: "Leaving {count} conversations…",
   },
+  "installations.revoking": "Waiting for the server to sign it out",
   "installations.used": "Last used {when}",
   "installations.signedOut": "Signed out",
   "installations.added": "Added {when}",
@@ -660,8 +673,10 @@ export const en = {
     "Forgotten? Nobody can recover it. Sign out, and ask your clinic how to begin anew on this computer.",
   "vault.show": "Show passphrase",
   "vault.hide": "Hide passphrase",
+  "vault.unwritable":
+    "This computer can't store messages at the moment; its disk may be full. Until it can, nothing is sent or received. Make room, and Bedside goes on by itself.",
   "vault.broken":
-    "Messages can't be kept on this computer: their store is damaged or can't be written. You can read and write, but all is gone when you close the app. Tell your clinic's support.",
+    "Messages can't be kept on this computer: their store is damaged. You can read and write, but all is gone when you close the app. Tell your clinic's support.",
 
   "time.dayToday": "Today",
   "time.dayYesterday": "Yesterday",

@@ -145,7 +145,11 @@ export class MockChat {
         this.#installation(command.data.device_id, { name: command.data.name });
         return true;
       case "revoke_installation":
-        this.#installation(command.data.device_id, { leaving: 4, last_used_at: null });
+        this.#installation(command.data.device_id, {
+          leaving: 4,
+          last_used_at: null,
+          revoking: true,
+        });
         return true;
       case "unlock_vault": {
         const wrong = view.vault.state === "locked" && command.data.passphrase.includes("wrong");

@@ -126,6 +126,7 @@ export const installations: InstallationView[] = [
     created_at: NOW - 90 * 24 * HOUR,
     last_used_at: NOW,
     leaving: 0,
+    revoking: false,
   },
   {
     device_id: "d-me-2",
@@ -135,6 +136,7 @@ export const installations: InstallationView[] = [
     created_at: NOW - 30 * 24 * HOUR,
     last_used_at: NOW - 26 * HOUR,
     leaving: 0,
+    revoking: false,
   },
   {
     device_id: "d-me-3",
@@ -144,6 +146,7 @@ export const installations: InstallationView[] = [
     created_at: NOW - 700 * 24 * HOUR,
     last_used_at: null,
     leaving: 3,
+    revoking: true,
   },
 ];
 

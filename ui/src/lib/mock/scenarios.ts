@@ -223,6 +223,7 @@ export const scenarios = {
     withChat({ vault: { state: "locked", wrong: false }, conversations: [], loaded: false }),
   vault_wrong: () => withChat({ vault: { state: "locked", wrong: true }, conversations: [], loaded: false }),
   vault_temporary: () => withChat({ vault: { state: "temporary" } }),
+  vault_unwritable: () => withChat({ vault: { state: "unwritable" } }),
   vault_broken: () => withChat({ vault: { state: "broken" } }),
   call_verified: () =>
     withCall({ protection: "verified", conversation_id: "c2", peer_name: "Dr Henrik Lind" }),

@@ -2,12 +2,11 @@
 
 use bedside_e2ee::{PublicIdentity, check_code::CheckCode};
 use bedside_protocol::{
-    CallId, Conversation, ConversationId, ConversationKind, DeviceId, UserId,
-    conversation::{CreateConversation, OwnDevice},
+    CallId, Conversation, ConversationId, ConversationKind, UserId, conversation::CreateConversation,
 };
 use bedside_ui_contract::{
-    Command, Failure, Notice,
-    chat::{CheckCodeView, CheckEmojiView, InstallationView, VaultView},
+    Command, Failure,
+    chat::{CheckCodeView, CheckEmojiView, VaultView},
 };
 use uuid::Uuid;
 
@@ -15,7 +14,7 @@ use super::{Outcome, Worker};
 use crate::{
     api::ApiError,
     chat::{
-        body::{Body, MAX_TEXT_CHARS, fits},
+        body::{Body, text_fits},
         journal::Content,
         trust::Trust,
         vault::VaultError,
@@ -153,7 +152,7 @@ impl Worker {
         if text.trim().is_empty() || !self.may_speak(id) {
             return false;
         }
-        if !fits(text, MAX_TEXT_CHARS) {
+        if !text_fits(text) {
             self.notify_failure(Failure::TooLong);
             return false;
         }
@@ -261,78 +260,6 @@ impl Worker {
         self.barrier();
     }
 
-    /// Asks for this person's devices, once at a time.
-    pub(super) fn fetch_devices(&mut self) {
-        if let Some(again) = &mut self.fetching_devices {
-            *again = true;
-            return;
-        }
-        self.fetching_devices = Some(false);
-        let api = self.config.api.clone();
-        self.start(async move { Outcome::Devices(api.devices().await) });
-    }
-
-    pub(super) fn devices_fetched(&mut self, answer: Result<Vec<OwnDevice>, ApiError>) {
-        if self.fetching_devices.take() == Some(true) {
-            self.fetch_devices();
-        }
-        let Ok(mut devices) = answer else { return };
-        devices.sort_by_key(|device| (!device.current, std::cmp::Reverse(device.last_used_at)));
-        let known: Vec<_> = self.installations.iter().map(|one| one.device_id.clone()).collect();
-        let first = known.is_empty();
-        self.installations = devices
-            .into_iter()
-            .map(|device| InstallationView {
-                device_id: device.id.to_string(),
-                name: device.name.into_inner(),
-                device_type: device.device_type,
-                current: device.current,
-                created_at: device.created_at,
-                last_used_at: device.last_used_at,
-                leaving: 0,
-            })
-            .collect();
-        for added in self.installations.iter().filter(|one| !first && !known.contains(&one.device_id)) {
-            self.notify(Notice::DeviceAdded { name: added.name.clone() });
-        }
-    }
-
-    fn rename_device(&self, id: &str, name: String) {
-        let Ok(id) = id.parse::<DeviceId>() else { return };
-        let api = self.config.api.clone();
-        self.start(async move {
-            if let Err(error) = api.rename_device(id, name).await {
-                tracing::warn!(%error, "a device could not be named");
-            }
-            Outcome::Devices(api.devices().await)
-        });
-    }
-
-    fn revoke_device(&mut self, id: &str) {
-        let Ok(id) = id.parse::<DeviceId>() else { return };
-        if id == self.own_device() {
-            return;
-        }
-        let api = self.config.api.clone();
-        self.start(async move { Outcome::Revoked(id, api.revoke_device(id).await) });
-    }
-
-    /// A device that the server shut out leaves every group as well.
-    pub(super) fn device_revoked(&mut self, device: DeviceId, answer: Result<(), ApiError>) {
-        if let Err(error) = answer {
-            return self.notify_failure(error.failure());
-        }
-        let name = device.to_string();
-        let listed = self.installations.iter().find(|one| one.device_id == name);
-        self.leaving.extend(listed.cloned());
-        self.revoked.insert(device);
-        if let Err(error) = self.journal.write_value(b"revoked", &self.revoked) {
-            self.store_failed(error);
-        }
-        self.fetch_devices();
-        self.step_all();
-    }
-
     /// Keeps on disk what lived in memory.
     fn keep_under(&mut self, passphrase: String) {
         if self.vault.view != VaultView::Temporary {
@@ -341,7 +268,10 @@ impl Worker {
         let passphrase = zeroize::Zeroizing::new(passphrase);
         let kept = self.vault.keep_under(&passphrase).and_then(|()| self.vault.identity());
         match kept {
-            Ok(identity) => self.reopen(identity),
+            Ok(identity) => {
+                self.reopen(identity);
+                self.tell_of_keys();
+            }
             Err(VaultError::ShortPassphrase) => self.notify_failure(Failure::TooShort),
             Err(error) => {
                 tracing::warn!(%error, "messages could not be kept under a passphrase");

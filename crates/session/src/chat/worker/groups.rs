@@ -94,7 +94,7 @@ impl Worker {
         let revoked: Vec<_> = live
             .members
             .iter()
-            .filter(|member| member.user == self.config.me.id && self.revoked.contains(&member.device))
+            .filter(|member| member.user == self.config.me.id && self.revocations.contains(member.device))
             .map(|member| member.device)
             .collect();
         if !revoked.is_empty() {

@@ -5,6 +5,8 @@
 //! came while it was away, writes, is written to, reads. Each day it dies at another write, until a day ends before that
 //! write comes. Whatever its person saw is kept; whatever was said is there on both sides, once, in the same order.
 
+mod full;
+
 use std::{
     collections::BTreeMap,
     panic::resume_unwind,
@@ -63,6 +65,10 @@ struct Life {
     lasting: Records,
     writes_left: Option<u32>,
     dead: bool,
+    /// So many writes fit, and from then on none.
+    room_for: Option<u32>,
+    /// One did not.
+    refused: bool,
 }
 
 impl Mortal {
@@ -95,8 +101,13 @@ impl Mortal {
     }
 
     /// Does something to the disk, which may be the last thing that this process does.
-    fn act(&self, act: impl FnOnce(&mut Life)) {
+    fn act(&self, act: impl FnOnce(&mut Life)) -> Result<(), StoreError> {
         let mut life = self.life();
+        if life.room_for == Some(0) {
+            life.refused = true;
+            return Err(StoreError::Unavailable);
+        }
+        life.room_for = life.room_for.map(|room| room - 1);
         if !life.dead {
             act(&mut life);
             life.dead = life.writes_left == Some(0);
@@ -107,6 +118,7 @@ impl Mortal {
             // The task ends here and now, and nothing of it runs any more.
             resume_unwind(Box::new("killed"));
         }
+        Ok(())
     }
 }
 
@@ -128,14 +140,18 @@ impl Store for Mortal {
                     None => drop(life.written.remove(&key)),
                 }
             }
-        });
-        Ok(())
+        })
     }
 }
 
 impl Backing for Mortal {
     fn barrier(&self) -> Result<(), StoreError> {
-        self.act(|life| life.lasting = life.written.clone());
+        self.act(|life| life.lasting = life.written.clone())
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        let mut life = self.life();
+        life.written = life.lasting.clone();
         Ok(())
     }
 }
@@ -186,7 +202,7 @@ impl Person {
         let folder = std::env::temp_dir();
         let (me, device) = (self.signed_in.user.clone(), self.signed_in.device_id);
         let place = Place { folder: folder.clone(), user: me.id, device };
-        let vault = Vault::over(&place, &self.identity, self.disk.clone(), self.lives == 0);
+        let vault = Vault::over(&place, &self.identity, self.disk.clone());
         self.lives += 1;
         let config = ChatConfig {
             api: self.api.clone(),
@@ -195,6 +211,7 @@ impl Person {
             folder,
             me,
             device,
+            gone: Vec::new(),
             archive: None,
             read_receipts: true,
         };

@@ -40,6 +40,7 @@ impl Worker {
         let api = self.config.api.clone();
         self.start(async move { Outcome::Listed(api.conversations().await) });
         self.fetch_devices();
+        self.shut_out_all();
     }
 
     pub(super) fn listed(&mut self, answer: Result<Vec<Conversation>, ApiError>) {

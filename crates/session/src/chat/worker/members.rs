@@ -26,6 +26,7 @@ impl Worker {
             live.check_code = None;
         }
         (live.membership, live.members) = (membership, members);
+        self.look_for_strays();
     }
 
     /// Somebody came online, or has published key packages: their first device may be there now.

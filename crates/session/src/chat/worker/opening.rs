@@ -7,12 +7,13 @@ use std::{
 };
 
 use bedside_call::rate::TokenBucket;
+use bedside_e2ee::store::StoreError;
 use bedside_e2ee::{
     DeviceIdentity,
     mls::{Device, MembersDecide},
 };
 use bedside_ui_contract::{
-    Command,
+    Command, Failure, Notice,
     chat::{ChatView, VaultView},
 };
 use tokio::{
@@ -21,14 +22,15 @@ use tokio::{
 };
 
 use super::{
-    CALLS, Channels, Live, PEOPLE, Worker,
+    CALLS, Channels, Live, PEOPLE, PUBLISHED, Revocations, Worker,
+    live::pause_after,
     packages::{REFILL_EVERY, REFILLS},
 };
 use crate::{
     chat::{
         ChatConfig, ChatEvent, Input,
         inbox::Inbox,
-        journal::Journal,
+        journal::{Journal, Room},
         trust::Trust,
         vault::{self, Opening, Place, Vault, VaultError},
     },
@@ -44,6 +46,8 @@ const MOST_HELD: usize = 256;
 #[derive(Default)]
 pub(super) struct Held {
     pub(super) inputs: Vec<Input>,
+    /// Something that the person wanted was too much.
+    pub(super) refused: bool,
 }
 
 impl Held {
@@ -72,6 +76,7 @@ impl Held {
             self.inputs.push(input);
         } else {
             tracing::warn!("too much is wanted of a messenger that is not open yet");
+            self.refused |= matches!(input, Input::Command(_));
         }
     }
 }
@@ -85,14 +90,22 @@ pub(super) async fn unlocked(
     shown: &watch::Sender<ChatView>,
 ) -> Option<Vault> {
     let place = Place { folder: config.folder.clone(), user: config.me.id, device: config.device };
-    let (secrets, at) = (config.secrets.clone(), place.clone());
-    let mut opening = tokio::task::spawn_blocking(move || vault::open(secrets.as_ref(), &at));
-    // The keyring may be asking for its password, and calls ring all the same: the server's events are taken in.
+    let show = |vault| {
+        shown.send_modify(|view| view.vault = vault);
+        let _ = events.send(ChatEvent::Changed);
+    };
+    let mut failures = 0;
     let opened = loop {
-        tokio::select! {
-            opened = &mut opening => break opened.ok()?,
-            // What was told before everybody left is done all the same.
-            Some(input) = inputs.recv() => held.hold(input),
+        let (secrets, at) = (config.secrets.clone(), place.clone());
+        let mut opening = tokio::task::spawn_blocking(move || vault::open(secrets.as_ref(), &at));
+        // The keyring may be asking for its password, and calls ring all the same: the server's events are taken in.
+        let opened = hold_until(inputs, held, &mut opening).await.ok()?;
+        let Err(VaultError::Store(StoreError::Unavailable)) = opened else { break opened };
+        show(VaultView::Unwritable);
+        hold_until(inputs, held, &mut std::pin::pin!(tokio::time::sleep(pause_after(failures)))).await;
+        failures += 1;
+        if inputs.is_over() {
+            return None;
         }
     };
     let mut wrong = false;
@@ -101,14 +114,12 @@ pub(super) async fn unlocked(
         Ok(Opening::Locked) => {}
         Err(error) => {
             tracing::error!(%error, "the vault can't be opened");
-            shown.send_modify(|view| view.vault = VaultView::Broken);
-            let _ = events.send(ChatEvent::Changed);
+            show(VaultView::Broken);
             return None;
         }
     }
     loop {
-        shown.send_modify(|view| view.vault = VaultView::Locked { wrong });
-        let _ = events.send(ChatEvent::Changed);
+        show(VaultView::Locked { wrong });
         match inputs.recv().await? {
             Input::Command(Command::UnlockVault { passphrase }) => {
                 let at = place.clone();
@@ -117,11 +128,29 @@ pub(super) async fn unlocked(
                     Ok(vault) => return Some(vault),
                     Err(error) => {
                         tracing::info!(%error, "the vault stays locked");
-                        wrong = true;
+                        wrong = !matches!(error, VaultError::Store(StoreError::Unavailable));
+                        if !wrong {
+                            let notice = Notice::Failed { failure: Failure::StorageFull };
+                            let _ = events.send(ChatEvent::Notice(notice));
+                        }
                     }
                 }
             }
             other => held.hold(other),
+        }
+    }
+}
+
+/// Waits for something; what was told before everybody left is done all the same.
+async fn hold_until<T>(
+    inputs: &mut Inbox<Input>,
+    held: &mut Held,
+    done: &mut (impl Future<Output = T> + Unpin),
+) -> T {
+    loop {
+        tokio::select! {
+            done = &mut *done => return done,
+            Some(input) = inputs.recv() => held.hold(input),
         }
     }
 }
@@ -131,17 +160,14 @@ impl Worker {
         let Channels { events, shown, outcomes, transfer_events } = channels;
         let device = Device::open(vault.identity()?, vault.local.clone(), Box::new(MembersDecide));
         let journal = Journal::new(vault.local.clone());
-        let trust = journal.value(Trust::NAME)?.unwrap_or_default();
-        let revoked = journal.value(b"revoked")?.unwrap_or_default();
-        let rooms = journal.rooms()?.into_iter().map(|room| (room.id(), Live::new(room))).collect();
         let transfers = Transfers::new(config.api.clone(), vault.local.clone(), transfer_events.clone())?;
         let mut worker = Self {
             config,
             vault,
             journal,
             device,
-            trust,
-            rooms,
+            trust: Trust::default(),
+            rooms: BTreeMap::new(),
             loaded: false,
             list_failures: 0,
             online: false,
@@ -153,26 +179,74 @@ impl Worker {
             viewed: None,
             prepare: BTreeSet::new(),
             installations: Vec::new(),
-            revoked,
+            revocations: Revocations::default(),
+            shutting_out: BTreeSet::new(),
+            shut_out_at: None,
+            shut_out_failures: 0,
             publishing: false,
             refills: TokenBucket::slow(REFILL_EVERY, REFILLS, Instant::now().into_std()),
+            published: false,
             fetching: BTreeMap::new(),
             list_again: false,
             fetching_devices: None,
             dropping: Arc::new(Semaphore::new(MOST_DROPPING)),
             early_signals: Vec::new(),
             early_welcomes: BTreeMap::new(),
-            leaving: Vec::new(),
+            stuck: None,
+            generation: 0,
             transfers,
             transfer_events,
         };
-        for id in worker.rooms.keys().copied().collect::<Vec<_>>() {
-            worker.look_at_group(id);
-            worker.catch_up(id);
-            worker.check_again(id);
-        }
+        worker.succeed_former()?;
+        worker.read_all()?;
+        worker.tell_of_keys();
         worker.tell_what_was_known()?;
         Ok(worker)
+    }
+
+    /// Takes from the disk all that the task works with.
+    pub(super) fn read_all(&mut self) -> Result<(), VaultError> {
+        self.trust = self.journal.value(Trust::NAME)?.unwrap_or_default();
+        self.revocations = self.journal.value(Revocations::NAME)?.unwrap_or_default();
+        self.published = self.journal.value(PUBLISHED)? == Some(self.device.identity().public());
+        self.rooms = self.journal.rooms()?.into_iter().map(|room| (room.id(), Live::new(room))).collect();
+        for id in self.rooms.keys().copied().collect::<Vec<_>>() {
+            self.look_at_group(id);
+            self.catch_up(id);
+            self.check_again(id);
+        }
+        Ok(())
+    }
+
+    /// Where this identity takes the place of another: that one's groups are forgotten, it is to leave them, and every
+    /// conversation is come into anew. Messages, what waits and who was compared are the account's, and stay.
+    fn succeed_former(&mut self) -> Result<(), VaultError> {
+        let own = self.own_device();
+        let former = self.vault.former.take();
+        let mut revocations: Revocations = self.journal.value(Revocations::NAME)?.unwrap_or_default();
+        for device in self.config.gone.iter().copied().chain(former.map(|former| former.device)) {
+            revocations.add_former(device);
+        }
+        revocations.keep(own);
+        self.journal.together();
+        self.journal.write_value(Revocations::NAME, &revocations)?;
+        if let Some(former) = former {
+            self.device.forget_all()?;
+            // Whose key it was needs no comparing: this installation's, and it has erased it.
+            let mut trust: Trust = self.journal.value(Trust::NAME)?.unwrap_or_default();
+            trust.add(&[former]);
+            self.journal.write_value(Trust::NAME, &trust)?;
+            for room in self.journal.rooms()? {
+                let mut live = Live::new(Room { removed: false, ..room });
+                live.unseal();
+                self.journal.write(&live.room)?;
+            }
+        }
+        self.journal.commit()?;
+        if former.is_some_and(|former| former.device != own) {
+            self.notify(Notice::NewDevice);
+        }
+        Ok(self.vault.moved_in()?)
     }
 
     /// Until the server says what is so now, what it said last is better than nothing.
@@ -192,5 +266,23 @@ impl Worker {
             Ok(transfers) => self.transfers = transfers,
             Err(error) => self.store_failed(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_for_a_messenger_that_is_not_open_yet_is_not_lost_without_a_word() {
+        let mut held = Held::default();
+        let write = || Input::Command(Command::LoadInstallations);
+        (0..MOST_HELD).for_each(|_| held.hold(write()));
+        assert!(!held.refused);
+        held.hold(Input::Offline);
+        assert!(!held.refused, "nobody wanted that");
+        held.hold(write());
+        assert!(held.refused);
+        assert_eq!(held.inputs.len(), MOST_HELD);
     }
 }

@@ -9,7 +9,7 @@ use bedside_protocol::{
 };
 use tokio::time::Instant;
 
-use super::{Outcome, Worker, group, now_seconds};
+use super::{Outcome, PUBLISHED, Worker, group, now_seconds};
 use crate::api::ApiError;
 
 /// So often key packages are made at once, and then once in so long: the server says how many are left.
@@ -19,16 +19,26 @@ pub(super) const REFILL_EVERY: Duration = Duration::from_secs(600);
 impl Worker {
     /// How many key packages the server has: a device without any is new there, and so has to say what its are.
     pub(super) fn key_packages_counted(&mut self, answer: Result<KeyPackagesLeft, ApiError>) {
-        self.publishing = false;
         match answer {
             Ok(left) => self.refill(left),
             Err(error) => tracing::warn!(%error, "key packages could not be handed in"),
         }
     }
 
-    /// Publishes key packages when few are left; all new ones when this device has lost the keys to those.
+    /// The server has taken what was published, or not: whose keys it hands out is known at the next start.
+    pub(super) fn key_packages_taken(&mut self, answer: Result<KeyPackagesLeft, ApiError>) {
+        if answer.is_ok() && !self.published {
+            self.published = true;
+            let public = self.device.identity().public();
+            self.note(PUBLISHED, &public);
+        }
+        self.publishing = false;
+        self.key_packages_counted(answer);
+    }
+
+    /// Publishes key packages when few are left; all new ones when those there are not this identity's.
     pub(super) fn refill(&mut self, left: KeyPackagesLeft) {
-        let replace = self.vault.fresh;
+        let replace = !self.published;
         let wanted = if replace { KEY_PACKAGES } else { key_packages_wanted(left.left) };
         if self.publishing || (wanted == 0 && left.last_resort) {
             return;
@@ -54,10 +64,9 @@ impl Worker {
         if !self.barrier() {
             return;
         }
-        self.vault.fresh = false;
         self.publishing = true;
         let api = self.config.api.clone();
-        self.start(async move { Outcome::KeyPackages(api.publish_key_packages(&body).await) });
+        self.start(async move { Outcome::Published(api.publish_key_packages(&body).await) });
     }
 
     pub(super) fn claim(&self, id: ConversationId, founding: bool, users: Vec<UserId>) {

@@ -5,9 +5,9 @@ use bedside_protocol::{ConversationId, ConversationKind, Pii, UserId};
 use bedside_ui_contract::{
     call::Protection,
     chat::{
-        ChatEvent as Happening, ChatView, ConversationState, ConversationView, FileView, InstallationView,
-        KeyChangeView, MemberDeviceView, MemberView, MessageContent, MessagePage, MessageState, MessageView,
-        PreviewView, ReceiptView, ReplyView, SearchHit,
+        ChatEvent as Happening, ChatView, ConversationState, ConversationView, FileView, KeyChangeView,
+        MemberDeviceView, MemberView, MessageContent, MessagePage, MessageState, MessageView, PreviewView,
+        ReceiptView, ReplyView, SearchHit,
     },
 };
 use tokio::sync::oneshot;
@@ -48,27 +48,29 @@ impl Worker {
         rooms.sort_by_key(|live| std::cmp::Reverse(last_activity(&live.room)));
         let mut installations = self.installations.clone();
         // What the server no longer lists and is in a group all the same is still there for this person.
-        let gone =
-            |one: &&InstallationView| installations.iter().all(|listed| listed.device_id != one.device_id);
-        let unlisted: Vec<_> = self.leaving.iter().filter(gone).cloned().collect();
-        let listed = installations.len();
-        installations.extend(unlisted);
+        for unlisted in self.revocations.views() {
+            match installations.iter_mut().find(|listed| listed.device_id == unlisted.device_id) {
+                Some(listed) => listed.revoking = unlisted.revoking,
+                None => installations.push(unlisted),
+            }
+        }
         for installation in &mut installations {
             let leaving = rooms.iter().filter(|live| {
                 live.members.iter().any(|member| {
-                    self.revoked.contains(&member.device)
+                    self.revocations.contains(member.device)
                         && member.device.to_string() == installation.device_id
                 })
             });
             installation.leaving = count(leaving.count());
         }
+        let listed = self.installations.len();
         let mut place = 0;
         installations.retain(|one| {
             place += 1;
-            place <= listed || one.leaving > 0
+            place <= listed || one.leaving > 0 || one.revoking
         });
         ChatView {
-            vault: self.vault.view,
+            vault: self.vault_view(),
             conversations: rooms.into_iter().map(|live| self.conversation_view(live)).collect(),
             loaded: self.loaded || !self.rooms.is_empty(),
             installations,

@@ -12,6 +12,7 @@ use bedside_protocol::{
     conversation::{Acknowledge, Append, Appended, EntryKind, MessageType, Typing},
     socket::Request,
 };
+use bedside_ui_contract::Failure;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -41,12 +42,15 @@ const MOST_EARLY_SIGNALS: usize = 256;
 impl Worker {
     /// Says something in a conversation as soon as that is possible. The name under which it is said.
     pub(super) fn say(&mut self, id: ConversationId, body: Body) -> Option<Uuid> {
-        let live = self.rooms.get_mut(&id)?;
-        if live.room.waiting.len() >= MOST_WAITING {
+        let by_person = !matches!(body, Body::Signal { .. } | Body::Receipt { .. });
+        if self.rooms.get(&id)?.room.waiting.len() >= MOST_WAITING {
+            if by_person {
+                self.notify_failure(Failure::TooManyWaiting);
+            }
             return None;
         }
         let message = Uuid::now_v7();
-        let by_person = !matches!(body, Body::Signal { .. } | Body::Receipt { .. });
+        let live = self.rooms.get_mut(&id)?;
         live.room.waiting.push(Waiting { id: message, body, sealed: false });
         live.room.revision += 1;
         self.keep(id);
