@@ -283,6 +283,7 @@ impl Actor {
             | Command::MarkRead { .. }
             | Command::SetTyping { .. }
             | Command::ShowCheckCode { .. }
+            | Command::AcceptOwnDevices { .. }
             | Command::ConfirmCheckCode { .. }
             | Command::ResetCheck { .. }
             | Command::AcknowledgeKeyChange { .. }

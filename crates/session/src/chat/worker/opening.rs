@@ -159,10 +159,12 @@ impl Worker {
             transfer_events,
         };
         for id in worker.rooms.keys().copied().collect::<Vec<_>>() {
+            worker.name_the_peer(id);
             worker.look_at_group(id);
             worker.catch_up(id);
             worker.check_again(id);
         }
+        worker.recall_archive();
         worker.tell_what_was_known()?;
         Ok(worker)
     }
