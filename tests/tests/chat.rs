@@ -4,6 +4,8 @@
 mod changes;
 #[path = "chat/installations.rs"]
 mod installations;
+#[path = "chat/readers.rs"]
+mod readers;
 
 use bedside_protocol::{CallPhase, CallType, Role};
 use bedside_testkit::{clinic::Clinic, desk::Desk};
@@ -225,13 +227,12 @@ async fn two_people_compare_a_code_and_a_new_key_stops_them_until_they_look() {
     for desk in [&mut doctor, &mut patient] {
         let view = desk.until("encrypted", |one| one.state == ConversationState::Ready).await;
         assert_eq!(view.protection, Protection::Encrypted);
-        desk.ask(|conversation_id| Command::ShowCheckCode { conversation_id });
     }
-    let code = doctor.until("a code", |one| one.check_code.is_some()).await.check_code.unwrap();
-    let same = patient.until("a code", |one| one.check_code.is_some()).await.check_code.unwrap();
-    assert_eq!(code, same);
+    let code = doctor.code().await;
+    assert_eq!(code, patient.code().await);
     assert_eq!((code.emoji.len(), code.digits.len()), (7, 3));
-    doctor.ask(|conversation_id| Command::ConfirmCheckCode { conversation_id });
+    let ana = doctor.seat.person("ana");
+    doctor.confirm(code, vec![ana]);
     doctor.until("verified", |one| one.protection == Protection::Verified).await;
 
     let mut second = Desk::new(&clinic, "ana").await;

@@ -9,8 +9,12 @@ mod ghost;
 #[path = "hostile_server/scene.rs"]
 mod scene;
 
+#[path = "hostile_server/archive.rs"]
+mod archive;
 #[path = "hostile_server/calls.rs"]
 mod calls;
+#[path = "hostile_server/comparing.rs"]
+mod comparing;
 #[path = "hostile_server/files.rs"]
 mod files;
 #[path = "hostile_server/groups.rs"]
@@ -19,6 +23,8 @@ mod groups;
 mod identity;
 #[path = "hostile_server/logs.rs"]
 mod logs;
+#[path = "hostile_server/lured.rs"]
+mod lured;
 #[path = "hostile_server/noise.rs"]
 mod noise;
 #[path = "hostile_server/participant.rs"]

@@ -264,7 +264,11 @@ describe("checking each other", () => {
     await tabUntil(page, "They match", 5);
     await page.keyboard.press("Enter");
     await page.getByText("you will be warned").waitFor();
-    expect((await sentCommand(page, "confirm_check_code")).data).toEqual({ conversation_id: "c1" });
+    expect((await sentCommand(page, "confirm_check_code")).data).toMatchObject({
+      conversation_id: "c1",
+      code: { digits: ["8328", "1847", "5658"] },
+      with: ["u1"],
+    });
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Encrypted · verified" }).waitFor();
   });
@@ -310,11 +314,58 @@ describe("checking each other", () => {
       mock.chat.changeCode("c4");
     });
     await page.getByRole("alert").getByText("The code has just changed").waitFor();
+    const matches = page.getByRole("button", { name: "They match" });
+    expect(await matches.isDisabled()).toBe(true);
+    await page.getByRole("button", { name: "Begin anew" }).press("Enter");
+    expect(await matches.isEnabled()).toBe(true);
     await page.getByRole("button", { name: "They don't match" }).press("Enter");
     await page.getByText("Somebody may stand between you").waitFor();
     expect(await count("reset_check")).toBe(0);
     await page.getByRole("button", { name: "Done" }).press("Enter");
     expect(await write().count()).toBe(0);
+  });
+
+  it("asks about other devices of one's own before there is a code, and remembers the answer", async () => {
+    await start("Dr Amara Osei");
+    await page.evaluate(() => (window as unknown as Mocked).mock.chat.addOwnDevice("c1"));
+    await page.getByRole("button", { name: "Encrypted · not verified" }).press("Enter");
+    await page.getByRole("button", { name: "Compare the code" }).press("Enter");
+    await page.getByText("Are they all yours?").waitFor();
+    await page
+      .getByRole("list", { name: "Devices that say they are yours" })
+      .getByText("Kitchen computer")
+      .waitFor();
+    expect(await count("show_check_code")).toBe(0);
+    await page.getByRole("button", { name: "One of them isn't" }).press("Enter");
+    await page.getByRole("alert").getByText("Then somebody may be reading along").waitFor();
+    await page.getByRole("button", { name: "Back" }).press("Enter");
+    await page.getByRole("button", { name: "Yes, all mine" }).press("Enter");
+    expect((await sentCommand(page, "accept_own_devices")).data).toMatchObject({ conversation_id: "c1" });
+    await page.getByText("Bicycle").waitFor();
+  });
+
+  it("leads to the list of devices when one of them isn't one's own", async () => {
+    await start("Dr Amara Osei");
+    await page.evaluate(() => (window as unknown as Mocked).mock.chat.addOwnDevice("c1"));
+    await page.getByRole("button", { name: "Encrypted · not verified" }).press("Enter");
+    await page.getByRole("button", { name: "Compare the code" }).press("Enter");
+    await page.getByRole("button", { name: "One of them isn't" }).press("Enter");
+    await page.getByRole("button", { name: "Show your devices" }).press("Enter");
+    await page.getByRole("heading", { name: "Your devices" }).waitFor();
+  });
+
+  it("counts only those as checked in a group who read the same code", async () => {
+    await start("Care team");
+    await page.getByRole("button", { name: "Encrypted · not verified" }).press("Enter");
+    await page.getByRole("button", { name: "Compare the code" }).press("Enter");
+    await page.getByText("Bicycle").waitFor();
+    expect(await page.getByRole("button", { name: "They match" }).isDisabled()).toBe(true);
+    await page.getByRole("checkbox", { name: "Dr Amara Osei" }).check();
+    await page.getByRole("button", { name: "They match" }).press("Enter");
+    expect((await sentCommand(page, "confirm_check_code")).data).toMatchObject({ with: ["u1"] });
+    await page.getByText("you will be warned, loudly, if Dr Osei's key").waitFor();
+    await page.getByRole("button", { name: "Done" }).press("Enter");
+    await page.getByRole("button", { name: "Encrypted · not verified" }).waitFor();
   });
 
   it("comes before a call to somebody whose key changed", async () => {

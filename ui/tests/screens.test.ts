@@ -168,6 +168,35 @@ const chatScreens: Screen[] = [
     }),
   },
   {
+    name: "check-own-devices",
+    scenario: "home",
+    go: conversation("Dr Amara Osei", async (page) => {
+      await page.evaluate(() => (window as unknown as Mocked).mock.chat.addOwnDevice("c1"));
+      await section("Encrypted · not verified")(page);
+      await section("Compare the code")(page);
+      await page.getByText("Are they all yours?").waitFor();
+    }),
+  },
+  {
+    name: "check-own-device-foreign",
+    scenario: "home",
+    go: conversation("Dr Amara Osei", async (page) => {
+      await page.evaluate(() => (window as unknown as Mocked).mock.chat.addOwnDevice("c1"));
+      await section("Encrypted · not verified")(page);
+      await section("Compare the code")(page);
+      await section("One of them isn't")(page);
+    }),
+  },
+  {
+    name: "check-code-group",
+    scenario: "home",
+    go: conversation("Care team", async (page) => {
+      await section("Encrypted · not verified")(page);
+      await section("Compare the code")(page);
+      await page.getByText("Bicycle").waitFor();
+    }),
+  },
+  {
     name: "check-code-match",
     scenario: "home",
     go: conversation("Dr Amara Osei", async (page) => {

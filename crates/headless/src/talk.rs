@@ -133,6 +133,7 @@ fn failed(snapshot: &Snapshot) -> anyhow::Result<()> {
             Notice::Failed { failure } => bail!("the app says: {failure:?}"),
             Notice::Transfer { reason, .. } => bail!("a file was not transferred: {reason:?}"),
             Notice::KeyChanged { .. } => bail!("a checked key changed"),
+            Notice::ArchiveChanged => bail!("the clinic's archive is another one"),
             _ => {}
         }
     }

@@ -10,7 +10,7 @@
 //! | [`disk`] | records in one file |
 //! | [`journal`] | conversations and their messages, as records |
 //! | [`body`] | what members tell each other |
-//! | [`trust`] | whose keys were compared |
+//! | [`trust`] | whose devices were checked |
 //! | [`sample`] | a long conversation, to be measured |
 //! | [`inbox`] | what the engine tells, and when that is enough for now |
 //! | [`worker`] | what happens when |

@@ -196,6 +196,13 @@ pub struct StoppedClinic {
 }
 
 impl StoppedClinic {
+    /// Its next process has other settings.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
     /// The same database under a new process at the same address.
     ///
     /// # Panics

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bedside_ui_contract::{
     Command, Snapshot,
-    chat::{ConversationState, ConversationView, MessageContent, MessageView},
+    chat::{CheckCodeView, ConversationState, ConversationView, MessageContent, MessageView},
     snapshot::AccountView,
 };
 
@@ -170,6 +170,31 @@ impl Desk {
     /// Takes back what was written.
     pub fn delete(&self, id: &str) {
         self.ask(|conversation_id| Command::DeleteMessage { conversation_id, message_id: id.to_owned() });
+    }
+
+    /// Reads the conversation's code, once it is there.
+    ///
+    /// # Panics
+    /// When it never is.
+    pub async fn code(&mut self) -> CheckCodeView {
+        self.ask(|conversation_id| Command::ShowCheckCode { conversation_id });
+        self.until("a code", |one| one.check_code.is_some()).await.check_code.expect("it was there")
+    }
+
+    /// Says that this code was compared with these people, by id, and is the same.
+    pub fn confirm(&self, code: CheckCodeView, with: Vec<String>) {
+        self.ask(|conversation_id| Command::ConfirmCheckCode { conversation_id, code, with });
+    }
+
+    /// Says that all devices in the conversation that claim to be this person's are theirs.
+    ///
+    /// # Panics
+    /// When there is no conversation.
+    pub async fn accept_own_devices(&mut self) {
+        let members = self.until("the members", |_| true).await.members;
+        let own = members.into_iter().filter(|member| member.own).flat_map(|member| member.devices);
+        let fingerprints = own.map(|device| device.fingerprint).collect();
+        self.ask(|conversation_id| Command::AcceptOwnDevices { conversation_id, fingerprints });
     }
 
     /// Everything that is there has been seen.

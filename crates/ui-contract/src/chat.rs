@@ -78,7 +78,9 @@ pub struct ConversationView {
     pub state: ConversationState,
     /// How it is protected.
     pub protection: Protection,
-    /// What to compare, once computed: asked for by [`crate::Command::ShowCheckCode`].
+    /// What to compare, once computed: asked for by [`crate::Command::ShowCheckCode`]. Absent while a device of one's
+    /// own is in it that was not accepted ([`crate::Command::AcceptOwnDevices`]): whoever reads the code out vouches
+    /// for their own devices.
     pub check_code: Option<CheckCodeView>,
     /// Keys that changed after this conversation was verified, by name of the person: nothing is sent, and no call
     /// begins, until [`crate::Command::AcknowledgeKeyChange`] or a new check.
@@ -127,8 +129,12 @@ pub struct MemberDeviceView {
     pub device_id: String,
     /// The beginning of its key's fingerprint, base16 in groups of four.
     pub fingerprint: String,
-    /// Its key was checked.
+    /// Its key was checked; one's own other device: accepted as one's own.
     pub verified: bool,
+    /// The one that shows this.
+    pub current: bool,
+    /// What one's own device is called in [`ChatView::installations`]; absent where it is not listed there.
+    pub name: Option<String>,
 }
 
 /// A key that changed after it was checked.
@@ -138,6 +144,8 @@ pub struct KeyChangeView {
     pub name: String,
     /// Oneself: another device claims to be this person's own.
     pub own: bool,
+    /// The server says that another account is the clinic's archive, or none.
+    pub archive: bool,
     /// When it was noticed.
     pub at: Timestamp,
 }
@@ -281,6 +289,20 @@ pub enum ChatEvent {
     Renamed {
         /// The name.
         title: String,
+    },
+    /// This person is here with more than one device: said where this device comes in.
+    SeveralDevices {
+        /// Whose.
+        name: String,
+        /// One's own.
+        own: bool,
+        /// How many.
+        count: u32,
+    },
+    /// The server says that another account is the clinic's archive from here on.
+    ArchiveChanged {
+        /// There is one.
+        present: bool,
     },
 }
 

@@ -4,7 +4,7 @@ use bedside_protocol::{CallType, PresenceStatus};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{device::DeviceKind, snapshot::Settings};
+use crate::{chat::CheckCodeView, device::DeviceKind, snapshot::Settings};
 
 /// A request from the window. Its effect shows in a later snapshot; none of them blocks.
 #[derive(Clone, Serialize, Deserialize, TS)]
@@ -143,10 +143,23 @@ pub enum Command {
         /// Where.
         conversation_id: String,
     },
+    /// These devices in a conversation are this person's own, whatever the server says: without that no code is shown
+    /// that vouches for them.
+    AcceptOwnDevices {
+        /// Where.
+        conversation_id: String,
+        /// What was on the screen: [`crate::chat::MemberDeviceView::fingerprint`] of each.
+        fingerprints: Vec<String>,
+    },
     /// The code was compared and is the same.
     ConfirmCheckCode {
         /// Where.
         conversation_id: String,
+        /// What was on the screen. Where it is no longer the present one, nothing is confirmed
+        /// ([`crate::Failure::CodeChanged`]).
+        code: CheckCodeView,
+        /// The people who read the same code, by id: their devices count as checked from now on, nobody else's.
+        with: Vec<String>,
     },
     /// The code is not the same, or the checked keys should no longer count.
     ResetCheck {

@@ -225,6 +225,9 @@ pub enum Notice {
         /// Where.
         conversation_id: String,
     },
+    /// The server says that another account is the clinic's archive, or none: conversations whose code was compared are
+    /// blocked until that is looked at.
+    ArchiveChanged,
     /// A message came while its conversation was not open.
     Message {
         /// From whom.
@@ -285,6 +288,8 @@ pub enum Failure {
     KeyChanged,
     /// The keys for the conversation could not be agreed on: the other person's devices have none there.
     NoKeys,
+    /// The code is another than the one that was compared.
+    CodeChanged,
     /// The text is too long.
     TooLong,
     /// The passphrase is too short.

@@ -4,7 +4,7 @@ use bedside_protocol::{ConversationKind, Role};
 use bedside_testkit::{clinic::Clinic, desk::Desk, mallory::Mallory};
 use bedside_ui_contract::{
     Command, Snapshot,
-    chat::{CheckCodeView, ConversationState, ConversationView},
+    chat::{ConversationState, ConversationView},
 };
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -22,11 +22,6 @@ async fn come_in(desk: &mut Desk) {
         |snapshot: &Snapshot| snapshot.chat.conversations.iter().find(group).map(|one| one.id.clone());
     let snapshot = desk.seat.until("the group", |snapshot| found(snapshot).is_some()).await;
     desk.conversation = found(&snapshot).expect("it was there");
-}
-
-async fn code(desk: &mut Desk) -> CheckCodeView {
-    desk.ask(|conversation_id| Command::ShowCheckCode { conversation_id });
-    desk.until("a code", |one| one.check_code.is_some()).await.check_code.expect("it was there")
 }
 
 /// Whether an event could make an app look for somebody's devices.
@@ -86,9 +81,9 @@ async fn of_two_changes_in_one_epoch_the_second_is_made_again_and_all_agree() {
         .await;
     }
     assert!(before_doctor.asked("/commits") >= 2, "the first was refused");
-    let seen = code(&mut doctor).await;
+    let seen = doctor.code().await;
     for desk in [&mut patient, &mut colleague] {
-        assert_eq!(code(desk).await, seen, "all see the same group");
+        assert_eq!(desk.code().await, seen, "all see the same group");
     }
     doctor.write("is the knee better?");
     patient.until_texts("the question", |texts| texts.len() == 1).await;

@@ -17,7 +17,7 @@ use crate::{
     ghost::{Ghost, now},
     scene::{
         Scene, cannot_write, code, happenings, is_message, joined, others_devices, own_devices, refused,
-        sees_coming, send, while_away,
+        sees_coming, send, several, while_away,
     },
 };
 
@@ -67,7 +67,7 @@ async fn a_ghost_in_a_conversation_whose_code_was_compared_stops_everything_and_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ghost_handed_out_among_the_key_packages_is_listed_for_both() {
+async fn a_ghost_handed_out_among_the_key_packages_is_announced_and_listed_for_both() {
     let mut scene = Scene::signed_in().await;
     let mut ghost = Ghost::of(&scene.clinic, "ana").await;
     let package = serde_json::to_value(ghost.claimed(now())).unwrap();
@@ -83,8 +83,11 @@ async fn a_ghost_handed_out_among_the_key_packages_is_listed_for_both() {
     assert_eq!(view.protection, Protection::Encrypted);
     let member = view.members.iter().find(|member| !member.own).unwrap();
     assert!(member.devices.iter().any(|device| device.device_id == ghost.id.to_string() && !device.verified));
+    let said = |own| several("ana of the clinic", own, 2);
+    scene.doctor.until_items("he is told", |items| happenings(items) == [said(false)]).await;
     scene.patient.open("osei").await;
     scene.patient.until("the patient sees it among her own", |one| own_devices(one) == 2).await;
+    scene.patient.until_items("she is told as well", |items| happenings(items) == [said(true)]).await;
     scene.still_talk().await;
 }
 
@@ -246,6 +249,8 @@ async fn keys_exchanged_at_the_first_contact_are_never_shown_as_verified_and_giv
     // The genuine doctor sees somebody at his side whom he does not know, and has another code to read out.
     scene.doctor.open("ana").await;
     scene.doctor.until("the ghost is listed", |one| own_devices(one) == 2).await;
+    // Even if he takes it for his own.
+    scene.doctor.accept_own_devices().await;
     assert_ne!(code(&mut scene.doctor).await, forged);
     scene.clinic.close().await;
 }

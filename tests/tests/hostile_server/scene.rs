@@ -80,9 +80,10 @@ impl Scene {
     /// They have compared their code as well.
     pub(crate) async fn verified() -> Self {
         let mut scene = Self::talking().await;
-        for desk in [&mut scene.doctor, &mut scene.patient] {
-            code(desk).await;
-            desk.ask(|conversation_id| Command::ConfirmCheckCode { conversation_id });
+        let (osei, ana) = (scene.patient.seat.person("osei"), scene.doctor.seat.person("ana"));
+        for (desk, other) in [(&mut scene.doctor, ana), (&mut scene.patient, osei)] {
+            let code = code(desk).await;
+            desk.confirm(code, vec![other]);
             desk.until("verified", |one| one.protection == Protection::Verified).await;
         }
         scene
@@ -133,12 +134,19 @@ pub(crate) async fn send(desk: &mut Desk, text: &str) {
 /// Nothing leaves, and the person is told why.
 pub(crate) async fn cannot_write(desk: &mut Desk) {
     desk.write("must not leave");
+    refuses(desk, Failure::KeyChanged).await;
+}
+
+/// The person is told that what they wanted was not done, and why.
+pub(crate) async fn refuses(desk: &mut Desk, failure: Failure) {
+    let notice = Notice::Failed { failure };
     desk.seat
-        .until("why nothing is sent", |snapshot| {
-            let failure = Failure::KeyChanged;
-            snapshot.notices.iter().any(|shown| shown.notice == Notice::Failed { failure })
-        })
+        .until("why it is not done", |snapshot| snapshot.notices.iter().any(|shown| shown.notice == notice))
         .await;
+}
+
+pub(crate) fn several(name: &str, own: bool, count: u32) -> ChatEvent {
+    ChatEvent::SeveralDevices { name: name.to_owned(), own, count }
 }
 
 /// Waits until it is said that a device of this person came in by itself.
@@ -153,8 +161,7 @@ pub(crate) fn joined(name: &str, by_itself: bool) -> ChatEvent {
 
 /// Asks for the code of a conversation, and reads it.
 pub(crate) async fn code(desk: &mut Desk) -> CheckCodeView {
-    desk.ask(|conversation_id| Command::ShowCheckCode { conversation_id });
-    desk.until("a code", |one| one.check_code.is_some()).await.check_code.unwrap()
+    desk.code().await
 }
 
 async fn say(from: &mut Desk, to: &mut Desk, text: &str) {

@@ -58,6 +58,8 @@ export function noticeWords(notice: Notice): NoticeWords {
       return { text: t("notice.not_authentic", { name: notice.name }), tone: "bad", action: "look_at_keys" };
     case "key_changed":
       return { text: t("notice.key_changed", { name: notice.name }), tone: "bad", action: "look_at_keys" };
+    case "archive_changed":
+      return { text: t("notice.archive_changed"), tone: "bad", action: "look_at_keys" };
     case "message":
       return { text: t("notice.message", { name: notice.name }), tone: "info", action: "open_conversation" };
     case "transfer": {

@@ -11,7 +11,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use bedside_e2ee::store::{Batch, Store, StoreError, encode};
+use bedside_e2ee::{
+    PublicIdentity,
+    store::{Batch, Store, StoreError, encode},
+};
 use bedside_protocol::{CallId, Conversation, ConversationId, DeviceId, Pii, Timestamp, UserId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -56,6 +59,15 @@ pub(crate) struct Room {
     pub(crate) waiting: Vec<Waiting>,
     /// This device was removed from it.
     pub(crate) removed: bool,
+    /// The group's devices when the list last told of them: whoever differs from that is news.
+    #[serde(default)]
+    pub(crate) told_of: Vec<PublicIdentity>,
+    /// The other of two people, once known: nobody takes their place.
+    #[serde(default)]
+    pub(crate) peer: Option<UserId>,
+    /// The archive's devices in the code that was compared here.
+    #[serde(default)]
+    pub(crate) archive: Vec<PublicIdentity>,
 }
 
 /// How far a device is. Positions of the log: everything before them.
@@ -83,6 +95,9 @@ pub(crate) struct Preview {
 pub(crate) struct KeyChange {
     pub(crate) user: UserId,
     pub(crate) at: Timestamp,
+    /// The server names another archive, or none.
+    #[serde(default)]
+    pub(crate) archive: bool,
 }
 
 /// Something of this device's that the log does not have yet.
@@ -151,6 +166,13 @@ pub(crate) enum Content {
         user: UserId,
     },
     Renamed(Pii<String>),
+    SeveralDevices {
+        user: UserId,
+        count: u32,
+    },
+    ArchiveChanged {
+        present: bool,
+    },
 }
 
 impl Content {
@@ -188,6 +210,9 @@ impl Room {
             changed: Vec::new(),
             waiting: Vec::new(),
             removed: false,
+            told_of: Vec::new(),
+            peer: None,
+            archive: Vec::new(),
         }
     }
 

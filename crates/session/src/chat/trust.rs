@@ -1,10 +1,11 @@
-//! Whose keys were compared, on this device. An identity is a person, a device and a key: another of any is another.
+//! Whose devices this person has checked, on this device: those of people whom a code was compared with, and those of
+//! their own that they accepted. An identity is a person, a device and a key: another of any is another.
 
 use bedside_e2ee::PublicIdentity;
 use bedside_protocol::UserId;
 use serde::{Deserialize, Serialize};
 
-/// The compared identities.
+/// The checked identities.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Trust(Vec<PublicIdentity>);
 
@@ -16,7 +17,7 @@ impl Trust {
         self.0.contains(identity)
     }
 
-    /// Whether any key of this person was compared.
+    /// Whether any key of this person was checked.
     pub(crate) fn knows_one_of(&self, user: UserId) -> bool {
         self.0.iter().any(|known| known.user == user)
     }

@@ -2,9 +2,12 @@
 //!
 //! [`opening`] comes by what is on the disk, and [`learning`] by what the server says there is. [`groups`] brings each
 //! conversation ([`live`]) further, with [`packages`], [`joining`] and [`members`]. [`reading`] takes what the logs
-//! bring, [`writing`] says what is to be said, [`commands`] does what the person wants, [`devices`] keeps their devices,
-//! [`files`] sends and fetches files, [`recovery`] begins anew where the disk failed, [`view`] shows it all.
+//! bring, [`writing`] says what is to be said, [`commands`] does what the person wants, [`checking`] compares codes,
+//! [`devices`] keeps their devices, [`archive`] minds the clinic's archive, [`files`] sends and fetches files,
+//! [`recovery`] begins anew where the disk failed, [`view`] shows it all.
 
+mod archive;
+mod checking;
 mod commands;
 mod devices;
 mod files;
@@ -251,7 +254,7 @@ impl Worker {
             Input::Signal { call, peer, signal } => self.signal(call, peer, signal),
             Input::Files { call, link } => self.transfers.attach(call, link),
             Input::ReadReceipts(on) => self.config.read_receipts = on,
-            Input::Archive(archive) => self.config.archive = archive,
+            Input::Archive(archive) => self.archive_is(archive),
             Input::People(people) => self.note(PEOPLE, &people),
             Input::Calls(calls) => self.note(CALLS, &calls),
             Input::Messages { id, from, count, answer } => {

@@ -301,6 +301,7 @@ impl Actor {
             | Command::MarkRead { .. }
             | Command::SetTyping { .. }
             | Command::ShowCheckCode { .. }
+            | Command::AcceptOwnDevices { .. }
             | Command::ConfirmCheckCode { .. }
             | Command::ResetCheck { .. }
             | Command::AcknowledgeKeyChange { .. }

@@ -12,6 +12,7 @@ import { beginsDay, continues, linked, TOGETHER_MS } from "./grouping";
 import {
   emojiName,
   eventText,
+  isWarning,
   previewText,
   protectionText,
   transferText,
@@ -111,6 +112,9 @@ describe("protection", () => {
     expect(protectionText("encrypted", members)).toContain("compare the code");
     expect(protectionText("unprotected", members)).not.toContain("Only");
     expect(protectionText("pending", members)).not.toContain("Only");
+    const kept = protectionText("verified", [...members, archive]);
+    expect(kept).toContain("nobody else stands between you");
+    expect(kept).not.toContain("not even your clinic's server");
   });
 
   it("has a name for every picture, and the English one for a picture it doesn't know", () => {
@@ -144,6 +148,13 @@ describe("a conversation's words", () => {
     expect(eventText({ what: "missing", name: "Ana", count: 2 })).toContain(
       "2 messages of Ana never arrived",
     );
+  });
+
+  it("say who reads along on several devices, and that the archive is another one", () => {
+    const several = { what: "several_devices", name: "Dr Osei", own: false, count: 2 } as const;
+    expect(eventText(several)).toBe("Dr Osei reads along here on 2 devices.");
+    expect(eventText({ ...several, own: true })).toContain("If one of them isn't yours");
+    expect(isWarning({ what: "archive_changed", present: true })).toBe(true);
   });
 });
 
@@ -195,6 +206,7 @@ describe("notices about trust", () => {
     expect(changed).toMatchObject({ tone: "bad", action: "look_at_keys" });
     expect(noticeWords({ kind: "not_authentic", name: "Dr Osei" }).tone).toBe("bad");
     expect(noticeWords({ kind: "failed", failure: "key_changed" }).action).toBe("look_at_keys");
+    expect(noticeWords({ kind: "archive_changed" })).toMatchObject({ tone: "bad", action: "look_at_keys" });
     const added = noticeWords({ kind: "device_added", name: "Kitchen computer" });
     expect(noticeActionText(added.action!)).toBe("Your devices");
   });

@@ -1,6 +1,7 @@
 /** Words about conversations: who can read along, what happened, how far a message came. */
 import type {
   ChatEvent,
+  CheckCodeView,
   ConversationView,
   MemberView,
   PreviewView,
@@ -29,7 +30,12 @@ export function protectionText(protection: Protection, members: readonly MemberV
     case "pending":
       return t("protection.pendingText");
     case "verified":
-      return t("protection.verifiedText", { who });
+      return t(
+        members.some((member) => member.archive)
+          ? "protection.verifiedArchiveText"
+          : "protection.verifiedText",
+        { who },
+      );
     case "encrypted":
       return t("protection.encryptedText", { who });
     case "unprotected":
@@ -41,6 +47,11 @@ export function protectionText(protection: Protection, members: readonly MemberV
 export function emojiName(name: string): string {
   const key = `emoji.${name.replaceAll(" ", "_")}`;
   return key in en ? t(key as "emoji.dog") : name;
+}
+
+export function sameCode(one: CheckCodeView, other: CheckCodeView): boolean {
+  const signs = (code: CheckCodeView) => [...code.emoji.map((emoji) => emoji.name), ...code.digits].join(" ");
+  return signs(one) === signs(other);
 }
 
 export function eventText(event: ChatEvent): string {
@@ -61,12 +72,18 @@ export function eventText(event: ChatEvent): string {
       return t("event.refused", { count: event.count });
     case "renamed":
       return t("event.renamed", { title: event.title });
+    case "several_devices":
+      return event.own
+        ? t("event.several_own", { count: event.count })
+        : t("event.several_devices", { name: event.name, count: event.count });
+    case "archive_changed":
+      return t(event.present ? "event.archive_changed" : "event.archive_gone");
   }
 }
 
 /** Events that call for a second look. */
 export function isWarning(event: ChatEvent): boolean {
-  return event.what === "key_changed" || event.what === "missing" || event.what === "refused";
+  return ["key_changed", "missing", "refused", "archive_changed"].includes(event.what);
 }
 
 export function typingText(names: readonly string[]): string | undefined {

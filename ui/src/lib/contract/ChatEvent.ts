@@ -35,4 +35,20 @@ name: string, } | { "what": "renamed",
 /**
  * The name.
  */
-title: string, };
+title: string, } | { "what": "several_devices",
+/**
+ * Whose.
+ */
+name: string,
+/**
+ * One's own.
+ */
+own: boolean,
+/**
+ * How many.
+ */
+count: number, } | { "what": "archive_changed",
+/**
+ * There is one.
+ */
+present: boolean, };

@@ -64,7 +64,9 @@ state: ConversationState,
  */
 protection: Protection,
 /**
- * What to compare, once computed: asked for by [`crate::Command::ShowCheckCode`].
+ * What to compare, once computed: asked for by [`crate::Command::ShowCheckCode`]. Absent while a device of one's
+ * own is in it that was not accepted ([`crate::Command::AcceptOwnDevices`]): whoever reads the code out vouches
+ * for their own devices.
  */
 check_code: CheckCodeView | null,
 /**

@@ -14,6 +14,10 @@ name: string,
  */
 own: boolean,
 /**
+ * The server says that another account is the clinic's archive, or none.
+ */
+archive: boolean,
+/**
  * When it was noticed.
  */
 at: Timestamp, };

@@ -13,6 +13,14 @@ device_id: string,
  */
 fingerprint: string,
 /**
- * Its key was checked.
+ * Its key was checked; one's own other device: accepted as one's own.
  */
-verified: boolean, };
+verified: boolean,
+/**
+ * The one that shows this.
+ */
+current: boolean,
+/**
+ * What one's own device is called in [`ChatView::installations`]; absent where it is not listed there.
+ */
+name: string | null, };

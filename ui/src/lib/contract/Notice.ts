@@ -51,7 +51,7 @@ name: string,
 /**
  * Where.
  */
-conversation_id: string, } | { "kind": "message",
+conversation_id: string, } | { "kind": "archive_changed" } | { "kind": "message",
 /**
  * From whom.
  */

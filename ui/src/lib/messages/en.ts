@@ -48,6 +48,8 @@ export const en = {
   "failure.call_gone": "This call is already over.",
   "failure.server_trouble": "The server has a problem. Try again in a moment.",
   "failure.key_changed": "A checked key changed. Look at it in Messages before you go on.",
+  "failure.code_changed":
+    "The code changed while you compared it, so nothing was confirmed. Compare the new one from the beginning.",
   "failure.no_keys":
     "Messages and calls can't be protected yet: the other person hasn't signed in with this version of Bedside. Try again once they have.",
   "failure.too_short": "This passphrase is too short. Take at least 12 characters.",
@@ -196,6 +198,8 @@ export const en = {
     "The call was ended: whoever answered could not prove to be {name}. Call again, and compare the check code before you speak about anything private.",
   "notice.key_changed":
     "{name}'s key changed after you had checked it. Nothing is sent until you have looked at it.",
+  "notice.archive_changed":
+    "Your clinic's server now says otherwise who keeps the clinic's archive. Look at it before you go on.",
   "notice.message": "{name} wrote to you.",
   "notice.transfer": "{file}: {reason}",
   "notice.device_added": "“{name}” was added to your devices and can read along. Not yours? Remove it.",
@@ -261,13 +265,16 @@ export const en = {
     "The devices are still agreeing on keys. Nothing is sent before they have, so nothing can be read.",
   "protection.verifiedText":
     "Only {who} can read this. You compared the code, so nobody stands between you, not even your clinic's server.",
+  "protection.verifiedArchiveText":
+    "Only {who} can read this. You compared the code, so nobody else stands between you. That the archive is your clinic's own is your clinic's word.",
   "protection.encryptedText":
     "Only {who} should be able to read this. Your clinic's server passes on locked messages that it can't open. But it also says whose keys these are: compare the code once to be sure that nobody stands between you.",
   "protection.unprotectedText":
     "Your clinic's server can read what is said, shown and written here. Don't share anything private until this changes.",
   "protection.you": "you",
   "protection.archive": "the clinic's archive",
-  "protection.archiveText": "The clinic keeps its records with it, as the law may require. It reads along.",
+  "protection.archiveText":
+    "The clinic keeps its records with it, as the law may require. It reads along. Which devices are its own is your clinic's word.",
   "protection.members": "Who is here",
   "protection.ownDevices": {
     one: "You, on {count} device",
@@ -284,8 +291,10 @@ export const en = {
   "check.title": "Compare the code",
   "check.how":
     "Read the seven names aloud to each other, then the digits: in this call, or face to face. Don't compare in writing: whoever stands between you could change what is written.",
+  "check.with": "Who reads the same code? Only they count as checked.",
   "check.computing": "Working out the code",
   "check.changed": "The code has just changed, because a device came or went. Compare it from the beginning.",
+  "check.begin": "Begin anew",
   "check.emoji": "Seven pictures",
   "check.digits": "Three numbers",
   "check.match": "They match",
@@ -297,6 +306,23 @@ export const en = {
   "check.badText":
     "Don't share anything private here. First make sure that you both look at this same screen, at the same time, and compare once more. If the code still differs, tell your clinic's support by phone.",
   "check.again": "Compare once more",
+
+  "own.question":
+    "These devices are in here as yours, beside the one in front of you. Are they all yours? Whoever reads the code out says so.",
+  "own.list": "Devices that say they are yours",
+  "own.unlisted": "A device that your clinic's server doesn't list",
+  "own.hint":
+    "The names are your clinic's server's word. To be certain, look at the key on your other device: under the lock, “Who is here”.",
+  "own.yes": "Yes, all mine",
+  "own.no": "One of them isn't",
+  "own.foreignTitle": "Then somebody may be reading along",
+  "own.foreignText":
+    "Don't share anything private here yet. Remove the device that isn't yours: it then leaves all your conversations, and you can compare the code.",
+  "own.foreignCall":
+    "Don't share anything private here yet. After the call, remove the device that isn't yours under Settings, Your devices: it then leaves all your conversations, and you can compare the code.",
+  "own.look": "Show your devices",
+  "own.remove": "Remove",
+  "own.back": "Back",
 
   "emoji.dog": "Dog",
   "emoji.cat": "Cat",
@@ -528,6 +554,18 @@ export const en = {
   "event.verified": "You compared the code. It was right.",
   "event.key_changed": "{name}'s key changed after it had been checked.",
   "event.renamed": "The group is called “{title}” now.",
+  "event.several_devices": {
+    one: "{name} reads along here on {count} device.",
+    other: "{name} reads along here on {count} devices.",
+  },
+  "event.several_own": {
+    one: "You read along here on {count} device.",
+    other:
+      "You read along here on {count} devices. If one of them isn't yours, remove it under Settings, Your devices.",
+  },
+  "event.archive_changed":
+    "Your clinic's server says that another account is the clinic's archive from here on. It may read along.",
+  "event.archive_gone": "Your clinic's server says that the clinic has no archive any more.",
 
   "chatState.preparing": "Keys are being agreed on. What you write goes out as soon as they are.",
   "chatState.preparingFor":
@@ -546,6 +584,9 @@ export const en = {
     "You had checked who reads along here, and since {when} the keys are different. Most often somebody has a new computer or installed Bedside again. But it can also mean that somebody stands between you and pretends to be {name}.",
   "keyChange.textOwn":
     "You had checked who reads along here. Since {when} one more device reads along that claims to be yours. If you didn't set one up, remove it under Settings, Your devices.",
+  "keyChange.titleArchive": "The clinic's archive is another one",
+  "keyChange.textArchive":
+    "You had checked who reads along here. Since {when} your clinic's server says that another account keeps the clinic's archive, or none. Ask your clinic whether that is so before you go on.",
   "keyChange.blocked": "Nothing is sent and no call begins here until you decide.",
   "keyChange.accept": "Go on without checking: anyone could be reading",
   "keyChange.callTitle": "Before you call",

@@ -81,6 +81,12 @@ export class MockChat {
     this.#set(conversation, { check_code: { ...CODE, digits: ["0417", "2290", "7731"] } });
   }
 
+  /** Another device says that it is one's own. */
+  addOwnDevice(conversation: string): void {
+    this.#own(conversation, false);
+    this.#set(conversation, { check_code: null });
+  }
+
   /** Takes a command; false when it is none of its own. */
   react(command: Command): boolean {
     const view = this.#host.chat();
@@ -113,12 +119,15 @@ export class MockChat {
       case "show_check_code":
         setTimeout(() => this.#set(command.data.conversation_id, { check_code: CODE }), 150);
         return true;
+      case "accept_own_devices":
+        this.#own(command.data.conversation_id, true);
+        return true;
       case "confirm_check_code":
-        this.#check(command.data.conversation_id, true);
+        this.#check(command.data.conversation_id, command.data.with);
         return true;
       case "reset_check":
       case "acknowledge_key_change":
-        this.#check(command.data.conversation_id, false);
+        this.#check(command.data.conversation_id, []);
         return true;
       case "send_files":
         for (const path of command.data.paths) this.#sendFile(command.data.conversation_id, path);
@@ -286,18 +295,30 @@ export class MockChat {
     this.#touch(id);
   }
 
-  #check(id: string, verified: boolean): void {
+  /** The code was compared with these people, or, with none, does not count any more. */
+  #check(id: string, readers: readonly string[]): void {
     const view = this.#view(id)!;
-    this.#set(id, {
-      state: "ready",
-      changed: [],
-      protection: verified ? "verified" : "encrypted",
-      members: view.members.map((one) => ({
-        ...one,
-        verified: one.own || one.archive || verified,
-        devices: one.devices.map((device) => ({ ...device, verified: one.own || verified })),
-      })),
+    const members = view.members.map((one) => {
+      const verified =
+        one.own || (readers.length > 0 && (one.archive || one.verified || readers.includes(one.user_id)));
+      return { ...one, verified, devices: one.devices.map((device) => ({ ...device, verified })) };
     });
+    const verified = members.every((one) => one.verified);
+    this.#set(id, { state: "ready", changed: [], protection: verified ? "verified" : "encrypted", members });
+  }
+
+  /** One's own other devices were accepted, or not. */
+  #own(id: string, verified: boolean): void {
+    const members = this.#view(id)!.members.map((one) =>
+      one.own
+        ? {
+            ...one,
+            verified,
+            devices: one.devices.map((device) => ({ ...device, verified: device.current || verified })),
+          }
+        : one,
+    );
+    this.#set(id, { members });
   }
 
   #start(user_ids: string[], title: string | null): void {

@@ -6,12 +6,16 @@ import { NOW, people } from "./people";
 
 const HOUR = 3_600_000;
 
+const OWN_NAMES: Record<string, string> = { "d-me-1": "Ana's laptop", "d-me-2": "Kitchen computer" };
+
 function device(id: string, verified: boolean) {
   const print = [...id].map((letter) => letter.charCodeAt(0).toString(16).toUpperCase()).join("");
   return {
     device_id: id,
     fingerprint: `${print}4C1A9E07B2`.slice(0, 16).replace(/(.{4})(?=.)/g, "$1 "),
     verified,
+    current: id === "d-me-1",
+    name: OWN_NAMES[id] ?? null,
   };
 }
 
@@ -43,8 +47,8 @@ const archive: MemberView = {
   name: "Riverside Clinic archive",
   own: false,
   archive: true,
-  verified: true,
-  devices: [device("d-archive", true)],
+  verified: false,
+  devices: [device("d-archive", false)],
 };
 
 /** Where the messages of each conversation come from. */
@@ -109,7 +113,7 @@ export function conversations(stores: Stores): ConversationView[] {
     conversation(stores, "c2", 50_000, 23, [me(), member("u2", true)], { protection: "verified" }),
     conversation(stores, "c4", 31, 400, [me(), member("u3", true)], {
       state: "blocked",
-      changed: [{ name: people[2]!.name, own: false, at: NOW - 2 * HOUR }],
+      changed: [{ name: people[2]!.name, own: false, archive: false, at: NOW - 2 * HOUR }],
     }),
     conversation(stores, "c5", 12, 900, [me(), member("u4")], { protection: "unprotected" }),
     conversation(stores, "c6", 22, 2000, [me(), member("u6")], { state: "removed" }),

@@ -1,13 +1,9 @@
 //! What the person wants of a conversation, of its code, of their devices.
 
-use bedside_e2ee::{PublicIdentity, check_code::CheckCode};
 use bedside_protocol::{
     CallId, Conversation, ConversationId, ConversationKind, UserId, conversation::CreateConversation,
 };
-use bedside_ui_contract::{
-    Command, Failure,
-    chat::{CheckCodeView, CheckEmojiView, VaultView},
-};
+use bedside_ui_contract::{Command, Failure, chat::VaultView};
 use uuid::Uuid;
 
 use super::{Outcome, Worker};
@@ -15,8 +11,6 @@ use crate::{
     api::ApiError,
     chat::{
         body::{Body, text_fits},
-        journal::Content,
-        trust::Trust,
         vault::VaultError,
     },
     transfer::Transfers,
@@ -55,7 +49,13 @@ impl Worker {
                 self.with(&conversation_id, |worker, id| worker.type_in(id, typing));
             }
             Command::ShowCheckCode { conversation_id } => self.with(&conversation_id, Self::compute_code),
-            Command::ConfirmCheckCode { conversation_id } => self.with(&conversation_id, Self::confirm_code),
+            Command::AcceptOwnDevices { conversation_id, fingerprints } => {
+                self.with(&conversation_id, |worker, id| worker.accept_own_devices(id, &fingerprints));
+            }
+            Command::ConfirmCheckCode { conversation_id, code, with } => {
+                let with: Vec<UserId> = with.iter().filter_map(|user| user.parse().ok()).collect();
+                self.with(&conversation_id, |worker, id| worker.confirm_code(id, &code, &with));
+            }
             Command::ResetCheck { conversation_id } => self.with(&conversation_id, Self::reset_check),
             Command::AcknowledgeKeyChange { conversation_id } => {
                 self.with(&conversation_id, Self::acknowledge_change);
@@ -96,10 +96,7 @@ impl Worker {
 
     /// The conversation of two.
     pub(super) fn direct(&self, peer: UserId) -> Option<ConversationId> {
-        let found = self.rooms.values().find(|live| {
-            live.room.server.kind == ConversationKind::Direct
-                && live.room.server.participants.iter().any(|person| person.id == peer)
-        });
+        let found = self.rooms.values().find(|live| live.room.peer == Some(peer));
         found.map(|live| live.room.id())
     }
 
@@ -194,72 +191,6 @@ impl Worker {
         self.tell_receipt(id);
     }
 
-    fn compute_code(&mut self, id: ConversationId) {
-        let Some(live) = self.rooms.get(&id) else { return };
-        if live.check_code.is_some() || live.members.len() < 2 {
-            return;
-        }
-        let members = live.members.clone();
-        self.start(async move {
-            let computed = {
-                let members = members.clone();
-                tokio::task::spawn_blocking(move || CheckCode::of(&members).ok()).await.ok().flatten()
-            };
-            Outcome::CheckCode(id, members, computed.map(|code| code_view(&code)))
-        });
-    }
-
-    pub(super) fn code_computed(
-        &mut self,
-        id: ConversationId,
-        members: &[PublicIdentity],
-        code: Option<CheckCodeView>,
-    ) {
-        let Some(live) = self.rooms.get_mut(&id) else { return };
-        // A code of members who are not the members any more must not be compared.
-        if live.members == members {
-            live.check_code = code;
-        }
-    }
-
-    fn confirm_code(&mut self, id: ConversationId) {
-        let Some(live) = self.rooms.get_mut(&id) else { return };
-        if live.check_code.is_none() {
-            return;
-        }
-        self.trust.add(&live.members);
-        live.room.verified = true;
-        live.room.changed.clear();
-        self.keep_trust();
-        self.happened_here(id, Content::Verified);
-        self.keep(id);
-        self.step(id);
-    }
-
-    fn reset_check(&mut self, id: ConversationId) {
-        let Some(live) = self.rooms.get_mut(&id) else { return };
-        // What is blocked stays so: a code that does not match is no reason to go on.
-        self.trust.remove(&live.members);
-        live.room.verified = false;
-        self.keep_trust();
-        self.keep(id);
-    }
-
-    fn acknowledge_change(&mut self, id: ConversationId) {
-        let Some(live) = self.rooms.get_mut(&id) else { return };
-        live.room.verified = false;
-        live.room.changed.clear();
-        self.keep(id);
-        self.step(id);
-    }
-
-    fn keep_trust(&mut self) {
-        if let Err(error) = self.journal.write_value(Trust::NAME, &self.trust) {
-            self.store_failed(error);
-        }
-        self.barrier();
-    }
-
     /// Keeps on disk what lived in memory.
     fn keep_under(&mut self, passphrase: String) {
         if self.vault.view != VaultView::Temporary {
@@ -278,16 +209,5 @@ impl Worker {
                 self.notify_failure(Failure::ServerTrouble);
             }
         }
-    }
-}
-
-fn code_view(code: &CheckCode) -> CheckCodeView {
-    CheckCodeView {
-        emoji: code
-            .emoji
-            .iter()
-            .map(|one| CheckEmojiView { symbol: one.symbol.to_owned(), name: one.name.to_owned() })
-            .collect(),
-        digits: code.digits.iter().map(|group| format!("{group:04}")).collect(),
     }
 }

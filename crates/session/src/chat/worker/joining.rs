@@ -198,16 +198,17 @@ impl Worker {
                 if !self.barrier() {
                     return;
                 }
+                let mut again = false;
                 if let Some(live) = self.rooms.get_mut(&id) {
                     live.succeeded();
                     live.room.server.founded = true;
                     live.room.processed = welcome.position;
                     live.room.server.next_position = live.room.server.next_position.max(welcome.position);
+                    again = std::mem::take(&mut live.rejoining);
                 }
                 self.look_at_group(id);
-                self.newcomers_in(id, &[]);
+                self.came_in(id, again);
                 self.tell_frame_keys();
-                self.keep(id);
             }
             Ok((other, _)) => {
                 tracing::warn!("a welcome led into another conversation than it said");

@@ -3,7 +3,7 @@
 //! It is believed where nothing here says otherwise: who two people are never changes, and a log is as long as what was
 //! read of it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use bedside_protocol::{
     Conversation, ConversationId, ConversationKind, UserId, conversation::CreateConversation,
@@ -105,13 +105,13 @@ impl Worker {
     /// What the server says of a conversation.
     fn learn(&mut self, conversation: Conversation) {
         let id = conversation.id;
-        let archive = self.config.archive;
+        let (me, archive) = (self.me(), self.config.archive);
         if let Some(live) = self.rooms.get_mut(&id) {
             // What was read from the log is surer than an answer that may have been overtaken.
             let next_position = live.room.server.next_position.max(conversation.next_position);
             let known = &live.room.server;
             let same = known.kind == conversation.kind
-                && (known.kind == ConversationKind::Group || same_people(known, &conversation, archive));
+                && live.room.peer.is_none_or(|peer| still_between([me, peer], known, &conversation, archive));
             if !same {
                 // Who two people are never changes: nobody is put in another's place, with their checked code. How far
                 // the log goes is looked at all the same.
@@ -123,16 +123,16 @@ impl Worker {
             }
             live.room.server = Conversation { next_position, ..conversation };
         } else {
-            let doubled = |live: &Live| {
-                conversation.kind == ConversationKind::Direct
-                    && live.room.server.kind == ConversationKind::Direct
-                    && same_people(&live.room.server, &conversation, archive)
-            };
-            if self.rooms.len() >= MOST_ROOMS || self.rooms.values().any(doubled) {
+            let peer = peer_of(&conversation, me, archive);
+            // To the archive itself, all of them are between others.
+            let nobody =
+                peer.is_none() && conversation.kind == ConversationKind::Direct && archive != Some(me);
+            let doubled = |live: &Live| peer.is_some() && live.room.peer == peer;
+            if self.rooms.len() >= MOST_ROOMS || nobody || self.rooms.values().any(doubled) {
                 // A second one of the same two would take the place of the one whose code they compared.
                 return tracing::warn!("the server told of a conversation too many");
             }
-            let mut live = Live::new(Room::new(conversation));
+            let mut live = Live::new(Room { peer, ..Room::new(conversation) });
             let age = crate::clock::now().millis_since(live.room.server.created_at);
             if Duration::from_millis(age) < WELCOME_PATIENCE * 10 {
                 live.retry_at = live.room.server.founded.then(|| Instant::now() + WELCOME_PATIENCE);
@@ -149,10 +149,7 @@ impl Worker {
 
     /// Somebody is to be called or written to: their conversation is wanted, with its group.
     pub(super) fn prepare(&mut self, user: UserId) {
-        let known = self.rooms.values_mut().find(|live| {
-            live.room.server.kind == ConversationKind::Direct
-                && live.room.server.participants.iter().any(|person| person.id == user)
-        });
+        let known = self.rooms.values_mut().find(|live| live.room.peer == Some(user));
         if let Some(live) = known {
             live.wanted = true;
             let id = live.room.id();
@@ -170,11 +167,28 @@ impl Worker {
     }
 }
 
-/// Whether two conversations are between the same people, with the clinic's archive or without.
-fn same_people(one: &Conversation, other: &Conversation, archive: Option<UserId>) -> bool {
-    let ids = |conversation: &Conversation| -> BTreeSet<UserId> {
-        let ids = conversation.participants.iter().map(|person| person.id);
-        ids.filter(|id| Some(*id) != archive).collect()
+/// The other one of a conversation between two, where the clinic's archive may be a third.
+pub(super) fn peer_of(conversation: &Conversation, me: UserId, archive: Option<UserId>) -> Option<UserId> {
+    let people = conversation.participants.iter().map(|person| person.id);
+    let others: Vec<_> = people.filter(|user| *user != me).collect();
+    match (conversation.kind, others.as_slice()) {
+        (ConversationKind::Direct, [one]) => Some(*one),
+        (ConversationKind::Direct, [one, other]) if Some(*other) == archive => Some(*one),
+        (ConversationKind::Direct, [other, one]) if Some(*other) == archive => Some(*one),
+        _ => None,
+    }
+}
+
+/// Whether a conversation is between the same two people as before. Nobody but the archive comes in beside them.
+fn still_between(
+    two: [UserId; 2],
+    before: &Conversation,
+    now: &Conversation,
+    archive: Option<UserId>,
+) -> bool {
+    let takes_part = |user: UserId, conversation: &Conversation| {
+        conversation.participants.iter().any(|one| one.id == user)
     };
-    ids(one) == ids(other)
+    two.iter().all(|user| takes_part(*user, now))
+        && now.participants.iter().all(|one| Some(one.id) == archive || takes_part(one.id, before))
 }

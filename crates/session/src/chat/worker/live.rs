@@ -8,7 +8,7 @@ use std::{
 use bedside_call::rate::TokenBucket;
 use bedside_e2ee::PublicIdentity;
 use bedside_protocol::{
-    CallId, ConversationKind, EntryId, UserId,
+    CallId, ConversationKind, DeviceId, EntryId, UserId,
     conversation::{EntryKind, WaitingWelcome},
 };
 use bedside_ui_contract::chat::CheckCodeView;
@@ -206,6 +206,11 @@ impl Live {
         if is_news && self.membership == Membership::Outside && self.welcome.is_none() {
             self.retry_at = Some(Instant::now() + WELCOME_PATIENCE);
         }
+    }
+
+    /// Whether the list has told of this group with anybody in it but this device.
+    pub(super) fn knows_others(&self, device: DeviceId) -> bool {
+        self.room.told_of.iter().any(|member| member.device != device)
     }
 
     /// Whether somebody has no device in the group.

@@ -211,10 +211,12 @@ impl Worker {
         self.published = self.journal.value(PUBLISHED)? == Some(self.device.identity().public());
         self.rooms = self.journal.rooms()?.into_iter().map(|room| (room.id(), Live::new(room))).collect();
         for id in self.rooms.keys().copied().collect::<Vec<_>>() {
+            self.name_the_peer(id);
             self.look_at_group(id);
             self.catch_up(id);
             self.check_again(id);
         }
+        self.recall_archive();
         Ok(())
     }
 

@@ -27,10 +27,10 @@ const RECEIPT_PAUSE: Duration = Duration::from_millis(300);
 
 /// Where and when an entry was.
 #[derive(Clone, Copy)]
-struct At {
-    position: u64,
+pub(super) struct At {
+    pub(super) position: u64,
     /// By the server's clock.
-    at: Timestamp,
+    pub(super) at: Timestamp,
 }
 
 impl Worker {
@@ -192,7 +192,7 @@ impl Worker {
         external: bool,
         own: bool,
     ) -> Result<(), StoreError> {
-        let before = self.rooms.get(&id).map(|live| live.members.clone()).unwrap_or_default();
+        let device = self.own_device();
         self.look_at_group(id);
         let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
         live.room.server.epoch = live.room.server.epoch.saturating_add(1);
@@ -202,30 +202,21 @@ impl Worker {
         live.in_flight.clear();
         if own && external {
             let unused = live.welcome.take();
-            let was_here = live.rejoining || live.room.total > 0;
-            live.rejoining = false;
-            if was_here || at.position > 0 {
-                self.happened(id, at, by, Content::Rejoined)?;
-            }
-            // Who was known before and who is there now: a group that the server made up has other keys.
-            let after = self.rooms.get(&id).map(|live| live.members.clone()).unwrap_or_default();
-            for member in after.iter().filter(|member| before.len() > 1 && !before.contains(member)) {
-                let content = Content::DeviceJoined { user: member.user, by_itself: false };
-                self.happened(id, at, member, content)?;
-            }
-            for member in before.iter().filter(|member| !after.contains(member)) {
-                self.happened(id, at, by, Content::DeviceLeft { user: member.user })?;
-            }
+            let again = std::mem::take(&mut live.rejoining) || at.position > 0;
+            self.tell_who_is_here(id, at, again)?;
             if let Some(welcome) = unused {
                 self.drop_welcome(welcome.id);
             }
+        } else if own && at.position == 0 && !live.knows_others(device) {
+            // Whoever founds a group brings in everybody.
+            self.tell_who_is_here(id, at, false)?;
+            self.tell_the_name(id, joined, external, own);
         } else {
-            // Whoever founds a group brings in everybody: that is no news.
-            let founding = own && before.len() <= 1 && at.position == 0;
+            let before = std::mem::replace(&mut live.room.told_of, live.members.clone());
             // Whoever comes in from outside is told of, also one who was a member before and lost its place.
             let returned = external && joined.is_empty();
             let joined = if returned { std::slice::from_ref(by) } else { joined };
-            for member in joined.iter().filter(|_| !founding) {
+            for member in joined {
                 let content = Content::DeviceJoined { user: member.user, by_itself: external };
                 self.happened(id, at, by, content)?;
             }
@@ -233,6 +224,7 @@ impl Worker {
                 self.happened(id, at, by, Content::DeviceLeft { user: member.user })?;
             }
             self.tell_the_name(id, joined, external, own);
+            self.newcomers_in(id, &before);
         }
         let gone: Vec<_> = left.iter().map(|member| member.device).collect();
         if let Some(live) = self.rooms.get_mut(&id) {
@@ -240,7 +232,6 @@ impl Worker {
                 live.room.receipts.remove(&device);
             }
         }
-        self.newcomers_in(id, &before);
         self.tell_frame_keys();
         Ok(())
     }
@@ -249,8 +240,8 @@ impl Worker {
     pub(super) fn key_changed(&mut self, id: ConversationId, user: UserId) {
         let now = crate::clock::now();
         let Some(live) = self.rooms.get_mut(&id) else { return };
-        if live.room.changed.iter().all(|change| change.user != user) {
-            live.room.changed.push(KeyChange { user, at: now });
+        if live.room.changed.iter().all(|change| change.user != user || change.archive) {
+            live.room.changed.push(KeyChange { user, at: now, archive: false });
         }
         let at = At { position: live.room.processed.saturating_sub(1), at: now };
         let by = self.device.identity().public();
@@ -262,7 +253,7 @@ impl Worker {
     }
 
     /// Puts something that happened into the list.
-    fn happened(
+    pub(super) fn happened(
         &mut self,
         id: ConversationId,
         at: At,
@@ -291,6 +282,26 @@ impl Worker {
         let by = self.device.identity().public();
         if let Err(error) = self.happened(id, at, &by, content) {
             self.store_failed(error);
+        }
+    }
+
+    /// The same; where the newest line is of that kind, in its place.
+    pub(super) fn happened_again(&mut self, id: ConversationId, content: Content) {
+        let Some(live) = self.rooms.get_mut(&id) else { return };
+        let last = live.room.total.checked_sub(1);
+        let changed = last.map_or(Ok(false), |place| {
+            self.journal.change(&mut live.room, place, |item| {
+                let same = std::mem::discriminant(&item.content) == std::mem::discriminant(&content);
+                if same {
+                    item.content = content.clone();
+                }
+                same
+            })
+        });
+        match changed {
+            Ok(true) => {}
+            Ok(false) => self.happened_here(id, content),
+            Err(error) => self.store_failed(error),
         }
     }
 

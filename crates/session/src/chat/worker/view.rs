@@ -80,15 +80,13 @@ impl Worker {
 
     fn conversation_view(&self, live: &Live) -> ConversationView {
         let room = &live.room;
-        let people = People { room, me: self.me() };
-        let peer = (room.server.kind == ConversationKind::Direct)
-            .then(|| live.others(self.me()).find(|user| Some(*user) != self.config.archive))
-            .flatten();
+        let people = self.people(room);
+        let peer = (room.server.kind == ConversationKind::Direct).then_some(room.peer).flatten();
         let state = self.state(live);
         ConversationView {
             id: room.id().to_string(),
             kind: room.server.kind,
-            title: people.title(self.config.archive),
+            title: people.title(),
             peer_id: peer.map(|user| user.to_string()),
             members: self.members(live),
             preview: room.preview.as_ref().map(|preview| PreviewView {
@@ -112,13 +110,14 @@ impl Worker {
                 | ConversationState::Rejoining
                 | ConversationState::PushedOut => Protection::Pending,
             },
-            check_code: live.check_code.clone(),
+            check_code: self.code(live).cloned(),
             changed: room
                 .changed
                 .iter()
                 .map(|change| KeyChangeView {
                     name: people.name(change.user),
-                    own: change.user == self.me(),
+                    own: change.user == self.me() && !change.archive,
+                    archive: change.archive,
                     at: change.at,
                 })
                 .collect(),
@@ -141,17 +140,20 @@ impl Worker {
         }
     }
 
-    fn checked(&self, identity: &PublicIdentity) -> bool {
-        identity.device == self.own_device() || self.trust.knows(identity)
+    const fn people<'a>(&self, room: &'a Room) -> People<'a> {
+        People { room, me: self.config.me.id, archive: self.config.archive }
     }
 
-    fn all_checked(&self, live: &Live) -> bool {
-        live.members.iter().all(|member| self.checked(member))
+    /// What one's own device is called, where the server lists it.
+    fn device_name(&self, device: &PublicIdentity) -> Option<String> {
+        let id = device.device.to_string();
+        let listed = self.installations.iter().find(|one| one.device_id == id && device.user == self.me());
+        listed.map(|one| one.name.clone())
     }
 
     /// Everybody who takes part, by the server's list or by the group's, oneself first.
     fn members(&self, live: &Live) -> Vec<MemberView> {
-        let people = People { room: &live.room, me: self.me() };
+        let people = self.people(&live.room);
         let mut users: Vec<UserId> = live.room.server.participants.iter().map(|person| person.id).collect();
         for member in &live.members {
             if !users.contains(&member.user) {
@@ -165,14 +167,16 @@ impl Worker {
                 user_id: user.to_string(),
                 name: people.name(user),
                 own: user == self.me(),
-                archive: Some(user) == self.config.archive,
-                verified: !devices.is_empty() && devices.iter().all(|device| self.checked(device)),
+                archive: self.is_archive(live, user),
+                verified: !devices.is_empty() && devices.iter().all(|device| self.checked(live, device)),
                 devices: devices
                     .into_iter()
                     .map(|device| MemberDeviceView {
                         device_id: device.device.to_string(),
                         fingerprint: fingerprint(device),
-                        verified: self.checked(device),
+                        verified: self.checked(live, device),
+                        current: device.device == self.own_device(),
+                        name: self.device_name(device),
                     })
                     .collect(),
             }
@@ -182,7 +186,7 @@ impl Worker {
 
     pub(super) fn page(&self, id: ConversationId, from: u32, count: u32) -> MessagePage {
         let Some(live) = self.rooms.get(&id) else { return MessagePage::default() };
-        let reader = Reader { journal: &self.journal, room: &live.room, me: self.me() };
+        let reader = Reader { journal: &self.journal, people: self.people(&live.room) };
         reader.page(from, count.min(LONGEST_PAGE))
     }
 
@@ -203,11 +207,11 @@ impl Worker {
         tokio::task::spawn_blocking(move || {
             let mut hits = Vec::new();
             for room in rooms.iter().filter(|_| !text.trim().is_empty()) {
-                let reader = Reader { journal: &journal, room, me };
+                let reader = Reader { journal: &journal, people: People { room, me, archive } };
                 let found = journal.search(room, text.trim(), MOST_HITS).unwrap_or_default();
                 hits.extend(found.into_iter().map(|(place, item)| SearchHit {
                     conversation_id: room.id().to_string(),
-                    title: reader.people().title(archive),
+                    title: reader.people.title(),
                     message: reader.message(place, item),
                 }));
             }
@@ -219,9 +223,11 @@ impl Worker {
 }
 
 /// Who is called what.
+#[derive(Clone, Copy)]
 struct People<'a> {
     room: &'a Room,
     me: UserId,
+    archive: Option<UserId>,
 }
 
 impl People<'_> {
@@ -232,33 +238,34 @@ impl People<'_> {
             .map_or_else(|| user.to_string().chars().take(8).collect(), |person| person.name.reveal().clone())
     }
 
-    fn title(&self, archive: Option<UserId>) -> String {
+    fn title(&self) -> String {
         if let Some(title) = &self.room.title {
             return title.reveal().clone();
         }
-        let others = self.room.server.participants.iter().map(|person| person.id);
-        let names: Vec<_> = others
-            .filter(|user| *user != self.me && Some(*user) != archive)
-            .map(|user| self.name(user))
-            .collect();
+        let names: Vec<_> = self.others().map(|user| self.name(user)).collect();
         names.join(", ")
+    }
+
+    /// Whom one talks with: the archive only keeps records.
+    fn others(&self) -> impl Iterator<Item = UserId> {
+        let everybody = self.room.server.participants.iter().map(|person| person.id);
+        let talks = move |user: &UserId| match self.room.peer {
+            Some(peer) => *user == peer,
+            None => *user != self.me && Some(*user) != self.archive,
+        };
+        everybody.filter(talks)
     }
 }
 
 /// One conversation's list, being read.
 struct Reader<'a> {
     journal: &'a Journal,
-    room: &'a Room,
-    me: UserId,
+    people: People<'a>,
 }
 
 impl Reader<'_> {
-    const fn people(&self) -> People<'_> {
-        People { room: self.room, me: self.me }
-    }
-
     fn page(&self, from: u32, wanted: u32) -> MessagePage {
-        let room = self.room;
+        let room = self.people.room;
         let shown: Vec<_> = room.waiting.iter().filter(|waiting| waiting.is_shown()).collect();
         let items = self.journal.items(room.id(), room.total, from, wanted).unwrap_or_default();
         let mut items: Vec<_> = items.into_iter().map(|(place, item)| self.message(place, item)).collect();
@@ -271,14 +278,14 @@ impl Reader<'_> {
     }
 
     fn message(&self, place: u32, item: Item) -> MessageView {
-        let own = item.sender == self.me;
+        let own = item.sender == self.people.me;
         let receipts =
             if own && item.content.is_message() { self.receipts(item.position) } else { Vec::new() };
         MessageView {
             id: item.id.to_string(),
             index: place,
             sender_id: item.sender.to_string(),
-            sender_name: self.people().name(item.sender),
+            sender_name: self.people.name(item.sender),
             own,
             sent_at: item.sent_at,
             edited: item.edited,
@@ -291,7 +298,7 @@ impl Reader<'_> {
     }
 
     fn content(&self, content: Content) -> MessageContent {
-        let name = |user| self.people().name(user);
+        let name = |user| self.people.name(user);
         let event = match content {
             Content::Text(text) => return MessageContent::Text { text: text.into_inner() },
             Content::File { file, saved } => {
@@ -309,6 +316,10 @@ impl Reader<'_> {
             Content::Verified => Happening::Verified,
             Content::KeyChanged { user } => Happening::KeyChanged { name: name(user) },
             Content::Renamed(title) => Happening::Renamed { title: title.into_inner() },
+            Content::SeveralDevices { user, count } => {
+                Happening::SeveralDevices { name: name(user), own: user == self.people.me, count }
+            }
+            Content::ArchiveChanged { present } => Happening::ArchiveChanged { present },
         };
         MessageContent::Event { event }
     }
@@ -327,8 +338,8 @@ impl Reader<'_> {
         Some(MessageView {
             id: waiting.id.to_string(),
             index: place,
-            sender_id: self.me.to_string(),
-            sender_name: self.people().name(self.me),
+            sender_id: self.people.me.to_string(),
+            sender_name: self.people.name(self.people.me),
             own: true,
             sent_at: *sent_at,
             content,
@@ -341,13 +352,13 @@ impl Reader<'_> {
     }
 
     fn reply(&self, id: uuid::Uuid) -> ReplyView {
-        let place = self.journal.place(self.room.id(), id).ok().flatten();
-        let item = place.and_then(|place| self.journal.item(self.room.id(), place).ok().flatten());
+        let place = self.journal.place(self.people.room.id(), id).ok().flatten();
+        let item = place.and_then(|place| self.journal.item(self.people.room.id(), place).ok().flatten());
         let text = item.as_ref().map(|item| excerpt(item.content.line().0.reveal()));
         ReplyView {
             id: id.to_string(),
             index: place,
-            sender_name: item.map(|item| self.people().name(item.sender)).unwrap_or_default(),
+            sender_name: item.map(|item| self.people.name(item.sender)).unwrap_or_default(),
             excerpt: text.unwrap_or_default(),
         }
     }
@@ -355,11 +366,15 @@ impl Reader<'_> {
     /// Which devices of others have the entry at a position.
     fn receipts(&self, position: u64) -> Vec<ReceiptView> {
         let has = |receipt: &Receipt| receipt.delivered > position || receipt.read > position;
-        let others =
-            self.room.receipts.iter().filter(|(_, (user, receipt))| *user != self.me && has(receipt));
+        let others = self
+            .people
+            .room
+            .receipts
+            .iter()
+            .filter(|(_, (user, receipt))| *user != self.people.me && has(receipt));
         others
             .map(|(device, (user, receipt))| ReceiptView {
-                name: self.people().name(*user),
+                name: self.people.name(*user),
                 device_id: device.to_string(),
                 read: receipt.read > position,
             })
@@ -370,7 +385,7 @@ impl Reader<'_> {
     fn progress(&self, position: u64) -> MessageState {
         let by = |user: UserId| {
             let theirs =
-                self.room.receipts.values().filter(|(of, _)| *of == user).map(|(_, receipt)| receipt);
+                self.people.room.receipts.values().filter(|(of, _)| *of == user).map(|(_, receipt)| receipt);
             theirs.fold(MessageState::Sent, |state, receipt| {
                 if receipt.read > position {
                     MessageState::Read
@@ -381,8 +396,7 @@ impl Reader<'_> {
                 }
             })
         };
-        let others = self.room.server.participants.iter().map(|person| person.id);
-        others.filter(|user| *user != self.me).map(by).min().unwrap_or(MessageState::Sent)
+        self.people.others().map(by).min().unwrap_or(MessageState::Sent)
     }
 }
 
@@ -407,7 +421,7 @@ fn last_activity(room: &Room) -> bedside_protocol::Timestamp {
 }
 
 /// The beginning of a key's fingerprint, for comparing by experts.
-fn fingerprint(identity: &PublicIdentity) -> String {
+pub(super) fn fingerprint(identity: &PublicIdentity) -> String {
     let digits: Vec<String> = identity
         .fingerprint()
         .chunks(2)
