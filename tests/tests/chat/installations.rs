@@ -100,6 +100,7 @@ async fn talk(doctor: &mut Desk, patient: &mut Desk, what: &str) {
     patient.until_texts(&question, |texts| texts.contains(&question)).await;
     patient.write(&answer);
     doctor.until_texts(&answer, |texts| texts.contains(&answer)).await;
+    patient.until("it has come back from the log", |one| one.waiting == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
