@@ -100,6 +100,7 @@ async fn talk(doctor: &mut Desk, patient: &mut Desk, what: &str) {
     patient.until_texts(&question, |texts| texts.contains(&question)).await;
     patient.write(&answer);
     doctor.until_texts(&answer, |texts| texts.contains(&answer)).await;
+    patient.until("it has come back from the log", |one| one.waiting == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -215,7 +216,7 @@ async fn what_is_revoked_on_one_device_is_put_out_by_another_where_that_one_cann
     let newest = listed.chat.installations.iter().max_by_key(|one| one.created_at).unwrap();
     // Whoever revokes it gets no change through to any conversation.
     line.answer_instead(|method, path, _| {
-        (method.as_str() == "POST" && path.ends_with("/commits")).then(|| (503, serde_json::Value::Null))
+        (method.as_str() == "POST" && path.ends_with("/commits")).then_some((503, serde_json::Value::Null))
     });
     laptop.seat.ask(Command::RevokeInstallation { device_id: newest.device_id.clone() });
     doctor.until("the patient's other device has put it out", |one| theirs(one) == 2).await;
