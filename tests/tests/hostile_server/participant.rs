@@ -73,11 +73,16 @@ async fn a_members_change_that_nobody_can_follow_costs_a_moment_and_not_the_conv
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_change_with_a_way_in_is_followed_by_that_way_in_sight_of_all() {
-    let scene = Scene::talking().await;
+    let mut scene = Scene::talking().await;
     let conversation = scene.conversation();
     let mut ghost = Ghost::of(&scene.clinic, "ana").await;
     let commit = ghost.coming(&conversation).await;
     ghost.offer(&conversation, Outgoing { entry: spoilt(commit.entry.clone()), ..commit }).await;
+    // Who comes in later than a word was said can't read it.
+    let rejoined = |event: &ChatEvent| *event == ChatEvent::Rejoined;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        desk.until_items("joined again", |items| happenings(items).iter().any(rejoined)).await;
+    }
     still_talk_and_call(scene).await;
 }
 
