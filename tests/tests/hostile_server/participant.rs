@@ -23,13 +23,24 @@ fn useless(commit: Outgoing) -> Outgoing {
     Outgoing { entry: spoilt(commit.entry), group_info, ..commit }
 }
 
-/// Chat and a call are as they were.
-async fn still_talk_and_call(mut scene: Scene) {
+/// Each reads the other again, and whoever lost their place has said so.
+async fn talk_again(scene: &mut Scene) {
     send(&mut scene.doctor, "are you there?").await;
     scene
         .patient
         .until_texts("the doctor is read", |texts| texts.last().is_some_and(|text| text == "are you there?"))
         .await;
+    let mut rejoined = 0;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        let items = desk.items().await;
+        rejoined += happenings(&items).iter().filter(|event| **event == ChatEvent::Rejoined).count();
+    }
+    assert!(rejoined > 0, "whoever lost their place says that they joined again");
+}
+
+/// Chat and a call are as they were.
+async fn still_talk_and_call(mut scene: Scene) {
+    talk_again(&mut scene).await;
     scene.call().await;
     for desk in [&mut scene.doctor, &mut scene.patient] {
         desk.seat.until_call("protected", |call| call.protection == Protection::Encrypted).await;
@@ -37,12 +48,6 @@ async fn still_talk_and_call(mut scene: Scene) {
     }
     scene.doctor.seat.ask(Command::HangUp);
     scene.patient.seat.until_call("over", |call| call.phase == CallPhase::Ended).await;
-    let mut rejoined = 0;
-    for desk in [&mut scene.doctor, &mut scene.patient] {
-        rejoined +=
-            happenings(&desk.items().await).iter().filter(|event| **event == ChatEvent::Rejoined).count();
-    }
-    assert!(rejoined > 0, "whoever lost their place says that they joined again");
     scene.still_talk().await;
 }
 
@@ -68,16 +73,22 @@ async fn a_members_change_that_nobody_can_follow_costs_a_moment_and_not_the_conv
     ghost.read(&conversation).await;
     let commit = ghost.device.commit(&name_of(&conversation), &Change::Update).unwrap();
     ghost.offer(&conversation, useless(commit)).await;
-    still_talk_and_call(scene).await;
+    talk_again(&mut scene).await;
+    scene.still_talk().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_change_with_a_way_in_is_followed_by_that_way_in_sight_of_all() {
-    let scene = Scene::talking().await;
+    let mut scene = Scene::talking().await;
     let conversation = scene.conversation();
     let mut ghost = Ghost::of(&scene.clinic, "ana").await;
     let commit = ghost.coming(&conversation).await;
     ghost.offer(&conversation, Outgoing { entry: spoilt(commit.entry.clone()), ..commit }).await;
+    // Who comes in later than a word was said can't read it.
+    let rejoined = |event: &ChatEvent| *event == ChatEvent::Rejoined;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        desk.until_items("joined again", |items| happenings(items).iter().any(rejoined)).await;
+    }
     still_talk_and_call(scene).await;
 }
 

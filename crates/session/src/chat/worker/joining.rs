@@ -82,9 +82,7 @@ impl Worker {
                     live.room.server.next_position = live.room.server.next_position.max(position);
                 }
                 self.look_at_group(id);
-                if position > 0 {
-                    self.happened_here(id, Content::Rejoined);
-                }
+                self.is_back(id);
                 self.keep(id);
                 self.step(id);
             }
@@ -115,6 +113,14 @@ impl Worker {
         if let Some(live) = self.rooms.get_mut(&id) {
             live.membership = Membership::Outside;
             live.unseal();
+        }
+    }
+
+    /// Whoever was left behind and has a group again says so.
+    fn is_back(&mut self, id: ConversationId) {
+        let was_left = self.rooms.get_mut(&id).is_some_and(|live| std::mem::take(&mut live.rejoining));
+        if was_left {
+            self.happened_here(id, Content::Rejoined);
         }
     }
 
@@ -193,7 +199,14 @@ impl Worker {
             let api = self.config.api.clone();
             return self.start(async move { Outcome::Welcomes(api.welcomes().await) });
         };
-        match self.device.join(&sealed.0, welcome.position) {
+        let left_behind = self.rooms.get(&id).is_some_and(|live| live.rejoining);
+        let mut joined = self.device.join(&sealed.0, welcome.position);
+        if left_behind && matches!(joined, Err(MlsError::GroupExists)) {
+            // What it had of the group leads no further, and here is a way in by which nothing is missed.
+            let forgotten = self.device.forget(&group(id));
+            joined = forgotten.and_then(|()| self.device.join(&sealed.0, welcome.position));
+        }
+        match joined {
             Ok((joined, _)) if joined == group(id) => {
                 if !self.barrier() {
                     return;
