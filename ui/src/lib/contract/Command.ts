@@ -51,7 +51,7 @@ kind: DeviceKind,
 /**
  * Which one.
  */
-id: string, } } | { "type": "refresh_devices" } | { "type": "set_preview", "data": {
+id: string, } } | { "type": "refresh_devices" } | { "type": "retry_devices" } | { "type": "set_preview", "data": {
 /**
  * Open.
  */
