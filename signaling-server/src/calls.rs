@@ -4,7 +4,7 @@
 //! with the call as it then stands. Calls that are over are answered from `history`. Signaling is sealed and goes through
 //! the log of a conversation; this service only says whether a device may signal in a call.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bedside_call::{
     Act, Actor, ExchangeError, IllegalTransition,
@@ -73,7 +73,8 @@ impl CallService {
         if !live.is_empty() {
             tracing::info!(calls = live.len(), "calls of the last run are taken up");
         }
-        let tickets = Tickets::new(deps.db.clone(), deps.ice, deps.limits.max_duration);
+        let longest_life = Duration::from_millis(driver::limits_of(&deps.limits).longest_life_ms());
+        let tickets = Tickets::new(deps.db.clone(), deps.ice, longest_life);
         let driver = Driver::start(deps.limits, live, history.clone(), deps.hub, deps.presence.clone());
         Ok(Self(Arc::new(Shared {
             directory: deps.directory,

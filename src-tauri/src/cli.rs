@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bedside_media::{
     audio::{InputId, OutputId},
-    camera::CameraId,
+    camera::{CameraId, Cameras},
 };
 use bedside_session::Sources;
 use clap::Parser;
@@ -60,6 +60,7 @@ impl Cli {
     pub(crate) fn sources(&self) -> Sources {
         Sources {
             cameras: self.video.iter().cloned().filter_map(Source::given).collect(),
+            machine: Cameras::default(),
             stamp: self.stamp,
             microphones: self.audio.iter().cloned().filter_map(Source::given).collect(),
             speakers: self.speaker.clone(),

@@ -3,7 +3,11 @@
 use bedside_media::audio::compare;
 use bedside_protocol::{CallPhase, CallType, EndReason, PresenceStatus, Role};
 use bedside_testkit::clinic::{Clinic, Seat};
-use bedside_ui_contract::{Command, Notice, call::Direction, snapshot::Settings};
+use bedside_ui_contract::{
+    Command, Notice,
+    call::Direction,
+    snapshot::{ConnectionView, Settings},
+};
 
 async fn doctor_and_patient() -> (Clinic, Seat, Seat) {
     let clinic = Clinic::open().await;
@@ -152,7 +156,7 @@ async fn a_call_outlives_a_restart_of_the_server() {
     let clinic = clinic.restart(false).await;
     for seat in [&mut doctor, &mut patient] {
         seat.until("back online, in the same call", |snapshot| {
-            snapshot.connection == bedside_ui_contract::snapshot::ConnectionView::Online
+            snapshot.connection == ConnectionView::Online
                 && snapshot.call.as_ref().is_some_and(|call| call.phase == CallPhase::Connected)
         })
         .await;
@@ -162,5 +166,25 @@ async fn a_call_outlives_a_restart_of_the_server() {
     doctor.ask(Command::HangUp);
     let over = patient.until_call("it is over", |call| call.phase.is_final()).await;
     assert_eq!(over.end_reason, Some(EndReason::UserHangup));
+    clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_to_be_disturbed_is_not_after_a_restart_of_the_server_either() {
+    let (clinic, doctor, mut patient) = doctor_and_patient().await;
+    drop(doctor);
+    patient.ask(Command::SetPresence { status: PresenceStatus::DoNotDisturb });
+    let clinic = clinic.restart(false).await;
+    patient.until("the line is lost", |snapshot| snapshot.connection != ConnectionView::Online).await;
+    patient.ask(Command::Reconnect);
+    patient.until("back online", |snapshot| snapshot.connection == ConnectionView::Online).await;
+    // Somebody who was not there before, and knows only what the server says now.
+    let mut doctor = clinic.seat("osei").await;
+    doctor
+        .until("what the patient chose", |snapshot| {
+            let patient = snapshot.people.iter().find(|person| person.name.starts_with("ana"));
+            patient.is_some_and(|patient| patient.status == PresenceStatus::DoNotDisturb)
+        })
+        .await;
     clinic.close().await;
 }

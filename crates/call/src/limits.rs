@@ -23,6 +23,17 @@ impl CallLimits {
     /// How long a server remembers a call that is over, to answer events that raced with its end. Later ones are
     /// answered from the history.
     pub const LINGER_MS: u64 = 60_000;
+
+    /// How long a call can be live at most: every step takes as long as it may, and then the longest conversation, ms.
+    #[must_use]
+    pub const fn longest_life_ms(&self) -> u64 {
+        let set_up = self
+            .reach_ms
+            .saturating_add(self.ring_ms)
+            .saturating_add(self.connect_ms)
+            .saturating_add(self.connect_ms);
+        set_up.saturating_add(self.max_duration_ms)
+    }
 }
 
 impl Default for CallLimits {

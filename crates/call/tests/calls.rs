@@ -2,7 +2,7 @@
 
 mod clinic;
 
-use bedside_call::{Act, Actor, ExchangeError, IllegalTransition, exchange::SignalKind};
+use bedside_call::{Act, Actor, CallLimits, ExchangeError, IllegalTransition, exchange::SignalKind};
 use bedside_protocol::{
     CallPhase, CallType, DeviceId, EndReason, UserId, rest::DeclineReason, socket::Event,
 };
@@ -237,4 +237,26 @@ fn a_removed_participant_ends_the_call_with_that_reason() {
     clinic.drain();
     assert_eq!(clinic.record(&call).end_reason, Some(EndReason::Removed));
     assert_eq!(clinic.told(doctor).last(), Some(&"ended"));
+}
+
+#[test]
+fn a_call_that_takes_its_time_at_every_step_lives_no_longer_than_is_said() {
+    let limits = CallLimits::default();
+    let mut clinic = Clinic::new();
+    let (doctor, patient) = (clinic.person(), clinic.person());
+    let began = clinic.now;
+    let call = clinic.call(doctor, patient).unwrap();
+    clinic.wait(limits.ring_ms - 1);
+    clinic.accept(patient, &call).unwrap();
+    clinic.wait(limits.connect_ms - 1);
+    clinic.exchange.route_signal(clinic.now, call.call_id, doctor, SignalKind::Offer).unwrap();
+    clinic.drain();
+    clinic.wait(limits.connect_ms - 1);
+    clinic.media(doctor, &call, true);
+    clinic.media(patient, &call, true);
+    clinic.wait(limits.max_duration_ms - 1);
+    assert_eq!(clinic.phase(&call), CallPhase::Connected);
+    let lived = clinic.now.millis_since(began);
+    assert!(lived > limits.max_duration_ms, "longer than the conversation alone");
+    assert!(lived < limits.longest_life_ms());
 }

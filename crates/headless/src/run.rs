@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use bedside_media::{audio, camera};
+use bedside_media::{
+    audio,
+    camera::{CameraId, Cameras},
+};
 use bedside_protocol::{CallPhase, CallType, PresenceStatus};
 use bedside_session::{
     Engine, EngineConfig, Sources,
@@ -71,7 +74,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 fn devices() -> anyhow::Result<ExitCode> {
     let names = |list: Vec<String>| serde_json::json!(list);
     let listed = serde_json::json!({
-        "cameras": names(camera::list().into_iter().map(|info| info.name).collect()),
+        "cameras": names(Cameras::default().list()),
         "microphones": names(audio::inputs().into_iter().map(|info| info.name).collect()),
         "speakers": names(audio::outputs().into_iter().map(|info| info.name).collect()),
     });
@@ -113,8 +116,8 @@ impl Client {
         let camera = match &media.video {
             Video::Source(id) => Some(id.clone()),
             Video::FirstCamera => {
-                let first = camera::list().into_iter().next().context("this machine has no camera")?;
-                Some(first.id)
+                let cameras = Cameras::default().list();
+                Some(CameraId::Native(cameras.into_iter().next().context("this machine has no camera")?))
             }
             Video::None => None,
         };
@@ -123,6 +126,7 @@ impl Client {
             secrets,
             sources: Sources {
                 cameras: camera.filter(|_| video).into_iter().collect(),
+                machine: Cameras::default(),
                 stamp: media.stamp,
                 microphones: vec![media.audio.clone()],
                 speakers: vec![media.speaker.clone()],

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use bedside_media::camera::{self, Camera, CameraEvent, CameraId, CaptureFormat, SourceOptions};
+use bedside_media::camera::{Camera, CameraEvent, CameraId, Cameras, CaptureFormat, SourceOptions};
 use bedside_media::frame::I420;
 use serde_json::{Value, json};
 
@@ -17,8 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["list"] => {
-            let names: Vec<String> = camera::list().into_iter().map(|camera| camera.name).collect();
-            tell(&json!({ "event": "list", "cameras": names }));
+            tell(&json!({ "event": "list", "cameras": Cameras::default().list() }));
         }
         ["watch", seconds] => watch(Duration::from_secs(seconds.parse()?), false),
         ["once"] => watch(Duration::from_secs(60), true),
@@ -44,18 +43,18 @@ fn run_as(_uid: u32, _words: &[&str]) -> Result<(), Box<dyn Error>> {
 
 fn watch(time: Duration, once: bool) {
     let (sender, events) = mpsc::sync_channel(4);
-    let first = camera::list().into_iter().next().map(|camera| camera.id);
-    let id = first.unwrap_or_else(|| CameraId::Native("any camera".into()));
     let format = CaptureFormat { width: 640, height: 360, fps: 30 };
     let sink = Box::new(move |event| _ = sender.try_send(event));
-    let _camera = Camera::open(id, format, SourceOptions::default(), sink);
+    let _camera =
+        Camera::open(CameraId::Default, &Cameras::default(), format, SourceOptions::default(), sink);
     let end = Instant::now() + time;
     let mut second = Second::default();
     loop {
         let left = end.saturating_duration_since(Instant::now());
         match events.recv_timeout(left) {
             Ok(CameraEvent::Frame(frame)) => second.count(&frame.image),
-            Ok(CameraEvent::Trouble(trouble)) => {
+            Ok(CameraEvent::Using { .. }) => continue,
+            Ok(CameraEvent::Trouble { trouble, .. }) => {
                 second = Second::default();
                 tell(&json!({ "event": "trouble", "trouble": format!("{trouble:?}") }));
                 if once {

@@ -1,7 +1,8 @@
 //! Cameras: real ones by nokhwa, and two that need no hardware (a moving test pattern, a film), all behind
 //! one handle. A camera runs on a thread of its own under a watchdog; whatever happens to it (none there,
-//! not allowed, in use, pulled out, silent) is told as an event, and it is tried again until it comes back or
-//! the handle is dropped. Knows nothing of who looks at the pictures, and never queues any.
+//! not allowed, in use, pulled out, silent) is told as an event, another one of the machine takes over where there is
+//! one, and it is tried again until it comes back or the handle is dropped. Knows nothing of who looks at the pictures,
+//! and never queues any.
 
 mod film;
 mod native;
@@ -14,31 +15,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use film::{Film, FilmError};
-pub use native::list;
 pub use pattern::Pattern;
+pub use source::{CameraSource, CameraSystem, Cameras, Capture, Stop};
 
 use crate::frame::VideoFrame;
-use source::Opener;
-use supervisor::{Patience, Supervisor};
+use supervisor::{Patience, Supervisor, Wanted};
 
 /// Which camera.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CameraId {
-    /// A device of this machine, by the name that [`list`] gives it.
+    /// The first device of this machine that works.
+    Default,
+    /// A device of this machine, by the name that [`Cameras::list`] gives it.
     Native(String),
     /// The moving test pattern, stamped (see [`crate::stamp`]).
     Pattern,
     /// A YUV4MPEG2 file with 4:2:0 pictures, played for ever at its own frame rate.
     Film(PathBuf),
-}
-
-/// One camera that can be chosen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CameraInfo {
-    /// What to open it by.
-    pub id: CameraId,
-    /// What to call it in front of people.
-    pub name: String,
 }
 
 /// What is wished of a camera; it gives what it has that is nearest.
@@ -68,10 +61,20 @@ pub struct SourceOptions {
 /// What a camera reports.
 #[derive(Clone, Debug)]
 pub enum CameraEvent {
-    /// A picture. The first one after a trouble means that the trouble is over.
+    /// A picture.
     Frame(VideoFrame),
-    /// Why there are no pictures; told once per change.
-    Trouble(CameraTrouble),
+    /// The camera that was chosen gives pictures from now on: what was wrong is over. Comes before its first one.
+    Using {
+        /// Its name.
+        name: String,
+    },
+    /// Why the camera that was chosen gives none; told once per change.
+    Trouble {
+        /// What is wrong.
+        trouble: CameraTrouble,
+        /// The name of the one whose pictures come in its place.
+        replaced_by: Option<String>,
+    },
 }
 
 /// Why there are no pictures.
@@ -108,16 +111,24 @@ pub struct Camera {
 }
 
 impl Camera {
-    /// Starts a camera and returns at once; pictures and troubles come to `sink`.
+    /// Starts a camera, of `cameras` if it is no virtual one, and returns at once; pictures and troubles come to `sink`.
     #[must_use]
-    pub fn open(id: CameraId, format: CaptureFormat, options: SourceOptions, sink: CameraSink) -> Self {
+    pub fn open(
+        id: CameraId,
+        cameras: &Cameras,
+        format: CaptureFormat,
+        options: SourceOptions,
+        sink: CameraSink,
+    ) -> Self {
         let stamp = options.stamp || id == CameraId::Pattern;
-        let opener: Arc<dyn Opener> = match &id {
-            CameraId::Native(name) => Arc::new(native::NativeOpener::new(name.clone(), format)),
-            CameraId::Pattern => Arc::new(pattern::PatternOpener::new(format)),
-            CameraId::Film(path) => Arc::new(film::FilmOpener::new(path.clone())),
+        let (system, chosen): (Arc<dyn CameraSystem>, _) = match &id {
+            CameraId::Default => (cameras.system(), None),
+            CameraId::Native(name) => (cameras.system(), Some(name.clone())),
+            CameraId::Pattern => (Arc::new(pattern::PatternCamera), None),
+            CameraId::Film(path) => (Arc::new(film::FilmCamera::new(path.clone())), None),
         };
-        Self { supervisor: Supervisor::start(opener, stamp, Patience::default(), sink), id }
+        let wanted = Wanted { system, chosen, format };
+        Self { supervisor: Supervisor::start(wanted, stamp, Patience::default(), sink), id }
     }
 
     /// Which camera this is.

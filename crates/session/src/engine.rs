@@ -12,7 +12,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use bedside_media::{
     audio::{InputId, OutputId},
-    camera::CameraId,
+    camera::{CameraId, Cameras},
     frame::VideoFrame,
 };
 use bedside_ui_contract::{Command, Levels, MessagePage, SearchHit, Snapshot, StatsSample, Update};
@@ -45,6 +45,8 @@ pub struct EngineConfig {
 pub struct Sources {
     /// Video in.
     pub cameras: Vec<CameraId>,
+    /// The cameras of the machine.
+    pub machine: Cameras,
     /// Burn frame counter and time stamp into the picture, so that the other side can measure its age.
     pub stamp: bool,
     /// Sound in.

@@ -5,7 +5,13 @@
 
 mod choice;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use bedside_media::{
     audio::{self, AudioConfig, AudioEngine, AudioEvent, BLOCK, InputId, OutputId, ProcessingConfig},
@@ -18,12 +24,15 @@ use tokio::sync::{mpsc, watch};
 use crate::{engine::Sources, profile::Remembered, tap::MediaTap};
 use choice::Inventory;
 
+/// How often devices are listed anew while they are used: what is plugged in appears by itself.
+const LIST_EVERY: Duration = Duration::from_secs(3);
+
 /// The call's end of the sound: takes what the microphone gives, gives what the speaker plays.
 ///
 /// Called every 10 ms on the audio thread; must not block.
 pub trait AudioPort: Send {
     /// 10 ms of processed microphone, mono 48 kHz.
-    fn captured(&mut self, block: &[f32; BLOCK], captured_at: std::time::Instant);
+    fn captured(&mut self, block: &[f32; BLOCK], captured_at: Instant);
 
     /// Fills 10 ms for the speaker, mono 48 kHz.
     fn render(&mut self, block: &mut [f32; BLOCK]);
@@ -34,7 +43,9 @@ pub trait AudioPort: Send {
 pub enum StudioEvent {
     /// The lists or the selection changed.
     Changed,
-    /// A device does not work, or another took over.
+    /// The device that is wanted works: what was wrong is over.
+    Works(DeviceKind),
+    /// The device that is wanted does not work; another may have taken over.
     Trouble {
         /// Which kind.
         kind: DeviceKind,
@@ -61,6 +72,9 @@ pub struct Studio {
     preview: bool,
     /// In a call, and whether it wants the camera.
     call: Option<bool>,
+    /// Whether the devices are being listed.
+    listing: Arc<AtomicBool>,
+    listed_at: Instant,
 }
 
 impl Studio {
@@ -85,6 +99,8 @@ impl Studio {
             processing: processing(&remembered.settings),
             preview: false,
             call: None,
+            listing: Arc::default(),
+            listed_at: Instant::now(),
         }
     }
 
@@ -164,17 +180,48 @@ impl Studio {
         }
     }
 
-    /// Lists the devices again, on a thread of its own.
-    pub fn refresh(&self) {
-        let inventory = self.inventory.clone();
-        let events = self.events.clone();
+    /// Lists the devices again, on a thread of its own, unless that is being done.
+    pub fn refresh(&mut self) {
+        self.listed_at = Instant::now();
+        if self.listing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (inventory, events, busy) = (self.inventory.clone(), self.events.clone(), self.listing.clone());
+        let machine = self.sources.machine.clone();
         let listing = std::thread::Builder::new().name("device-list".into()).spawn(move || {
-            let found = choice::Found::list();
+            let found = choice::Found::list(&machine);
             inventory.lock().unwrap_or_else(PoisonError::into_inner).found(found);
+            busy.store(false, Ordering::Release);
             let _ = events.send(StudioEvent::Changed);
         });
         if let Err(error) = listing {
+            self.listing.store(false, Ordering::Release);
             tracing::warn!(%error, "devices could not be listed");
+        }
+    }
+
+    /// Looks after the lists while devices are used; to be called often.
+    pub fn tick(&mut self) {
+        let used = self.camera.is_some() || self.audio.is_some();
+        if used && self.listed_at.elapsed() >= LIST_EVERY {
+            self.refresh();
+        }
+    }
+
+    /// Lists the devices again and opens the camera anew where one is wanted, at once and not with its next attempt.
+    pub fn try_again(&mut self) {
+        self.refresh();
+        let view = self.view();
+        if view.cameras.trouble.is_some() && self.camera.take().is_some() {
+            self.arrange();
+        }
+        if let Some(audio) = &self.audio {
+            if view.microphones.trouble.is_some() {
+                audio.set_input(self.input());
+            }
+            if view.speakers.trouble.is_some() {
+                audio.set_output(self.output());
+            }
         }
     }
 
@@ -205,19 +252,21 @@ impl Studio {
                 }
                 frames.send_replace(Some(frame));
             }
-            CameraEvent::Trouble(trouble) => {
-                let trouble = choice::camera_trouble(trouble);
-                inventory.lock().unwrap_or_else(PoisonError::into_inner).trouble(DeviceKind::Camera, trouble);
+            CameraEvent::Using { name } => {
+                inventory.lock().unwrap_or_else(PoisonError::into_inner).using(DeviceKind::Camera, name);
+                let _ = events.send(StudioEvent::Works(DeviceKind::Camera));
+            }
+            CameraEvent::Trouble { trouble, replaced_by } => {
+                let (kind, trouble) = (DeviceKind::Camera, choice::camera_trouble(trouble));
+                let mut inventory = inventory.lock().unwrap_or_else(PoisonError::into_inner);
+                inventory.trouble(kind, trouble, replaced_by.clone());
                 frames.send_replace(None);
-                let _ = events.send(StudioEvent::Trouble {
-                    kind: DeviceKind::Camera,
-                    trouble,
-                    replaced_by: None,
-                });
+                let _ = events.send(StudioEvent::Trouble { kind, trouble, replaced_by });
             }
         };
         let options = SourceOptions { stamp: self.sources.stamp };
-        Camera::open(self.camera_id(), CaptureFormat::default(), options, Box::new(sink))
+        let (id, machine) = (self.camera_id(), &self.sources.machine);
+        Camera::open(id, machine, CaptureFormat::default(), options, Box::new(sink))
     }
 
     fn open_audio(&self) -> AudioEngine {
@@ -238,7 +287,7 @@ impl Studio {
                 port.render(block);
             }
             if let Some(tap) = &heard {
-                tap.played_audio(block, std::time::Instant::now());
+                tap.played_audio(block, Instant::now());
             }
         };
         let (events, inventory) = (self.events.clone(), self.inventory.clone());
@@ -247,11 +296,11 @@ impl Studio {
             match event {
                 AudioEvent::Using { side, name } => {
                     inventory.using(audio_kind(side), name);
-                    let _ = events.send(StudioEvent::Changed);
+                    let _ = events.send(StudioEvent::Works(audio_kind(side)));
                 }
                 AudioEvent::Trouble { side, trouble, replaced_by } => {
                     let (kind, trouble) = (audio_kind(side), choice::audio_trouble(trouble));
-                    inventory.trouble(kind, trouble);
+                    inventory.trouble(kind, trouble, replaced_by.clone());
                     let _ = events.send(StudioEvent::Trouble { kind, trouble, replaced_by });
                 }
             }
@@ -297,6 +346,6 @@ const fn processing(settings: &Settings) -> ProcessingConfig {
         echo_cancellation: settings.echo_cancellation,
         noise_suppression: settings.noise_suppression,
         auto_gain: settings.auto_gain,
-        high_pass: true,
+        high_pass: settings.high_pass,
     }
 }

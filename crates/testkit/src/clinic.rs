@@ -9,7 +9,7 @@ use std::{
 
 use bedside_media::{
     audio::{InputId, OutputId},
-    camera::CameraId,
+    camera::{CameraId, Cameras},
     frame::I420,
     stamp,
 };
@@ -178,6 +178,7 @@ impl Clinic {
             profile: self.folder.join(format!("profile-{name}-{}", SessionId::random())),
             secrets: Arc::new(MemoryStore::default()),
             network: NetworkOptions::loopback(),
+            cameras: None,
         }
     }
 
@@ -223,6 +224,8 @@ pub struct Computer {
     pub secrets: Arc<dyn SecretStore>,
     /// How it reaches the network.
     pub network: NetworkOptions,
+    /// Its cameras; the pattern stands in where it has none of its own.
+    pub cameras: Option<Cameras>,
 }
 
 impl Computer {
@@ -237,7 +240,8 @@ impl Computer {
             profile: self.profile,
             secrets: self.secrets,
             sources: Sources {
-                cameras: vec![CameraId::Pattern],
+                cameras: if self.cameras.is_some() { Vec::new() } else { vec![CameraId::Pattern] },
+                machine: self.cameras.unwrap_or_default(),
                 stamp: true,
                 microphones: vec![InputId::Tone],
                 speakers: vec![OutputId::Null],

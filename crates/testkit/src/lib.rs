@@ -1,5 +1,6 @@
 //! Bedside's test bench. Nothing here reaches a build that ships.
 
+pub mod cameras;
 pub mod clinic;
 pub mod desk;
 pub mod interloper;

@@ -65,6 +65,8 @@ pub enum Command {
     },
     /// Look for devices again.
     RefreshDevices,
+    /// Look for devices again, and open those anew that don't work.
+    RetryDevices,
     /// Open camera and microphone to try them outside a call, or close them.
     SetPreview {
         /// Open.

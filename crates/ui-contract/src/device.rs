@@ -31,9 +31,11 @@ pub struct DeviceView {
 pub struct DeviceList {
     /// What there is.
     pub available: Vec<DeviceView>,
-    /// What is used, or would be; absent when there is none.
+    /// What the person chose; absent where they follow the system.
     pub selected: Option<String>,
-    /// Why the selected one does not work.
+    /// What is used, or was last: another one than was chosen while that does not work.
+    pub in_use: Option<String>,
+    /// Why the one that was chosen does not work.
     pub trouble: Option<DeviceTrouble>,
 }
 
@@ -47,7 +49,7 @@ pub enum DeviceTrouble {
     PermissionDenied,
     /// Another program uses it.
     InUse,
-    /// It was unplugged; the next one took over where there is one.
+    /// It was unplugged.
     Unplugged,
     /// It is there and gives nothing.
     Stalled,

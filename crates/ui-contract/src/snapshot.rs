@@ -318,6 +318,8 @@ pub struct Settings {
     pub noise_suppression: bool,
     /// Automatic gain.
     pub auto_gain: bool,
+    /// High-pass filter: rumble below the voice is taken out.
+    pub high_pass: bool,
     /// Any sound of the app's own; the two below count only while this is on.
     pub sounds: bool,
     /// Ring when somebody calls.
@@ -339,6 +341,7 @@ impl Default for Settings {
             echo_cancellation: true,
             noise_suppression: true,
             auto_gain: true,
+            high_pass: true,
             sounds: true,
             ring_sound: true,
             call_sounds: true,

@@ -178,7 +178,8 @@ impl Clock {
     }
 }
 
-fn limits_of(limits: &config::CallLimits) -> CallLimits {
+/// The limits as the machine takes them.
+pub(super) fn limits_of(limits: &config::CallLimits) -> CallLimits {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let grace_ms = millis(limits.reconnect_grace);
     CallLimits {

@@ -152,7 +152,8 @@ impl History {
     /// The database failed.
     pub async fn statistics(&self, filter: &Filter) -> Result<CallStatistics, Fault> {
         let mut query = QueryBuilder::new(
-            "SELECT COUNT(*), COUNT(c.connected_at), COALESCE(SUM(c.phase = 'missed'), 0),
+            "SELECT COUNT(*), COALESCE(SUM(c.connected_at IS NOT NULL AND c.ended_at IS NOT NULL), 0),
+                COALESCE(SUM(c.phase = 'missed'), 0),
                 COALESCE(SUM(c.end_reason IN ('callee_declined', 'busy')), 0),
                 COALESCE(SUM(c.call_type = 'video'), 0), COALESCE(SUM(c.call_type = 'voice'), 0),
                 COALESCE(AVG(CASE WHEN c.connected_at IS NOT NULL AND c.ended_at IS NOT NULL

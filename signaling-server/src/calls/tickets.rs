@@ -10,7 +10,7 @@ use crate::{auth::token, clock, db::Database, fault::Fault, ice::IceServers, ide
 pub(super) struct Tickets {
     db: Database,
     ice: IceServers,
-    /// A token outlives no call.
+    /// As long as the longest call is live; a call that is over takes its tokens with it.
     lifetime: Duration,
 }
 

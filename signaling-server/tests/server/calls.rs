@@ -406,6 +406,9 @@ async fn history_and_statistics_tell_what_happened() {
     let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
     let admin = clinic.person("root", Role::Admin).await;
     let talked = converse(&mut osei, &mut ana, &patient).await.call_id;
+    let path = "/api/call-statistics?period=30d";
+    let meanwhile: CallStatistics = clinic.get(&doctor, path).await.json().await.unwrap();
+    assert_eq!((meanwhile.total_calls, meanwhile.completed_calls), (1, 0), "it is not over");
     osei.request("call:switch_type", json!({"call_id": talked, "call_type": "voice"})).await.unwrap();
     hang_up(&mut osei, talked).await;
     let declined = ring(&mut osei, &patient).await.call_id;
@@ -416,7 +419,7 @@ async fn history_and_statistics_tell_what_happened() {
     let missed = ring(&mut osei, &patient).await.call_id;
 
     for viewer in [&doctor, &patient, &admin] {
-        let response = clinic.get(viewer, "/api/call-statistics?period=30d").await;
+        let response = clinic.get(viewer, path).await;
         let statistics: CallStatistics = response.json().await.unwrap();
         assert_eq!(
             statistics,
@@ -481,4 +484,22 @@ async fn quality_metrics_are_kept_once_and_shown_to_both_sides() {
     assert_eq!(problem(clinic.post(&doctor, &path, impossible).await).await.code, ErrorCode::InvalidValue);
     assert_eq!(problem(clinic.post(&doctor, &path, json!([])).await).await.code, ErrorCode::InvalidValue);
     clinic.close().await;
+}
+
+#[tokio::test]
+async fn a_room_token_lasts_as_long_as_the_longest_call_that_rang_and_connected_slowly() {
+    let (clinic, [_, patient], [mut osei, _ana]) = Clinic::online().await;
+    let asked_ms = now_ms();
+    ring(&mut osei, &patient).await;
+    let sql = "SELECT MIN(expires_at) FROM room_tokens";
+    let expires: i64 = sqlx::query_scalar(sql).fetch_one(&clinic.server.app().db.read).await.unwrap();
+    // An hour of conversation after a minute of ringing and twice half a minute of connecting.
+    let longest = 3_600_000 + 60_000 + 2 * 30_000;
+    assert!(expires - asked_ms >= longest, "it runs out {} ms into the call", expires - asked_ms);
+    clinic.close().await;
+}
+
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
 }

@@ -4,7 +4,7 @@ import { ago, duration, initials, rate, shortName, spokenDuration, when } from "
 import { historyPage, people } from "./mock/people";
 import { scenarios } from "./mock/scenarios";
 import { matching, sorted } from "./state/people";
-import { endedWords, historyOutcome, noticeWords } from "./words";
+import { endedWords, historyOutcome, noticeWords, usedDevice } from "./words";
 
 const now = new Date(2026, 10, 20, 14, 0).getTime();
 
@@ -97,13 +97,26 @@ describe("a call that is over", () => {
   });
 });
 
+describe("a device menu", () => {
+  const device = (id: string) => ({ id, name: id, is_virtual: false });
+  const list = { available: [device("Lid"), device("Dock")], selected: "Dock", trouble: null };
+
+  it("marks what is used, else what was chosen, and nothing that is not there", () => {
+    expect(usedDevice({ ...list, in_use: "Lid" })).toBe("Lid");
+    expect(usedDevice({ ...list, in_use: null })).toBe("Dock");
+    expect(usedDevice({ ...list, in_use: "Gone", selected: null })).toBeUndefined();
+  });
+});
+
 describe("a notice", () => {
   it("says what took over, or offers another try", () => {
     const unplugged = { kind: "device", device: "camera", trouble: "unplugged" } as const;
     expect(noticeWords({ ...unplugged, replaced_by: "Logitech BRIO" })).toMatchObject({
-      text: "The camera was unplugged. Now using Logitech BRIO.",
+      text: "The camera you chose was unplugged. Now using Logitech BRIO.",
       tone: "info",
     });
-    expect(noticeWords({ ...unplugged, replaced_by: null }).action).toBe("retry_devices");
+    const alone = noticeWords({ ...unplugged, replaced_by: null });
+    expect(alone).toMatchObject({ action: "retry_devices", inCall: "camera_off" });
+    expect(alone.text).toContain("go on with sound only");
   });
 });

@@ -1,5 +1,13 @@
 /** Which words belong to which situation: everything the engine only names. */
-import type { CallView, DeviceKind, DeviceTrouble, HistoryItem, Notice, QualityClass } from "$lib/contract";
+import type {
+  CallView,
+  DeviceKind,
+  DeviceList,
+  DeviceTrouble,
+  HistoryItem,
+  Notice,
+  QualityClass,
+} from "$lib/contract";
 import { shortName } from "$lib/format";
 import { t, type MessageKey } from "$lib/messages";
 
@@ -7,17 +15,27 @@ export function troubleText(device: DeviceKind, trouble: DeviceTrouble): string 
   return t(`trouble.${device}.${trouble}`);
 }
 
+/** The device that is used, or would be, where it is among those that there are. */
+export function usedDevice(list: DeviceList): string | undefined {
+  const there = (id: string | null) => list.available.some((device) => device.id === id);
+  return [list.in_use, list.selected].find(there) ?? undefined;
+}
+
 export type Tone = "info" | "warn" | "bad";
-export type NoticeAction = "retry_devices" | "open_conversation" | "look_at_keys" | "open_devices";
+export type NoticeAction =
+  "retry_devices" | "camera_off" | "open_conversation" | "look_at_keys" | "open_devices";
 
 export interface NoticeWords {
   text: string;
   tone: Tone;
   action?: NoticeAction;
+  /** Another way on, in a call. */
+  inCall?: NoticeAction | undefined;
 }
 
 const ACTION_WORDS: Record<NoticeAction, MessageKey> = {
   retry_devices: "action.tryAgain",
+  camera_off: "notice.soundOnly",
   open_conversation: "action.open",
   look_at_keys: "notice.look",
   open_devices: "notice.seeDevices",
@@ -31,11 +49,14 @@ export function noticeActionText(action: NoticeAction): string {
 export function noticeWords(notice: Notice): NoticeWords {
   switch (notice.kind) {
     case "device": {
-      const trouble = troubleText(notice.device, notice.trouble);
       if (notice.replaced_by) {
-        return { text: t("notice.replacedBy", { trouble, name: notice.replaced_by }), tone: "info" };
+        const device = t(`notice.device.${notice.device}`);
+        const text = t(`notice.replacedBy.${notice.trouble}`, { device, name: notice.replaced_by });
+        return { text, tone: "info" };
       }
-      return { text: trouble, tone: "warn", action: "retry_devices" };
+      const text = troubleText(notice.device, notice.trouble);
+      const inCall = notice.device === "camera" ? "camera_off" : undefined;
+      return { text, tone: "warn", action: "retry_devices", inCall };
     }
     case "virtual_device":
       return { text: t(`notice.virtual.${notice.device}`), tone: "info" };

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use self::header::Header;
-use super::CameraTrouble;
 use super::pace::Pacer;
-use super::source::{Capture, Opener, Source, Stop};
+use super::source::{CameraSource, CameraSystem, Capture, Stop};
+use super::{CameraTrouble, CaptureFormat};
 use crate::frame::{FramePool, I420};
 use crate::pixels;
 
@@ -156,18 +156,23 @@ fn frame_header(file: &mut File, place: u64) -> Result<Option<u64>, FilmError> {
     Ok(bytes.iter().position(|&byte| byte == b'\n').map(|end| end as u64 + 1))
 }
 
-pub(super) struct FilmOpener {
+/// A film as the only camera there is.
+pub(super) struct FilmCamera {
     path: PathBuf,
 }
 
-impl FilmOpener {
+impl FilmCamera {
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path }
     }
 }
 
-impl Opener for FilmOpener {
-    fn open(&self) -> Result<Box<dyn Source>, CameraTrouble> {
+impl CameraSystem for FilmCamera {
+    fn list(&self) -> Vec<String> {
+        vec![self.path.display().to_string()]
+    }
+
+    fn open(&self, _name: &str, _wish: CaptureFormat) -> Result<Box<dyn CameraSource>, CameraTrouble> {
         let film = Film::open(&self.path).map_err(|error| {
             tracing::warn!(%error, "the film can't be used as a camera");
             CameraTrouble::Failed
@@ -186,7 +191,7 @@ struct FilmSource {
     pacer: Pacer,
 }
 
-impl Source for FilmSource {
+impl CameraSource for FilmSource {
     fn next_frame(&mut self, stop: &Stop) -> Result<Option<Capture>, CameraTrouble> {
         let Some(beat) = self.pacer.wait(stop) else {
             return Ok(None);

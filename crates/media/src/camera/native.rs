@@ -23,8 +23,8 @@ use std::time::Instant;
 use nokhwa::utils::{CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType};
 
 use self::choice::{Coding, Offer};
-use super::source::{Capture, Opener, Source, Stop};
-use super::{CameraId, CameraInfo, CameraTrouble, CaptureFormat};
+use super::source::{CameraSource, CameraSystem, Capture, Stop};
+use super::{CameraTrouble, CaptureFormat};
 use crate::frame::FramePool;
 use crate::pixels::{self, JpegDecoder};
 
@@ -36,15 +36,6 @@ const MAX_DAMAGED: u32 = 30;
 struct Device {
     name: String,
     index: u32,
-}
-
-/// The cameras of this machine, in the system's order. Cameras of the same name are told apart by a number.
-#[must_use]
-pub fn list() -> Vec<CameraInfo> {
-    let devices = devices().into_iter();
-    devices
-        .map(|device| CameraInfo { id: CameraId::Native(device.name.clone()), name: device.name })
-        .collect()
 }
 
 fn devices() -> Vec<Device> {
@@ -65,33 +56,21 @@ fn number_namesakes(devices: &mut [Device]) {
     }
 }
 
-pub(super) struct NativeOpener {
-    name: String,
-    wish: CaptureFormat,
-}
+/// The cameras of this machine. Those of the same name are told apart by a number.
+pub(super) struct NativeCameras;
 
-impl NativeOpener {
-    pub(super) fn new(name: String, wish: CaptureFormat) -> Self {
-        Self { name, wish }
+impl CameraSystem for NativeCameras {
+    fn list(&self) -> Vec<String> {
+        devices().into_iter().map(|device| device.name).collect()
     }
-}
 
-impl Opener for NativeOpener {
-    fn open(&self) -> Result<Box<dyn Source>, CameraTrouble> {
-        let devices = devices();
-        let Some(device) = devices.iter().find(|device| device.name == self.name) else {
-            let none_at_all = devices.is_empty() && !platform::was_seen(&self.name);
-            return Err(if none_at_all { CameraTrouble::NoneFound } else { CameraTrouble::Unplugged });
-        };
-        platform::remember(&self.name);
-        let (camera, offer) = platform::open(device.index, self.wish)?;
+    fn open(&self, name: &str, wish: CaptureFormat) -> Result<Box<dyn CameraSource>, CameraTrouble> {
+        let device = devices().into_iter().find(|device| device.name == name);
+        let device = device.ok_or(CameraTrouble::Unplugged)?;
+        let (camera, offer) = platform::open(device.index, wish)?;
         tracing::info!(width = offer.width, height = offer.height, fps = offer.fps, coding = ?offer.coding, "camera open");
         let (pool, jpeg) = (FramePool::new(), JpegDecoder::new());
-        Ok(Box::new(NativeSource { camera, name: self.name.clone(), offer, pool, jpeg }))
-    }
-
-    fn may_come_back(&self) -> bool {
-        true
+        Ok(Box::new(NativeSource { camera, name: device.name, offer, pool, jpeg }))
     }
 }
 
@@ -103,7 +82,7 @@ struct NativeSource {
     jpeg: JpegDecoder,
 }
 
-impl Source for NativeSource {
+impl CameraSource for NativeSource {
     fn next_frame(&mut self, stop: &Stop) -> Result<Option<Capture>, CameraTrouble> {
         let mut damaged = 0;
         while !stop.is_set() {
@@ -192,10 +171,8 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_that_is_not_there_is_none_found_or_unplugged() {
-        let opener = NativeOpener::new("no such camera, surely".into(), CaptureFormat::default());
-        let trouble = opener.open().err();
-        let expected = if list().is_empty() { CameraTrouble::NoneFound } else { CameraTrouble::Unplugged };
-        assert_eq!(trouble, Some(expected));
+    fn a_camera_that_is_not_there_is_unplugged() {
+        let opened = NativeCameras.open("no such camera, surely", CaptureFormat::default());
+        assert_eq!(opened.err(), Some(CameraTrouble::Unplugged));
     }
 }

@@ -7,7 +7,7 @@ mod glyphs;
 use std::time::Instant;
 
 use super::pace::Pacer;
-use super::source::{Capture, Opener, Source, Stop};
+use super::source::{CameraSource, CameraSystem, Capture, Stop};
 use super::{CameraTrouble, CaptureFormat};
 use crate::frame::{FramePool, I420, even_size};
 
@@ -65,19 +65,16 @@ impl Pattern {
     }
 }
 
-pub(super) struct PatternOpener {
-    format: CaptureFormat,
-}
+/// The pattern as the only camera there is.
+pub(super) struct PatternCamera;
 
-impl PatternOpener {
-    pub(super) fn new(format: CaptureFormat) -> Self {
-        Self { format }
+impl CameraSystem for PatternCamera {
+    fn list(&self) -> Vec<String> {
+        vec!["Test pattern".to_owned()]
     }
-}
 
-impl Opener for PatternOpener {
-    fn open(&self) -> Result<Box<dyn Source>, CameraTrouble> {
-        let pattern = Pattern::new(self.format);
+    fn open(&self, _name: &str, wish: CaptureFormat) -> Result<Box<dyn CameraSource>, CameraTrouble> {
+        let pattern = Pattern::new(wish);
         let pacer = Pacer::new(pattern.fps, 1);
         Ok(Box::new(PatternSource { pattern, pacer }))
     }
@@ -92,7 +89,7 @@ struct PatternSource {
     pacer: Pacer,
 }
 
-impl Source for PatternSource {
+impl CameraSource for PatternSource {
     fn next_frame(&mut self, stop: &Stop) -> Result<Option<Capture>, CameraTrouble> {
         let Some(beat) = self.pacer.wait(stop) else {
             return Ok(None);

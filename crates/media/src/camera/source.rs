@@ -1,52 +1,104 @@
-//! What a camera is to the supervisor: something that is opened on the capture thread and then asked for one
-//! picture after another. Implemented by nokhwa's devices, films, the pattern, and fakes in tests.
+//! What cameras are to the supervisor: names that are listed, and something that is opened by its name on the capture
+//! thread and then asked for one picture after another. Implemented by this machine's devices, films, the pattern, and
+//! fakes in tests.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::CameraTrouble;
+use super::{CameraTrouble, CaptureFormat};
 use crate::frame::I420;
 
-/// Makes sources, again and again while a camera comes and goes.
-pub(super) trait Opener: Send + Sync {
-    /// Opens the source, on the thread that will use it.
-    fn open(&self) -> Result<Box<dyn Source>, CameraTrouble>;
+/// Cameras that come and go.
+pub trait CameraSystem: Send + Sync {
+    /// The names of those that are there now, in the system's order. May take a while.
+    fn list(&self) -> Vec<String>;
+
+    /// Opens one of them in the nearest format that it has, on the thread that will use it.
+    ///
+    /// # Errors
+    /// Why it can't be used.
+    fn open(&self, name: &str, wish: CaptureFormat) -> Result<Box<dyn CameraSource>, CameraTrouble>;
 
     /// Whether it is worth trying again after a trouble. A device can come back; a bad file stays bad.
-    fn may_come_back(&self) -> bool;
+    fn may_come_back(&self) -> bool {
+        true
+    }
 }
 
 /// An open camera. It stays on its thread, so it need not be `Send`.
-pub(super) trait Source {
+pub trait CameraSource {
     /// Blocks until the next picture is there. `None` when `stop` was set meanwhile.
+    ///
+    /// # Errors
+    /// Why there is none.
     fn next_frame(&mut self, stop: &Stop) -> Result<Option<Capture>, CameraTrouble>;
 }
 
+/// The cameras of a machine: its own by default, others where tests bring some.
+#[derive(Clone)]
+pub struct Cameras(Arc<dyn CameraSystem>);
+
+impl Cameras {
+    /// The names of those that are there now, in the system's order.
+    #[must_use]
+    pub fn list(&self) -> Vec<String> {
+        self.0.list()
+    }
+
+    pub(super) fn system(&self) -> Arc<dyn CameraSystem> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Default for Cameras {
+    fn default() -> Self {
+        Self::from(super::native::NativeCameras)
+    }
+}
+
+impl<S: CameraSystem + 'static> From<S> for Cameras {
+    fn from(system: S) -> Self {
+        Self(Arc::new(system))
+    }
+}
+
+impl fmt::Debug for Cameras {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cameras").finish_non_exhaustive()
+    }
+}
+
 /// A picture as its source gives it.
-pub(super) struct Capture {
-    pub(super) image: I420,
-    pub(super) captured_at: Instant,
+pub struct Capture {
+    /// The picture.
+    pub image: I420,
+    /// When it was taken.
+    pub captured_at: Instant,
 }
 
 /// A flag that can be waited for.
-#[derive(Default)]
-pub(super) struct Stop {
+#[derive(Debug, Default)]
+pub struct Stop {
     set: Mutex<bool>,
     changed: Condvar,
 }
 
 impl Stop {
-    pub(super) fn set(&self) {
+    /// Sets it, for good.
+    pub fn set(&self) {
         *self.set.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_all();
     }
 
-    pub(super) fn is_set(&self) -> bool {
+    /// Whether it is set.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
         *self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the deadline or until the flag is set; answers whether it is set.
-    pub(super) fn wait_until(&self, deadline: Instant) -> bool {
+    pub fn wait_until(&self, deadline: Instant) -> bool {
         let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
         while !*set {
             let left = deadline.saturating_duration_since(Instant::now());

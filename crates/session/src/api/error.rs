@@ -53,6 +53,15 @@ impl ApiError {
         }
     }
 
+    /// Whether the same may be taken later: the server is away or has a problem of its own.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self.failure(),
+            Failure::ServerUnreachable | Failure::ServerTrouble | Failure::TooManyAttempts
+        )
+    }
+
     /// Whether the sign-in itself is over, as against a passing trouble.
     #[must_use]
     pub fn ends_sign_in(&self) -> bool {

@@ -68,6 +68,7 @@ pub(super) fn start(
     let epoch = Instant::now();
     let port = sound.port(epoch, rand::random());
     let reports = Reports::new(config.call_id, events);
+    let failed = reports.clone();
     let task = tokio::spawn(async move {
         let (peer_events, peer_inbox) = mpsc::channel(PEER_EVENTS);
         let peer_config = PeerConfig {
@@ -84,7 +85,10 @@ pub(super) fn start(
         };
         match Driver::new(config, peer.clone(), sound, screen, heard, reports, epoch) {
             Ok((driver, packets)) => driver.run(inbox, peer_inbox, packets).await,
-            Err(error) => tracing::error!(%error, "the media threads could not be started"),
+            Err(error) => {
+                tracing::error!(%error, "the media threads could not be started");
+                failed.send(Report::Failed { forged: false });
+            }
         }
         peer.close().await;
     });
@@ -92,6 +96,7 @@ pub(super) fn start(
 }
 
 /// Where reports go.
+#[derive(Clone)]
 pub(super) struct Reports {
     call_id: CallId,
     events: mpsc::UnboundedSender<ConsultationEvent>,

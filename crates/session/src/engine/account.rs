@@ -290,6 +290,7 @@ impl Actor {
         self.connection = ConnectionView::Idle;
         self.account = Account::SignedOut { failure };
         self.remember(|remembered| remembered.user = None);
+        self.measured.forget();
         self.people.clear();
         self.people_loaded = false;
         self.fetching_people = None;
@@ -300,8 +301,15 @@ impl Actor {
     pub(super) fn set_presence(&mut self, wanted: PresenceStatus) {
         if let Account::SignedIn { status, .. } = &mut self.account {
             *status = wanted;
+            self.tell_presence();
+        }
+    }
+
+    /// Says what the person chose. The server does not know it of a session that it has not resumed.
+    pub(super) fn tell_presence(&self) {
+        if let Account::SignedIn { status, .. } = self.account {
             self.tell(Request::UpdatePresence(UpdatePresence {
-                status: wanted,
+                status,
                 current_call_id: None,
                 current_appointment_id: None,
             }));

@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     EngineConfig,
-    calling::{LiveCall, Placing},
+    calling::{LiveCall, Measured, Placing},
 };
 use crate::{
     api::{Api, ApiError},
@@ -78,6 +78,8 @@ pub(super) enum Outcome {
         call_id: CallId,
         answer: Result<CallTicket, SocketError>,
     },
+    /// What was measured has arrived, or not.
+    Measured(Result<(), ApiError>),
 }
 
 /// What is there of the sign-in of the last run.
@@ -127,6 +129,7 @@ pub(super) struct Actor {
     pub(super) fetching_people: Option<bool>,
     pub(super) call: Option<LiveCall>,
     pub(super) rings: Rings,
+    pub(super) measured: Measured,
     pub(super) history: HistoryView,
     pub(super) notices: Vec<NoticeView>,
     next_notice: u32,
@@ -172,6 +175,7 @@ pub(super) fn spawn(
         fetching_people: None,
         call: None,
         rings: Rings::new(Instant::now().into_std()),
+        measured: Measured::default(),
         history: HistoryView::default(),
         notices: Vec::new(),
         next_notice: 1,
@@ -288,6 +292,7 @@ impl Actor {
             Command::SetCameraOn { on } => self.set_camera_on(on),
             Command::SelectDevice { kind, id } => self.select_device(kind, id),
             Command::RefreshDevices => self.studio.refresh(),
+            Command::RetryDevices => self.studio.try_again(),
             Command::SetPreview { on } => self.studio.set_preview(on),
             Command::TestSpeaker => self.studio.test_speaker(),
             Command::LoadHistory { page } => self.load_history(page),
@@ -328,6 +333,7 @@ impl Actor {
             Outcome::Contacts(answer) => self.contacts_fetched(answer),
             Outcome::History { page, answer } => self.history_fetched(page, answer),
             Outcome::Placed { placing, answer } => self.placed(placing, answer),
+            Outcome::Measured(answer) => self.measured_sent(&answer),
             Outcome::Answered { call_id, answer } => self.answered(call_id, answer),
         }
     }
@@ -339,7 +345,9 @@ impl Actor {
                 self.tell_chat(Input::Online { resumed: welcome.resumed });
                 self.reconcile_call(&welcome.calls);
                 self.is_now(welcome.user);
+                self.send_measured();
                 if !welcome.resumed {
+                    self.tell_presence();
                     self.fetch_clinic();
                     self.fetch_contacts();
                 }
@@ -396,10 +404,18 @@ impl Actor {
     fn studio_event(&mut self, event: StudioEvent) {
         match event {
             StudioEvent::Changed => {}
+            StudioEvent::Works(kind) => self.forget_trouble(kind),
             StudioEvent::Trouble { kind, trouble, replaced_by } => {
+                // Of each kind the newest counts: what took over is told a moment after what is wrong.
+                self.forget_trouble(kind);
                 self.notify(Notice::Device { device: kind, trouble, replaced_by });
             }
         }
+    }
+
+    pub(super) fn forget_trouble(&mut self, kind: DeviceKind) {
+        let told = |notice: &Notice| matches!(notice, Notice::Device { device, .. } if *device == kind);
+        self.notices.retain(|shown| !told(&shown.notice));
     }
 
     fn network_changed(&mut self) {
@@ -413,6 +429,7 @@ impl Actor {
     fn tick(&mut self) {
         let levels = self.studio.levels();
         self.outlets.levels.send_if_modified(|shown| std::mem::replace(shown, levels) != levels);
+        self.studio.tick();
         self.check_deadlines();
     }
 

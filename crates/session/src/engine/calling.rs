@@ -6,6 +6,7 @@
 
 mod commands;
 mod events;
+mod measured;
 mod media;
 
 use bedside_call::{Call, CallLimits, machine::Input};
@@ -13,10 +14,12 @@ use bedside_e2ee::PublicIdentity;
 use bedside_protocol::{
     CallId, CallPhase, CallType, EndReason, Pii, Timestamp, UserId,
     call::{CallRecord, Side},
-    quality::{QualityClass, QualityMetrics},
+    quality::QualityClass,
 };
 use bedside_ui_contract::call::Direction;
 use uuid::Uuid;
+
+pub(super) use measured::Measured;
 
 use crate::{
     consultation::{Consultation, FrameKeys},
@@ -55,7 +58,6 @@ pub(super) struct LiveCall {
     answering: bool,
     /// Media comes from the other side.
     flowing: bool,
-    metrics: Vec<QualityMetrics>,
 }
 
 /// Which attempt to call somebody: its answer may come when the person is in another call, or in none.
@@ -94,7 +96,6 @@ impl LiveCall {
             hang_up_when_placed: false,
             answering: false,
             flowing: false,
-            metrics: Vec::new(),
         }
     }
 

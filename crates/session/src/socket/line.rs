@@ -73,11 +73,11 @@ enum Lost {
 /// What the pause before the next attempt ended with.
 enum Waited {
     /// It passed.
-    ForTheTime,
+    TimePassed,
     /// The network changed or the person asked: all attempts are made anew.
-    ForAWord,
+    Woken,
     /// Nobody holds the socket any more.
-    ForNobody,
+    Abandoned,
 }
 
 pub(super) async fn run(
@@ -121,9 +121,9 @@ pub(super) async fn run(
             }
         };
         match line.wait(pause, &mut asks, &wake).await {
-            Waited::ForTheTime => {}
-            Waited::ForAWord => _ = policy.network_changed(),
-            Waited::ForNobody => return,
+            Waited::TimePassed => {}
+            Waited::Woken => _ = policy.network_changed(),
+            Waited::Abandoned => return,
         }
     }
 }
@@ -143,12 +143,12 @@ impl Line {
         let until = Instant::now() + pause.unwrap_or(Duration::from_secs(60 * 60 * 24 * 365));
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(until) => return Waited::ForTheTime,
-                () = wake.notified() => return Waited::ForAWord,
+                () = tokio::time::sleep_until(until) => return Waited::TimePassed,
+                () = wake.notified() => return Waited::Woken,
                 ask = asks.recv() => match ask {
                     Some(ask) if is_repeatable(&ask.request) => self.unsent.push_back(ask),
                     Some(ask) => refuse(ask, SocketError::Offline),
-                    None => return Waited::ForNobody,
+                    None => return Waited::Abandoned,
                 },
             }
         }

@@ -2,7 +2,7 @@
 
 use bedside_media::{
     audio::{self, AudioDeviceInfo, AudioTrouble, InputId, OutputId},
-    camera::{self, CameraId, CameraTrouble},
+    camera::{CameraId, CameraTrouble, Cameras},
 };
 use bedside_ui_contract::{
     DeviceKind, DeviceView, DevicesView,
@@ -20,9 +20,9 @@ pub(super) struct Found {
 
 impl Found {
     /// Asks the system; may take seconds.
-    pub(super) fn list() -> Self {
+    pub(super) fn list(machine: &Cameras) -> Self {
         Self {
-            cameras: camera::list().into_iter().map(|info| device(info.name, false)).collect(),
+            cameras: machine.list().into_iter().map(|name| device(name, false)).collect(),
             microphones: names(audio::inputs()),
             speakers: names(audio::outputs()),
         }
@@ -76,31 +76,31 @@ impl Inventory {
     pub(super) fn select(&mut self, kind: DeviceKind, id: &str) -> bool {
         let list = self.list(kind);
         list.selected = Some(id.to_owned());
+        list.in_use = None;
         list.trouble = None;
         self.given()
             .into_iter()
             .all(|(given, list)| given != kind || list.iter().all(|device| device.id != id))
     }
 
-    /// A device is now in use: what was wrong is over.
+    /// The device that is wanted is in use: what was wrong is over.
     pub(super) fn using(&mut self, kind: DeviceKind, name: String) {
         let list = self.list(kind);
         list.trouble = None;
-        if list.selected.is_none() {
-            list.selected = Some(name);
-        }
+        list.in_use = Some(name);
     }
 
-    pub(super) fn trouble(&mut self, kind: DeviceKind, trouble: DeviceTrouble) {
-        self.list(kind).trouble = Some(trouble);
+    /// The device that is wanted does not work; another one may have taken over.
+    pub(super) fn trouble(&mut self, kind: DeviceKind, trouble: DeviceTrouble, replaced_by: Option<String>) {
+        let list = self.list(kind);
+        list.trouble = Some(trouble);
+        list.in_use = replaced_by;
     }
 
     /// The camera to open.
     pub(super) fn camera(&self) -> CameraId {
-        let cameras = &self.view.cameras;
-        let first = || cameras.available.first().map(|device| device.name.clone()).unwrap_or_default();
-        chosen(&self.sources.cameras, camera_name, cameras)
-            .unwrap_or_else(|name| CameraId::Native(name.unwrap_or_else(first)))
+        chosen(&self.sources.cameras, camera_name, &self.view.cameras)
+            .unwrap_or_else(|name| name.map_or(CameraId::Default, CameraId::Native))
     }
 
     /// The microphone to open.
@@ -118,7 +118,7 @@ impl Inventory {
     /// The devices given by whoever started the engine, as they are listed.
     fn given(&self) -> [(DeviceKind, Vec<DeviceView>); 3] {
         let Sources { cameras, microphones, speakers, .. } = &self.sources;
-        let camera = |id| device(camera_name(id), !matches!(id, CameraId::Native(_)));
+        let camera = |id| device(camera_name(id), !matches!(id, CameraId::Native(_) | CameraId::Default));
         let input = |id| device(input_name(id), !matches!(id, InputId::Native(_) | InputId::Default));
         let output = |id| device(output_name(id), !matches!(id, OutputId::Native(_) | OutputId::Default));
         [
@@ -157,6 +157,7 @@ fn names<Id>(listed: Vec<AudioDeviceInfo<Id>>) -> Vec<DeviceView> {
 
 fn camera_name(id: &CameraId) -> String {
     match id {
+        CameraId::Default => "Default camera".to_owned(),
         CameraId::Native(name) => name.clone(),
         CameraId::Pattern => "Test pattern".to_owned(),
         CameraId::Film(path) => format!("Film: {}", file_name(path)),
@@ -262,6 +263,16 @@ mod tests {
         assert_eq!(inventory.input(), InputId::Default);
         inventory.found(webcam());
         assert_eq!(inventory.view().microphones.trouble, Some(DeviceTrouble::NoneFound));
+    }
+
+    #[test]
+    fn what_the_system_gives_is_shown_and_not_taken_for_a_choice() {
+        let mut inventory = Inventory::new(&Sources::default(), &Remembered::default());
+        inventory.using(DeviceKind::Microphone, "Laptop".to_owned());
+        assert_eq!(inventory.view().microphones.in_use.as_deref(), Some("Laptop"));
+        assert_eq!(inventory.input(), InputId::Default, "the next call follows the system again");
+        inventory.using(DeviceKind::Camera, "Webcam".to_owned());
+        assert_eq!(inventory.camera(), CameraId::Default);
     }
 
     #[test]

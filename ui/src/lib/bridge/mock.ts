@@ -207,6 +207,7 @@ export class MockBridge implements Bridge {
         const list = LISTS[command.data.kind];
         const devices = structuredClone(now.devices);
         devices[list].selected = command.data.id;
+        devices[list].in_use = command.data.id;
         devices[list].trouble = null;
         this.change({ devices });
         return;
@@ -235,6 +236,7 @@ export class MockBridge implements Bridge {
         this.change({ notices: now.notices.filter((notice) => notice.id !== command.data.id) });
         return;
       case "refresh_devices":
+      case "retry_devices":
       case "set_preview":
       case "test_speaker":
         return;

@@ -52,7 +52,7 @@ kind: DeviceKind,
 /**
  * Which one.
  */
-id: string, } } | { "type": "refresh_devices" } | { "type": "set_preview", "data": {
+id: string, } } | { "type": "refresh_devices" } | { "type": "retry_devices" } | { "type": "set_preview", "data": {
 /**
  * Open.
  */

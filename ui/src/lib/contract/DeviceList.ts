@@ -11,10 +11,14 @@ export type DeviceList = {
  */
 available: Array<DeviceView>,
 /**
- * What is used, or would be; absent when there is none.
+ * What the person chose; absent where they follow the system.
  */
 selected: string | null,
 /**
- * Why the selected one does not work.
+ * What is used, or was last: another one than was chosen while that does not work.
+ */
+in_use: string | null,
+/**
+ * Why the one that was chosen does not work.
  */
 trouble: DeviceTrouble | null, };

@@ -26,6 +26,10 @@ noise_suppression: boolean,
  */
 auto_gain: boolean,
 /**
+ * High-pass filter: rumble below the voice is taken out.
+ */
+high_pass: boolean,
+/**
  * Any sound of the app's own; the two below count only while this is on.
  */
 sounds: boolean,

@@ -30,6 +30,7 @@ function signedIn(): Snapshot {
           { id: "pattern", name: "Test pattern", is_virtual: true },
         ],
         selected: "c1",
+        in_use: "c1",
         trouble: null,
       },
       microphones: {
@@ -38,6 +39,7 @@ function signedIn(): Snapshot {
           { id: "m2", name: "Jabra Evolve2 Headset", is_virtual: false },
         ],
         selected: "m1",
+        in_use: "m1",
         trouble: null,
       },
       speakers: {
@@ -46,6 +48,7 @@ function signedIn(): Snapshot {
           { id: "s2", name: "Jabra Evolve2 Headset", is_virtual: false },
         ],
         selected: "s1",
+        in_use: "s1",
         trouble: null,
       },
     },
@@ -65,6 +68,7 @@ function signedIn(): Snapshot {
       echo_cancellation: true,
       noise_suppression: true,
       auto_gain: true,
+      high_pass: true,
       sounds: true,
       ring_sound: true,
       call_sounds: true,
@@ -250,9 +254,9 @@ export const scenarios = {
   no_devices: () => ({
     ...signedIn(),
     devices: {
-      cameras: { available: [], selected: null, trouble: "none_found" as const },
-      microphones: { available: [], selected: null, trouble: "none_found" as const },
-      speakers: { available: [], selected: null, trouble: "none_found" as const },
+      cameras: { available: [], selected: null, in_use: null, trouble: "none_found" as const },
+      microphones: { available: [], selected: null, in_use: null, trouble: "none_found" as const },
+      speakers: { available: [], selected: null, in_use: null, trouble: "none_found" as const },
     },
   }),
   incoming: () => withCall({ ...before, direction: "incoming", phase: "ringing" }),

@@ -2,7 +2,7 @@ use std::io::Write;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::super::{Camera, CameraEvent, CameraId, CaptureFormat, SourceOptions};
+use super::super::{Camera, CameraEvent, CameraId, Cameras, CaptureFormat, SourceOptions};
 use super::*;
 
 /// A film of uniform pictures, the luma of picture `n` being `20 + n`. Removed when dropped.
@@ -80,7 +80,10 @@ fn a_film_comes_through_a_camera_in_order_and_stamped() {
     let (sender, events) = mpsc::sync_channel(64);
     let sink = Box::new(move |event| _ = sender.try_send(event));
     let id = CameraId::Film(reel.0.clone());
-    let camera = Camera::open(id, CaptureFormat::default(), SourceOptions { stamp: true }, sink);
+    let camera =
+        Camera::open(id, &Cameras::default(), CaptureFormat::default(), SourceOptions { stamp: true }, sink);
+    let begins = events.recv_timeout(Duration::from_secs(20)).expect("an event");
+    assert!(matches!(begins, CameraEvent::Using { .. }));
     let mut last = None;
     for _ in 0..20 {
         let CameraEvent::Frame(frame) = events.recv_timeout(Duration::from_secs(20)).expect("a picture")
@@ -100,8 +103,9 @@ fn a_bad_film_is_a_failed_camera() {
     let (sender, events) = mpsc::channel();
     let sink = Box::new(move |event| _ = sender.send(event));
     let id = CameraId::Film("no/such/film.y4m".into());
-    let camera = Camera::open(id, CaptureFormat::default(), SourceOptions::default(), sink);
+    let camera =
+        Camera::open(id, &Cameras::default(), CaptureFormat::default(), SourceOptions::default(), sink);
     let event = events.recv_timeout(Duration::from_secs(20)).expect("an event");
-    assert!(matches!(event, CameraEvent::Trouble(CameraTrouble::Failed)));
+    assert!(matches!(event, CameraEvent::Trouble { trouble: CameraTrouble::Failed, replaced_by: None }));
     drop(camera);
 }

@@ -2,9 +2,7 @@
 //! node (metadata nodes of webcams included), and refuses to open a device that another program left in a
 //! format or at a rate that it has no name for.
 
-use std::collections::BTreeSet;
 use std::io;
-use std::sync::{Mutex, PoisonError};
 
 use v4l::capability::Flags;
 use v4l::frameinterval::FrameIntervalEnum;
@@ -26,17 +24,6 @@ const COMMON_RATES: [u32; 8] = [5, 10, 15, 20, 24, 25, 30, 60];
 /// Sizes tried within a range of sizes.
 const COMMON_SIZES: [(u32, u32); 7] =
     [(320, 180), (320, 240), (640, 360), (640, 480), (960, 540), (1280, 720), (1920, 1080)];
-
-/// Names of cameras that were there at some time, so that one that is missing is known to be unplugged.
-static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-
-pub(super) fn remember(name: &str) {
-    SEEN.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
-}
-
-pub(super) fn was_seen(name: &str) -> bool {
-    SEEN.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
-}
 
 pub(super) fn devices() -> Vec<Device> {
     let nodes = v4l::context::enum_devices();

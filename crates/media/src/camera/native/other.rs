@@ -1,9 +1,6 @@
 //! Cameras on Windows (Media Foundation) and macOS (AVFoundation): nokhwa lists devices and formats itself
 //! there; macOS asks the user first.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
-
 use nokhwa::utils::{ApiBackend, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType};
 
 use super::choice::{Coding, Offer, choose};
@@ -11,17 +8,6 @@ use super::{Device, failed};
 use crate::camera::{CameraTrouble, CaptureFormat};
 
 const FORMATS: [FrameFormat; 3] = [FrameFormat::YUYV, FrameFormat::NV12, FrameFormat::MJPEG];
-
-/// Names of cameras that were there at some time, so that one that is missing is known to be unplugged.
-static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-
-pub(super) fn remember(name: &str) {
-    SEEN.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
-}
-
-pub(super) fn was_seen(name: &str) -> bool {
-    SEEN.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
-}
 
 pub(super) fn devices() -> Vec<Device> {
     let listed =

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 
-use super::super::source::Source;
+use super::super::source::CameraSource;
 use super::*;
 use crate::frame::I420;
 
@@ -40,8 +40,12 @@ struct FakeSource {
     returned: Arc<AtomicBool>,
 }
 
-impl Opener for Fake {
-    fn open(&self) -> Result<Box<dyn Source>, CameraTrouble> {
+impl CameraSystem for Fake {
+    fn list(&self) -> Vec<String> {
+        vec!["Fake".to_owned()]
+    }
+
+    fn open(&self, _name: &str, _wish: CaptureFormat) -> Result<Box<dyn CameraSource>, CameraTrouble> {
         let opening = self.openings.fetch_add(1, Ordering::SeqCst) as usize;
         let (left, then) = self.script[opening.min(self.script.len() - 1)];
         if left == 0
@@ -52,13 +56,9 @@ impl Opener for Fake {
         let (release, returned) = (Arc::clone(&self.release), Arc::clone(&self.returned));
         Ok(Box::new(FakeSource { left, then, release, returned }))
     }
-
-    fn may_come_back(&self) -> bool {
-        true
-    }
 }
 
-impl Source for FakeSource {
+impl CameraSource for FakeSource {
     fn next_frame(&mut self, _stop: &Stop) -> Result<Option<Capture>, CameraTrouble> {
         if self.left == 0 {
             match self.then {
@@ -75,6 +75,10 @@ impl Source for FakeSource {
         self.left = self.left.saturating_sub(1);
         Ok(Some(Capture { image: I420::new(320, 180), captured_at: Instant::now() }))
     }
+}
+
+fn wanted(system: impl CameraSystem + 'static, chosen: Option<&str>) -> Wanted {
+    Wanted { system: Arc::new(system), chosen: chosen.map(str::to_owned), format: CaptureFormat::default() }
 }
 
 struct Bench {
@@ -95,7 +99,7 @@ fn bench(patience: Patience, script: &[(u32, Then)]) -> Bench {
     // A bounded channel that drops, as a latest-wins consumer does.
     let (sender, events) = mpsc::sync_channel(64);
     let sink = Box::new(move |event| _ = sender.try_send(event));
-    let supervisor = Supervisor::start(Arc::new(fake), true, patience, sink);
+    let supervisor = Supervisor::start(wanted(fake, None), true, patience, sink);
     Bench { supervisor, events, release, returned }
 }
 
@@ -103,8 +107,8 @@ impl Bench {
     fn next_trouble(&self) -> CameraTrouble {
         loop {
             match self.events.recv_timeout(FOREVER).expect("no trouble was reported") {
-                CameraEvent::Trouble(trouble) => return trouble,
-                CameraEvent::Frame(_) => {}
+                CameraEvent::Trouble { trouble, .. } => return trouble,
+                CameraEvent::Frame(_) | CameraEvent::Using { .. } => {}
             }
         }
     }
@@ -113,7 +117,7 @@ impl Bench {
         loop {
             match self.events.recv_timeout(FOREVER).expect("no picture came") {
                 CameraEvent::Frame(frame) => return frame,
-                CameraEvent::Trouble(_) => {}
+                CameraEvent::Trouble { .. } | CameraEvent::Using { .. } => {}
             }
         }
     }
@@ -155,7 +159,7 @@ fn unplugged_then_back() {
     assert_eq!(bench.next_trouble(), Unplugged);
     // Tried three more times, told once.
     let event = bench.events.recv_timeout(FOREVER).expect("the camera came back");
-    assert!(matches!(event, CameraEvent::Frame(_)), "the same trouble was told twice");
+    assert!(matches!(event, CameraEvent::Using { .. }), "the same trouble was told twice");
     bench.supervisor.stop();
 }
 
@@ -195,4 +199,93 @@ fn no_event_comes_after_stopping() {
         matches!(bench.events.try_recv(), Err(mpsc::TryRecvError::Disconnected)),
         "the sink is still held"
     );
+}
+
+/// Cameras by name, all of which work while they are plugged in.
+#[derive(Clone)]
+struct Desk(Arc<Mutex<Vec<String>>>);
+
+impl Desk {
+    fn with(names: &[&str]) -> Self {
+        Self(Arc::new(Mutex::new(names.iter().map(|name| (*name).to_owned()).collect())))
+    }
+
+    fn plug(&self, names: &[&str]) {
+        *lock(&self.0) = names.iter().map(|name| (*name).to_owned()).collect();
+    }
+}
+
+impl CameraSystem for Desk {
+    fn list(&self) -> Vec<String> {
+        lock(&self.0).clone()
+    }
+
+    fn open(&self, name: &str, _wish: CaptureFormat) -> Result<Box<dyn CameraSource>, CameraTrouble> {
+        Ok(Box::new(Plugged { desk: self.clone(), name: name.to_owned() }))
+    }
+}
+
+struct Plugged {
+    desk: Desk,
+    name: String,
+}
+
+impl CameraSource for Plugged {
+    fn next_frame(&mut self, stop: &Stop) -> Result<Option<Capture>, CameraTrouble> {
+        stop.wait_until(Instant::now() + Duration::from_millis(1));
+        let there = self.desk.list().contains(&self.name);
+        let capture = Capture { image: I420::new(64, 32), captured_at: Instant::now() };
+        if there { Ok(Some(capture)) } else { Err(CameraTrouble::Unplugged) }
+    }
+}
+
+/// What is said of the cameras, without the pictures.
+fn words(desk: &Desk, chosen: Option<&str>) -> (Supervisor, Receiver<String>) {
+    let (sender, said) = mpsc::channel();
+    let sink = Box::new(move |event| {
+        let word = match event {
+            CameraEvent::Frame(_) => return,
+            CameraEvent::Using { name } => format!("using {name}"),
+            CameraEvent::Trouble { trouble, replaced_by } => format!("{trouble:?}, now {replaced_by:?}"),
+        };
+        // The test may be over.
+        let _ = sender.send(word);
+    });
+    (Supervisor::start(wanted(desk.clone(), chosen), false, PATIENT, sink), said)
+}
+
+#[test]
+fn a_pulled_camera_falls_over_to_the_next_and_the_chosen_one_comes_back() {
+    let desk = Desk::with(&["Lid", "Dock"]);
+    let (mut supervisor, said) = words(&desk, Some("Dock"));
+    let next = || said.recv_timeout(FOREVER).expect("a word");
+    assert_eq!(next(), "using Dock");
+    desk.plug(&["Lid"]);
+    assert_eq!(next(), "Unplugged, now None");
+    assert_eq!(next(), "Unplugged, now Some(\"Lid\")");
+    desk.plug(&["Lid", "Dock"]);
+    assert_eq!(next(), "using Dock");
+    supervisor.stop();
+}
+
+#[test]
+fn the_camera_of_yesterday_is_not_waited_for_while_there_is_another() {
+    let desk = Desk::with(&["Lid"]);
+    let (mut supervisor, said) = words(&desk, Some("Dock"));
+    let next = || said.recv_timeout(FOREVER).expect("a word");
+    assert_eq!(next(), "Unplugged, now Some(\"Lid\")");
+    desk.plug(&["Lid", "Dock"]);
+    assert_eq!(next(), "using Dock");
+    supervisor.stop();
+}
+
+#[test]
+fn a_camera_that_is_plugged_in_later_is_used_where_none_was_chosen() {
+    let desk = Desk::with(&[]);
+    let (mut supervisor, said) = words(&desk, None);
+    let next = || said.recv_timeout(FOREVER).expect("a word");
+    assert_eq!(next(), "NoneFound, now None");
+    desk.plug(&["Lid"]);
+    assert_eq!(next(), "using Lid");
+    supervisor.stop();
 }

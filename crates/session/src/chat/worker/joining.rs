@@ -75,15 +75,20 @@ impl Worker {
                     self.forget_group(id);
                     return self.mls_failed(id, &error);
                 }
+                let mut anew = false;
                 if let Some(live) = self.rooms.get_mut(&id) {
                     live.succeeded();
                     live.room.server.founded = true;
                     live.room.processed = live.room.processed.max(position);
                     live.room.server.next_position = live.room.server.next_position.max(position);
+                    anew = std::mem::take(&mut live.rejoining);
                 }
                 self.look_at_group(id);
-                self.is_back(id);
-                self.keep(id);
+                if anew {
+                    self.came_in(id, anew);
+                } else {
+                    self.keep(id);
+                }
                 self.step(id);
             }
             Err(error) => {
@@ -113,14 +118,6 @@ impl Worker {
         if let Some(live) = self.rooms.get_mut(&id) {
             live.membership = Membership::Outside;
             live.unseal();
-        }
-    }
-
-    /// Whoever was left behind and has a group again says so.
-    fn is_back(&mut self, id: ConversationId) {
-        let was_left = self.rooms.get_mut(&id).is_some_and(|live| std::mem::take(&mut live.rejoining));
-        if was_left {
-            self.happened_here(id, Content::Rejoined);
         }
     }
 

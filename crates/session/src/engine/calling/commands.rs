@@ -6,7 +6,7 @@ use bedside_protocol::{
     rest::{AcceptCall, CallTicket, DeclineCall, HangupCall, InitiateCall},
     socket::Request,
 };
-use bedside_ui_contract::{Failure, Notice, call::Direction};
+use bedside_ui_contract::{DeviceKind, Failure, Notice, call::Direction};
 
 use super::{LiveCall, Placing};
 use crate::{
@@ -229,6 +229,9 @@ impl Actor {
             .filter(|record| on && record.call_type == CallType::Voice && record.phase.is_answered())
             .map(|record| record.call_id);
         self.studio.set_call(Some(on));
+        if !on {
+            self.forget_trouble(DeviceKind::Camera);
+        }
         if let Some(call_id) = switch {
             self.tell(Request::SwitchType { call_id, call_type: CallType::Video });
         }

@@ -4,17 +4,15 @@ use bedside_e2ee::PublicIdentity;
 use bedside_protocol::{CallId, EndReason, quality::QualityMetrics, rest::CallTicket, socket::Request};
 use bedside_ui_contract::{Notice, StatsSample, call::Direction};
 
+use super::LiveCall;
 use crate::{
-    api::Api,
+    api::{Api, ApiError},
     chat::Input,
     consultation::{Consultation, ConsultationConfig, ConsultationEvent, FrameKeys, Report},
-    engine::actor::Actor,
+    engine::actor::{Actor, Outcome},
     peer::NetworkOptions,
     signal::SignalBody,
 };
-
-/// Quality metrics are handed in this many at a time.
-const METRICS_BATCH: usize = 5;
 
 /// Signals that may arrive before the peer connection exists; more come from nobody honest.
 const MOST_EARLY_SIGNALS: usize = 64;
@@ -69,6 +67,25 @@ impl Actor {
         }
         self.studio.detach();
         self.studio.set_call(None);
+        self.send_measured();
+    }
+
+    /// Hands in what was measured, as far as it is time for it.
+    pub(in crate::engine) fn send_measured(&mut self) {
+        let going_on = self.call.as_ref().filter(|call| call.consultation.is_some()).and_then(LiveCall::id);
+        let Some(api) = self.api.clone() else { return };
+        if let Some((call, batch)) = self.measured.take(going_on) {
+            self.spawn(async move { Outcome::Measured(api.post_quality(call, &batch).await) });
+        }
+    }
+
+    pub(in crate::engine) fn measured_sent(&mut self, answer: &Result<(), ApiError>) {
+        self.measured.sent(answer);
+        match answer {
+            // There may be more of an earlier call.
+            Ok(()) => self.send_measured(),
+            Err(error) => tracing::debug!(%error, "quality metrics were not taken"),
+        }
     }
 
     /// The other side says something. That it is a device of theirs is proven; the first that speaks stays the one.
@@ -137,16 +154,7 @@ impl Actor {
         };
         // Nobody may be looking; that is no fault.
         let _ = self.outlets.stats.send(sample);
-        call.metrics.push(metrics);
-        if call.metrics.len() >= METRICS_BATCH {
-            let batch = std::mem::take(&mut call.metrics);
-            if let Some(api) = self.api.clone() {
-                tokio::spawn(async move {
-                    if let Err(error) = api.post_quality(call_id, &batch).await {
-                        tracing::debug!(%error, "quality metrics were not taken");
-                    }
-                });
-            }
-        }
+        self.measured.note(call_id, metrics);
+        self.send_measured();
     }
 }
