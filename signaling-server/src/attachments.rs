@@ -168,14 +168,13 @@ impl Attachments {
     /// The database or the store failed.
     pub async fn sweep(&self) -> Result<(), Fault> {
         let now = clock::now();
+        let mut failed = None;
         for id in store::due(&self.0.deps.db, now, Timestamp(now.0 - ABANDONED_MS)).await? {
             // One that can't be deleted now must not keep the others.
-            if let Err(fault) = self.remove(id).await {
-                fault.log();
-            }
+            failed = self.remove(id).await.err().or(failed);
         }
         self.lock().sweep();
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Who may see it is decided first; that it is gone is told only to them.

@@ -8,7 +8,7 @@ use bedside_session::{
     peer::NetworkOptions,
     secrets::{MemoryStore, OsKeyring, SecretStore},
 };
-use tauri::{AppHandle, Manager as _, WebviewUrl, WebviewWindowBuilder};
+use tauri::{AppHandle, Manager as _, RunEvent, WebviewUrl, WebviewWindowBuilder};
 
 use crate::{
     cli::Cli,
@@ -54,7 +54,13 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         .setup(move |app| Ok(setup(app.handle(), &cli)?))
         .build(tauri::generate_context!())
         .context("the window system can't be reached")?;
-    app.run(|app, event| crate::ringing::noticed(app, &event));
+    app.run(|app, event| {
+        crate::ringing::noticed(app, &event);
+        // Not with its last window, but when leave has been taken.
+        if let RunEvent::ExitRequested { code: None, api, .. } = event {
+            api.prevent_exit();
+        }
+    });
     Ok(())
 }
 
@@ -114,10 +120,17 @@ fn setup(app: &AppHandle, cli: &Cli) -> anyhow::Result<()> {
     let handle = app.clone();
     window.on_window_event(move |event| {
         if matches!(event, tauri::WindowEvent::Destroyed) {
-            handle.exit(0);
+            tauri::async_runtime::spawn(end(handle.clone()));
         }
     });
     Ok(())
+}
+
+/// Ends the app in good order: whoever is talked to sees at once that it is over.
+pub(crate) async fn end(app: AppHandle) {
+    let engine = app.state::<Engine>().inner().clone();
+    engine.close().await;
+    app.exit(0);
 }
 
 /// The system's keyring, one entry set per profile; memory where the person wants nothing kept.

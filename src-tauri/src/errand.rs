@@ -80,12 +80,10 @@ async fn until_ended(app: AppHandle, engine: Engine, file: Option<PathBuf>, ages
     loop {
         tokio::select! {
             () = &mut ended => {
-                engine.dispatch(Command::HangUp);
                 if open {
                     write(&report, file.as_ref(), ages.as_deref());
                 }
-                app.exit(0);
-                return;
+                return crate::app::end(app).await;
             }
             changed = snapshots.changed(), if open => {
                 if changed.is_err() {

@@ -6,7 +6,7 @@ use bedside_testkit::clinic::{Clinic, Seat};
 use bedside_ui_contract::{
     Command, Notice,
     call::Direction,
-    snapshot::{ConnectionView, Settings},
+    snapshot::{ConnectionView, PersonView, Settings},
 };
 
 async fn doctor_and_patient() -> (Clinic, Seat, Seat) {
@@ -51,6 +51,20 @@ async fn doctor_and_patient_see_and_hear_each_other() {
     let snapshot = patient.until("the history shows it", |snapshot| snapshot.history.total == 1).await;
     assert_eq!(snapshot.history.items[0].phase, CallPhase::Ended);
     assert_eq!(snapshot.history.items[0].direction, Direction::Incoming);
+    clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_closes_the_app_in_a_call_has_hung_up_and_is_offline_at_once() {
+    let (clinic, mut doctor, mut patient) = doctor_and_patient().await;
+    connect(&mut doctor, &mut patient, CallType::Voice).await;
+    doctor.engine.close().await;
+    // Not "reconnecting", until the server has given the other device up.
+    let next = patient.until_call("another phase", |call| call.phase != CallPhase::Connected).await;
+    assert_eq!((next.phase, next.end_reason), (CallPhase::Ended, Some(EndReason::UserHangup)));
+    let gone =
+        |person: &PersonView| person.name.starts_with("osei") && person.status == PresenceStatus::Offline;
+    patient.until("the doctor is offline", |snapshot| snapshot.people.iter().any(gone)).await;
     clinic.close().await;
 }
 

@@ -269,7 +269,7 @@ impl Client {
                 self.engine.dispatch(Ask::HangUp);
             }
         }
-        self.settle().await;
+        self.engine.close().await;
         self.report(accepted, connected, last, phases, &samples)
     }
 

@@ -73,6 +73,8 @@ enum Ask {
     Command(Command),
     /// A stretch of a list.
     Messages { conversation_id: String, from: u32, count: u32, answer: oneshot::Sender<MessagePage> },
+    /// Take leave of everybody.
+    Close(oneshot::Sender<()>),
     /// Messages that hold a text.
     Search { text: String, conversation_id: Option<String>, answer: oneshot::Sender<Vec<SearchHit>> },
 }
@@ -113,6 +115,14 @@ impl Engine {
     pub fn dispatch(&self, command: Command) {
         // The actor lives as long as a handle does; a failure means the process is ending.
         let _ = self.asks.send(Ask::Command(command));
+    }
+
+    /// Leaves the call, if there is one, and the server: others need not wait until this device is given up. For the end of
+    /// the program; takes a second at most.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        let _ = self.asks.send(Ask::Close(done));
+        let _ = closed.await;
     }
 
     /// A stretch of a conversation's list, by place; empty for a conversation that is not there.

@@ -20,11 +20,15 @@ use tokio::{
     sync::{Notify, mpsc, oneshot},
     task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
 
 /// An answer that takes longer than this is an error: the person should not stare at a button, s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long taking leave of the server may take.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How many requests may wait for the line; more are refused.
 const WAITING_REQUESTS: usize = 256;
@@ -74,6 +78,8 @@ impl Ask {
 pub struct Socket {
     asks: mpsc::Sender<Ask>,
     wake: Arc<Notify>,
+    closing: CancellationToken,
+    closed: CancellationToken,
     _task: Arc<AbortOnDrop>,
 }
 
@@ -91,8 +97,23 @@ impl Socket {
     pub fn start(api: Api, events: mpsc::Sender<SocketEvent>, seed: u64) -> Self {
         let (asks, waiting) = mpsc::channel(WAITING_REQUESTS);
         let wake = Arc::new(Notify::new());
-        let task = tokio::spawn(line::run(api, waiting, wake.clone(), events, seed));
-        Self { asks, wake, _task: Arc::new(AbortOnDrop(task)) }
+        let (closing, closed) = (CancellationToken::new(), CancellationToken::new());
+        let line = line::run(api, waiting, wake.clone(), closing.clone(), events, seed);
+        let end = closed.clone().drop_guard();
+        let task = tokio::spawn(async move {
+            line.await;
+            drop(end);
+        });
+        Self { asks, wake, closing, closed, _task: Arc::new(AbortOnDrop(task)) }
+    }
+
+    /// Sends what waits, takes leave of the server, which then need not wait for this device to come back, and ends. Returns
+    /// when that is done, or when it takes longer than anybody who closes a window would wait.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        if tokio::time::timeout(LEAVE_WITHIN, self.closed.cancelled()).await.is_err() {
+            tracing::debug!("the server was not told that this device leaves");
+        }
     }
 
     /// Asks; the answer is awaited. Requests are sent in the order of these calls, however the answers are awaited.

@@ -41,6 +41,8 @@ pub enum VaultView {
     Locked {
         /// The last one was wrong.
         wrong: bool,
+        /// One was given, and is being tried.
+        unlocking: bool,
     },
     /// The store on disk is damaged; messages are not kept.
     Broken,

@@ -89,6 +89,8 @@ enum Outcome {
     Welcomes(Result<Vec<WaitingWelcome>, ApiError>),
     KeyPackages(Result<KeyPackagesLeft, ApiError>),
     Published(Result<KeyPackagesLeft, ApiError>),
+    /// The conversation with this person, made or found.
+    Prepared(UserId, Result<Conversation, ApiError>),
     /// A conversation was asked for, to be given a name if it is new.
     Created {
         title: Option<String>,
@@ -292,6 +294,7 @@ impl Worker {
             Outcome::KeyPackages(answer) => self.key_packages_counted(answer),
             Outcome::Published(answer) => self.key_packages_taken(answer),
             Outcome::Created { title, answer } => self.created(title, answer),
+            Outcome::Prepared(user, answer) => self.prepared(user, answer),
             Outcome::Claimed { id, founding, answer } => self.claimed(id, founding, answer),
             Outcome::Founded(id, answer) => self.founded(id, answer),
             Outcome::Committed(id, entry, answer) => self.committed(id, entry, answer),

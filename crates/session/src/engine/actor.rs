@@ -233,6 +233,16 @@ impl Actor {
     fn asked(&mut self, ask: super::Ask) {
         match ask {
             super::Ask::Command(command) => self.command(command),
+            super::Ask::Close(done) => {
+                self.leave_call_for_good();
+                let socket = self.socket.take();
+                tokio::spawn(async move {
+                    if let Some(socket) = socket {
+                        socket.close().await;
+                    }
+                    let _ = done.send(());
+                });
+            }
             super::Ask::Messages { conversation_id, from, count, answer } => {
                 if let Ok(id) = conversation_id.parse() {
                     self.tell_chat(Input::Messages { id, from, count, answer });

@@ -27,6 +27,7 @@ use tokio_tungstenite::{
         protocol::WebSocketConfig,
     },
 };
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::{Ask, SocketError, SocketEvent};
@@ -51,6 +52,8 @@ struct Line {
     api: Api,
     events: mpsc::Sender<SocketEvent>,
     resume: Option<Resume>,
+    /// The program ends: what waits is still sent.
+    closing: CancellationToken,
     next_id: u64,
     /// Asked and not answered, by id. Those that may be repeated are sent again on the next connection.
     unanswered: BTreeMap<u64, Ask>,
@@ -84,11 +87,19 @@ pub(super) async fn run(
     api: Api,
     mut asks: mpsc::Receiver<Ask>,
     wake: Arc<Notify>,
+    closing: CancellationToken,
     events: mpsc::Sender<SocketEvent>,
     seed: u64,
 ) {
-    let mut line =
-        Line { api, events, resume: None, next_id: 1, unanswered: BTreeMap::new(), unsent: VecDeque::new() };
+    let mut line = Line {
+        api,
+        events,
+        closing,
+        resume: None,
+        next_id: 1,
+        unanswered: BTreeMap::new(),
+        unsent: VecDeque::new(),
+    };
     let mut policy = Reconnect::new(seed);
     loop {
         line.state(ConnectionView::Connecting).await;
@@ -145,6 +156,7 @@ impl Line {
             tokio::select! {
                 () = tokio::time::sleep_until(until) => return Waited::TimePassed,
                 () = wake.notified() => return Waited::Woken,
+                () = self.closing.cancelled() => return Waited::Abandoned,
                 ask = asks.recv() => match ask {
                     Some(ask) if is_repeatable(&ask.request) => self.unsent.push_back(ask),
                     Some(ask) => refuse(ask, SocketError::Offline),
@@ -221,12 +233,15 @@ impl Line {
             self.unsent.push_front(ask);
         }
         let mut heard = Instant::now();
+        let closing = self.closing.clone();
         loop {
             while let Some(ask) = self.unsent.pop_front() {
                 if ask.is_given_up() {
                     continue;
                 }
-                if sink.send(self.register(ask)).await.is_err() {
+                // A dead path takes nothing once its buffers are full.
+                let sent = tokio::time::timeout(DEAD_AFTER, sink.send(self.register(ask))).await;
+                if !matches!(sent, Ok(Ok(()))) {
                     return Lost::Retry;
                 }
             }
@@ -257,6 +272,8 @@ impl Line {
                         return Lost::Closed;
                     }
                 },
+                // What was asked before still comes, and then nothing.
+                () = closing.cancelled(), if !asks.is_closed() => asks.close(),
                 _ = heartbeat.tick() => {
                     self.unsent.push_back(Ask { request: Request::Ping { last_seq }, answer: None });
                 }

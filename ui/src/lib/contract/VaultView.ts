@@ -7,4 +7,8 @@ export type VaultView = { "state": "closed" } | { "state": "keyring" } | { "stat
 /**
  * The last one was wrong.
  */
-wrong: boolean, } | { "state": "broken" } | { "state": "unwritable" };
+wrong: boolean,
+/**
+ * One was given, and is being tried.
+ */
+unlocking: boolean, } | { "state": "broken" } | { "state": "unwritable" };

@@ -161,12 +161,14 @@ export class MockChat {
         });
         return true;
       case "unlock_vault": {
-        const wrong = view.vault.state === "locked" && command.data.passphrase.includes("wrong");
+        const { vault } = view;
+        if (vault.state === "locked") this.#host.change({ ...view, vault: { ...vault, unlocking: true } });
+        const wrong = vault.state === "locked" && command.data.passphrase.includes("wrong");
         setTimeout(
           () =>
             this.#host.change({
               ...this.#host.chat(),
-              vault: wrong ? { state: "locked", wrong: true } : { state: "passphrase" },
+              vault: wrong ? { state: "locked", wrong: true, unlocking: false } : { state: "passphrase" },
             }),
           120,
         );

@@ -15,7 +15,7 @@ use super::{
     groups::{WELCOME_PATIENCE, refused_with},
     now_seconds,
 };
-use crate::{api::ApiError, chat::journal::Content};
+use crate::api::ApiError;
 
 /// So many entries in a row that make no sense mean that this device's own state is at fault.
 const MOST_REFUSED: u32 = 8;

@@ -58,12 +58,30 @@ impl Worker {
             }
             Err(error) => {
                 tracing::warn!(%error, "conversations could not be fetched");
-                let (api, pause) = (self.config.api.clone(), pause_after(self.list_failures));
-                self.list_failures = self.list_failures.saturating_add(1);
-                self.start(async move {
-                    tokio::time::sleep(pause).await;
-                    Outcome::Listed(api.conversations().await)
-                });
+                self.list_later();
+            }
+        }
+    }
+
+    /// Asks for all conversations after a pause: an answer was lost.
+    fn list_later(&mut self) {
+        let (api, pause) = (self.config.api.clone(), pause_after(self.list_failures));
+        self.list_failures = self.list_failures.saturating_add(1);
+        self.start(async move {
+            tokio::time::sleep(pause).await;
+            Outcome::Listed(api.conversations().await)
+        });
+    }
+
+    /// The conversation of two that was asked for by [`Worker::prepare`].
+    pub(super) fn prepared(&mut self, user: UserId, answer: Result<Conversation, ApiError>) {
+        match answer {
+            Ok(conversation) => self.created(None, Ok(conversation)),
+            Err(error @ ApiError::Problem(_)) => self.notify_failure(error.failure_when_signed_in()),
+            Err(error) => {
+                tracing::info!(%error, "a conversation is asked for again");
+                self.prepare.insert(user);
+                self.list_later();
             }
         }
     }
@@ -87,7 +105,13 @@ impl Worker {
         let again = self.fetching.remove(&id).unwrap_or(false);
         match answer {
             Ok(conversation) => self.learn(conversation),
-            Err(error) => tracing::warn!(%error, "a conversation could not be fetched"),
+            Err(error @ ApiError::Problem(_)) => {
+                tracing::warn!(%error, "a conversation could not be fetched")
+            }
+            Err(error) => {
+                tracing::info!(%error, "a conversation is fetched later");
+                self.list_later();
+            }
         }
         let welcome = self.early_welcomes.remove(&id);
         match welcome.filter(|_| self.rooms.contains_key(&id)) {
@@ -161,9 +185,7 @@ impl Worker {
         }
         let api = self.config.api.clone();
         let body = CreateConversation { kind: ConversationKind::Direct, participants: vec![user] };
-        self.start(
-            async move { Outcome::Created { title: None, answer: api.create_conversation(&body).await } },
-        );
+        self.start(async move { Outcome::Prepared(user, api.create_conversation(&body).await) });
     }
 }
 

@@ -119,20 +119,24 @@ pub(super) async fn unlocked(
         }
     }
     loop {
-        show(VaultView::Locked { wrong });
+        show(VaultView::Locked { wrong, unlocking: false });
         match inputs.recv().await? {
             Input::Command(Command::UnlockVault { passphrase }) => {
+                show(VaultView::Locked { wrong, unlocking: true });
                 let at = place.clone();
                 let passphrase = zeroize::Zeroizing::new(passphrase);
                 match tokio::task::spawn_blocking(move || vault::unlock(&at, &passphrase)).await.ok()? {
                     Ok(vault) => return Some(vault),
+                    Err(VaultError::WrongPassphrase) => wrong = true,
+                    Err(VaultError::Store(StoreError::Unavailable)) => {
+                        wrong = false;
+                        let notice = Notice::Failed { failure: Failure::StorageFull };
+                        let _ = events.send(ChatEvent::Notice(notice));
+                    }
                     Err(error) => {
-                        tracing::info!(%error, "the vault stays locked");
-                        wrong = !matches!(error, VaultError::Store(StoreError::Unavailable));
-                        if !wrong {
-                            let notice = Notice::Failed { failure: Failure::StorageFull };
-                            let _ = events.send(ChatEvent::Notice(notice));
-                        }
+                        tracing::error!(%error, "the vault can't be opened");
+                        show(VaultView::Broken);
+                        return None;
                     }
                 }
             }
