@@ -73,8 +73,7 @@ async fn a_members_change_that_nobody_can_follow_costs_a_moment_and_not_the_conv
     ghost.read(&conversation).await;
     let commit = ghost.device.commit(&name_of(&conversation), &Change::Update).unwrap();
     ghost.offer(&conversation, useless(commit)).await;
-    talk_again(&mut scene).await;
-    scene.still_talk().await;
+    still_talk_and_call(scene).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
