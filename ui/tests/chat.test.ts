@@ -455,7 +455,7 @@ describe("the passphrase", () => {
     for (const attempt of ["wrong wrong wrong", "wrong again"]) {
       await page.keyboard.type(attempt);
       await page.keyboard.press("Enter");
-      await page.getByText("Unlocking…").waitFor();
+      await page.getByRole("button", { name: "Unlocking" }).waitFor();
       await page.getByText("This is not the passphrase").waitFor();
     }
     await page.keyboard.type("correct horse battery");

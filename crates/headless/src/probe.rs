@@ -40,6 +40,8 @@ pub(crate) struct Seen {
     pub(crate) last_at: Option<Instant>,
     /// Its size.
     pub(crate) size: (u32, u32),
+    /// The first one of that size.
+    pub(crate) size_since: Option<Instant>,
     last_counter: Option<u32>,
 }
 
@@ -104,7 +106,10 @@ impl MediaTap for Probe {
         seen.frames += 1;
         seen.first_at.get_or_insert(at);
         seen.last_at = Some(at);
-        seen.size = (image.width(), image.height());
+        let size = (image.width(), image.height());
+        if std::mem::replace(&mut seen.size, size) != size {
+            seen.size_since = Some(at);
+        }
         if let Some(stamp) = stamp {
             let age = stamp.age_us();
             seen.ages_us.push(age);

@@ -37,6 +37,8 @@ pub(crate) struct Setup {
     pub(crate) accept_to_connected: Option<u64>,
     /// Until the first picture was decoded.
     pub(crate) accept_to_first_frame: Option<u64>,
+    /// Until the first picture of the size that the last one had.
+    pub(crate) accept_to_full_size: Option<u64>,
     /// ICE and DTLS.
     pub(crate) dtls: Option<f32>,
 }

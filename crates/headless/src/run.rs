@@ -305,6 +305,7 @@ impl Client {
         report.add_pictures(&seen);
         report.setup_ms.accept_to_connected = since_accept(connected);
         report.setup_ms.accept_to_first_frame = since_accept(seen.first_at);
+        report.setup_ms.accept_to_full_size = since_accept(seen.size_since);
         if let Some(reference) = &self.media.reference_audio
             && let Some(likeness) = sound::compare_with(reference, &self.probe.heard())
         {

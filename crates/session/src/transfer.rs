@@ -90,6 +90,7 @@ impl Transfers {
             store,
             events,
             entries: Mutex::default(),
+            writing: Mutex::default(),
             told: Mutex::default(),
             wake: watch::Sender::new(0),
             turns: Semaphore::new(AT_ONCE),

@@ -33,8 +33,10 @@ use zeroize::Zeroizing;
 use super::{Ask, SocketError, SocketEvent};
 use crate::api::Api;
 
-/// Without a frame from the server for this long the line is dead (SPEC section 6).
+/// Without a frame from the server for this long the line is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(60);
+/// How long an answer may take after the network changed.
+const PROBE: Duration = Duration::from_secs(3);
 
 /// Connecting and `hello` take no longer than this, or it is tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -106,7 +108,7 @@ pub(super) async fn run(
         let lost = match line.connect().await {
             Ok((stream, welcome)) => {
                 policy.succeeded();
-                line.serve(stream, welcome, &mut asks).await
+                line.serve(stream, welcome, &mut asks, &wake).await
             }
             Err(lost) => lost,
         };
@@ -212,7 +214,13 @@ impl Line {
         Err(Lost::Retry)
     }
 
-    async fn serve(&mut self, stream: Stream, welcome: Welcome, asks: &mut mpsc::Receiver<Ask>) -> Lost {
+    async fn serve(
+        &mut self,
+        stream: Stream,
+        welcome: Welcome,
+        asks: &mut mpsc::Receiver<Ask>,
+        wake: &Notify,
+    ) -> Lost {
         let (mut sink, mut incoming) = stream.split();
         let mut last_seq = match self.resume {
             Some(resume) if welcome.resumed => resume.last_seq,
@@ -232,7 +240,7 @@ impl Line {
         for ask in again.into_iter().rev() {
             self.unsent.push_front(ask);
         }
-        let mut heard = Instant::now();
+        let mut dead_at = Instant::now() + DEAD_AFTER;
         let closing = self.closing.clone();
         loop {
             while let Some(ask) = self.unsent.pop_front() {
@@ -248,7 +256,7 @@ impl Line {
             tokio::select! {
                 message = incoming.next() => {
                     let Some(Ok(message)) = message else { return Lost::Retry };
-                    heard = Instant::now();
+                    dead_at = Instant::now() + DEAD_AFTER;
                     match read(&message) {
                         Some(ServerFrame::Reply(reply)) => self.answered(reply),
                         Some(ServerFrame::Event(event)) if event.seq > last_seq => {
@@ -272,12 +280,17 @@ impl Line {
                         return Lost::Closed;
                     }
                 },
+                // On another network the old path may lead nowhere, and nothing would tell of it for long.
+                () = wake.notified() => {
+                    self.unsent.push_back(Ask { request: Request::Ping { last_seq }, answer: None });
+                    dead_at = dead_at.min(Instant::now() + PROBE);
+                }
                 // What was asked before still comes, and then nothing.
                 () = closing.cancelled(), if !asks.is_closed() => asks.close(),
                 _ = heartbeat.tick() => {
                     self.unsent.push_back(Ask { request: Request::Ping { last_seq }, answer: None });
                 }
-                () = tokio::time::sleep_until(heard + DEAD_AFTER) => return Lost::Retry,
+                () = tokio::time::sleep_until(dead_at) => return Lost::Retry,
             }
         }
     }

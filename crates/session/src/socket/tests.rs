@@ -196,6 +196,18 @@ async fn a_changed_network_starts_with_all_attempts_anew() {
     waits(&mut heard, 1).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_line_that_a_changed_network_leaves_dead_is_given_up_within_seconds() {
+    let address = serve(|mut socket| async move { while next_request(&mut socket).await.is_some() {} }).await;
+    let (events, mut heard) = mpsc::channel(16);
+    let socket = Socket::start(testing::signed_in(&address).await, events, 1);
+    online(&mut heard).await;
+    let changed = tokio::time::Instant::now();
+    socket.connect_now();
+    waits(&mut heard, 1).await;
+    assert!(changed.elapsed() < Duration::from_secs(30), "believed for {:?}", changed.elapsed());
+}
+
 /// Waits for the next attempt to be announced, and checks that it is this one.
 async fn waits(heard: &mut mpsc::Receiver<SocketEvent>, wanted: u32) {
     loop {

@@ -11,7 +11,7 @@ use super::{
     failure::Stop,
     fetch::Fetching,
     offer,
-    record::{self, Job, Record},
+    record::{Job, Record},
     remove,
     shared::{FileSource, SharedFile},
     sink,
@@ -242,12 +242,7 @@ impl Control {
 
     /// Nothing is left to be done, now or after a restart.
     fn over(&self, record: &Record) {
-        let entries = self.inner.entries();
-        let ids: Vec<_> = entries.iter().map(|entry| entry.record.id).filter(|id| *id != self.id).collect();
-        drop(entries);
-        if record::save_list(&self.inner.store, &ids, None, Some(self.id)).is_err() {
-            tracing::warn!("that a transfer is done could not be kept");
-        }
+        self.inner.take_off_disk(self.id);
         self.inner.progress(self.id, record.bytes());
         self.inner.set_state(self.id, TransferState::Done);
     }

@@ -30,6 +30,9 @@ pub(super) struct Inner {
     pub(super) events: mpsc::UnboundedSender<TransferEvent>,
     /// Oldest first.
     pub(super) entries: Mutex<Vec<Entry>>,
+    /// Held, before `entries`, from reading what is to be changed until the change is on the disk: two at a time would each
+    /// write without the other's.
+    pub(super) writing: Mutex<()>,
     /// When the window was told of progress last, or is going to be.
     pub(super) told: Mutex<Option<Instant>>,
     /// Grows when waiting is no longer needed: the network is back.
@@ -85,6 +88,10 @@ impl Inner {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn session(&self) -> MutexGuard<'_, Option<Session>> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -114,6 +121,7 @@ impl Inner {
 
     /// Takes in a new transfer, on disk before anything else.
     pub(super) fn add(self: &Arc<Self>, record: Record) {
+        let writing = self.writing();
         let mut ids: Vec<_> = self.entries().iter().map(|entry| entry.record.id).collect();
         ids.push(record.id);
         if record::save_list(&self.store, &ids, Some(&record), None).is_err() {
@@ -121,6 +129,7 @@ impl Inner {
             tracing::warn!("a transfer could not be kept: the local store does not answer");
         }
         self.start(record);
+        drop(writing);
         self.prune();
         self.tell_changed();
     }
@@ -140,6 +149,7 @@ impl Inner {
     }
 
     pub(super) fn wish(&self, id: TransferId, wish: Wish) {
+        let writing = self.writing();
         let mut entries = self.entries();
         let Some(entry) = entries.iter_mut().find(|entry| entry.record.id == id) else { return };
         let over = entry.state == TransferState::Done;
@@ -164,6 +174,7 @@ impl Inner {
         }
         entry.wish.send_replace(wish);
         drop(entries);
+        drop(writing);
         self.wake.send_modify(|times| *times += 1);
         if over {
             // Nobody is there any more to clean up, and nothing to be cleaned.
@@ -171,8 +182,19 @@ impl Inner {
         }
     }
 
+    /// A transfer is over: it is still listed, and not taken up again at the next start.
+    pub(super) fn take_off_disk(&self, id: TransferId) {
+        let _writing = self.writing();
+        let ids: Vec<_> =
+            self.entries().iter().map(|entry| entry.record.id).filter(|other| *other != id).collect();
+        if record::save_list(&self.store, &ids, None, Some(id)).is_err() {
+            tracing::warn!("that a transfer is over could not be kept");
+        }
+    }
+
     /// Removes a transfer from the list and the store.
     pub(super) fn forget(&self, id: TransferId) {
+        let writing = self.writing();
         let ids: Vec<_> = {
             let mut entries = self.entries();
             entries.retain(|entry| entry.record.id != id);
@@ -181,6 +203,7 @@ impl Inner {
         if record::save_list(&self.store, &ids, None, Some(id)).is_err() {
             tracing::warn!("a transfer could not be forgotten: the local store does not answer");
         }
+        drop(writing);
         self.tell_changed();
     }
 
@@ -214,13 +237,12 @@ impl Inner {
 
     /// Changes a record, on disk before it counts.
     pub(super) fn change(&self, id: TransferId, change: impl FnOnce(&mut Record)) -> Result<(), StoreError> {
+        let _writing = self.writing();
         let Some(mut record) = self.record(id) else { return Ok(()) };
         change(&mut record);
         record::save(&self.store, &record)?;
         let mut entries = self.entries();
         if let Some(entry) = entries.iter_mut().find(|entry| entry.record.id == id) {
-            // What the person wants may have changed meanwhile.
-            record.paused = entry.record.paused;
             entry.record = record;
         }
         Ok(())

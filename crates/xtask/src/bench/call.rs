@@ -136,6 +136,7 @@ fn costs(processes: [u32; 2], during: Duration) -> Result<Vec<Value>> {
 /// A row: what, its path in a side's figures, divisor for display, decimals.
 const ROWS: &[(&str, &str, f64, usize)] = &[
     ("accept → first remote picture, ms", "/setup_ms/accept_to_first_frame", 1.0, 0),
+    ("accept → 720p, ms", "/setup_ms/accept_to_full_size", 1.0, 0),
     ("pictures decoded per second", "/video/fps_decoded", 1.0, 1),
     ("picture width", "/video/width", 1.0, 0),
     ("freezes", "/video/freezes", 1.0, 0),

@@ -224,8 +224,13 @@ export const scenarios = {
       { kind: "key_changed", name: "Mireille Fontaine", conversation_id: "c4" },
     ),
   vault_locked: () =>
-    withChat({ vault: { state: "locked", wrong: false, unlocking: false }, conversations: [], loaded: false }),
-  vault_wrong: () => withChat({ vault: { state: "locked", wrong: true, unlocking: false }, conversations: [], loaded: false }),
+    withChat({
+      vault: { state: "locked", wrong: false, unlocking: false },
+      conversations: [],
+      loaded: false,
+    }),
+  vault_wrong: () =>
+    withChat({ vault: { state: "locked", wrong: true, unlocking: false }, conversations: [], loaded: false }),
   vault_temporary: () => withChat({ vault: { state: "temporary" } }),
   vault_unwritable: () => withChat({ vault: { state: "unwritable" } }),
   vault_broken: () => withChat({ vault: { state: "broken" } }),
