@@ -1,34 +1,16 @@
 //! Comparing codes while the server's own devices are there.
 
 use bedside_protocol::ConversationKind;
-use bedside_testkit::mallory::Mallory;
 use bedside_ui_contract::{
     Command, Failure,
     call::Protection,
     chat::{ConversationView, MemberView},
 };
-use serde_json::{Value, json};
 
 use crate::{
-    ghost::{Ghost, now},
+    ghost::Ghost,
     scene::{Scene, code, others_devices, own_devices, refuses, sees_coming},
 };
-
-/// From now on whoever asks for the ghost's user's key packages is given the ghost's too, or nothing else.
-fn hand_out(line: &Mallory, ghost: &mut Ghost, alone: bool) {
-    let package = serde_json::to_value(ghost.claimed(now())).unwrap();
-    let path = format!("/users/{}/key-packages/claim", ghost.user);
-    if alone {
-        line.answer_instead(move |_, asked, _| asked.contains(&path).then(|| (200, json!([package]))));
-    } else {
-        line.twist_answers(move |asked, mut answer: Value| {
-            if asked.contains(&path) {
-                answer.as_array_mut().unwrap().push(package.clone());
-            }
-            answer
-        });
-    }
-}
 
 fn member<'a>(view: &'a ConversationView, name: &str) -> &'a MemberView {
     view.members.iter().find(|member| member.name.starts_with(name)).unwrap()
@@ -38,7 +20,7 @@ fn member<'a>(view: &'a ConversationView, name: &str) -> &'a MemberView {
 async fn a_ghost_among_ones_own_devices_is_asked_about_before_any_code_is_shown() {
     let mut scene = Scene::signed_in().await;
     let mut ghost = Ghost::of(&scene.clinic, "ana").await;
-    hand_out(&scene.before_doctor, &mut ghost, false);
+    ghost.handed_out_too(&scene.before_doctor);
     scene.doctor.open("ana").await;
     scene.patient.open("osei").await;
     scene.patient.until("the ghost among her own", |one| own_devices(one) == 2).await;
@@ -71,7 +53,7 @@ async fn a_ghost_among_ones_own_devices_is_asked_about_before_any_code_is_shown(
 async fn a_ghost_of_somebody_who_was_not_there_is_not_checked_by_a_comparison_in_a_group() {
     let mut scene = Scene::signed_in().await;
     let mut ghost = Ghost::of(&scene.clinic, "lind").await;
-    hand_out(&scene.before_doctor, &mut ghost, true);
+    ghost.handed_out_instead(&scene.before_doctor);
     let (ana, lind) = (scene.doctor.seat.person("ana"), scene.doctor.seat.person("lind"));
     let osei = scene.patient.seat.person("osei");
     scene.doctor.found("your knee", vec![ana.clone(), lind]).await;

@@ -13,7 +13,11 @@ use bedside_protocol::{
     user::DeviceInfo,
 };
 use bedside_session::{api::Api, chat::body::Body, secrets::MemoryStore as Secrets};
-use bedside_testkit::clinic::{Clinic, PASSWORD};
+use bedside_testkit::{
+    clinic::{Clinic, PASSWORD},
+    mallory::Mallory,
+};
+use serde_json::{Value, json};
 
 pub(crate) struct Ghost {
     pub(crate) api: Api,
@@ -40,6 +44,32 @@ impl Ghost {
     pub(crate) fn claimed(&mut self, made: u64) -> ClaimedKeyPackage {
         let key_package = self.device.key_packages(1, false, made).expect("keys").remove(0);
         ClaimedKeyPackage { device_id: self.id, key_package }
+    }
+
+    /// From now on whoever asks for the user's key packages is given the ghost's too. Only once there are others: before
+    /// that it would be alone, and they would come in by themselves.
+    pub(crate) fn handed_out_too(&mut self, line: &Mallory) {
+        let (path, package) = self.hand_out();
+        line.twist_answers(move |asked, mut answer| {
+            if asked.contains(&path) {
+                let packages = answer.as_array_mut().expect("a list");
+                if !packages.is_empty() {
+                    packages.push(package.clone());
+                }
+            }
+            answer
+        });
+    }
+
+    /// The same with nothing but the ghost's.
+    pub(crate) fn handed_out_instead(&mut self, line: &Mallory) {
+        let (path, package) = self.hand_out();
+        line.answer_instead(move |_, asked, _| asked.contains(&path).then(|| (200, json!([package]))));
+    }
+
+    fn hand_out(&mut self) -> (String, Value) {
+        let package = serde_json::to_value(self.claimed(now())).expect("a key package");
+        (format!("/users/{}/key-packages/claim", self.user), package)
     }
 
     /// Comes into a conversation from outside, as a user's new device does.

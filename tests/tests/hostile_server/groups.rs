@@ -70,14 +70,7 @@ async fn a_ghost_in_a_conversation_whose_code_was_compared_stops_everything_and_
 async fn a_ghost_handed_out_among_the_key_packages_is_announced_and_listed_for_both() {
     let mut scene = Scene::signed_in().await;
     let mut ghost = Ghost::of(&scene.clinic, "ana").await;
-    let package = serde_json::to_value(ghost.claimed(now())).unwrap();
-    let ana = ghost.user;
-    scene.before_doctor.twist_answers(move |path, mut answer| {
-        if path.contains(&format!("/users/{ana}/key-packages/claim")) {
-            answer.as_array_mut().unwrap().push(package.clone());
-        }
-        answer
-    });
+    ghost.handed_out_too(&scene.before_doctor);
     scene.doctor.open("ana").await;
     let view = scene.doctor.until("two devices", |one| others_devices(one) == 2).await;
     assert_eq!(view.protection, Protection::Encrypted);
@@ -236,11 +229,7 @@ async fn a_welcome_into_a_group_of_the_same_name_does_not_move_a_member() {
 async fn keys_exchanged_at_the_first_contact_are_never_shown_as_verified_and_give_another_code() {
     let mut scene = Scene::signed_in().await;
     let mut ghost = Ghost::of(&scene.clinic, "osei").await;
-    let package = serde_json::to_value([ghost.claimed(now())]).unwrap();
-    let osei = ghost.user;
-    scene.before_patient.answer_instead(move |_, path, _| {
-        path.contains(&format!("/users/{osei}/key-packages/claim")).then(|| (200, package.clone()))
-    });
+    ghost.handed_out_instead(&scene.before_patient);
     scene.patient.open("osei").await;
     let forged = code(&mut scene.patient).await;
     let view = scene.patient.until("the members", |_| true).await;
