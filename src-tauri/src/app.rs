@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
+use bedside_report::Reporter;
 use bedside_session::{
     Engine, EngineConfig,
     peer::NetworkOptions,
@@ -69,22 +70,23 @@ fn setup(app: &AppHandle, cli: &Cli) -> anyhow::Result<()> {
         Some(folder) => std::path::absolute(folder)?,
         None => app.path().app_data_dir().context("there is no folder for the app's data")?,
     };
+    let reporter = cli.measures.wanted().then(|| Reporter::new(cli.measures.clone())).transpose()?;
     let engine = tauri::async_runtime::block_on(async {
         Engine::start(EngineConfig {
             profile: profile.clone(),
             secrets: secrets(cli, &profile),
             sources: cli.sources(),
             network: NetworkOptions::default(),
-            tap: None,
+            tap: reporter.as_ref().map(Reporter::tap),
             seed: rand::random(),
         })
     })
     .with_context(|| format!("the profile in {} can't be used", profile.display()))?;
     let source = Arc::new(engine.clone());
-    let ages = cli.report.is_some().then(|| Arc::new(DrawnAges::default()));
+    let ages = reporter.is_some().then(|| Arc::new(DrawnAges::default()));
     let server = tauri::async_runtime::block_on(FrameServer::start(source.clone(), ORIGINS, ages.clone()))
         .context("no loopback address for frames")?;
-    crate::errand::start(app, &engine, cli, ages.clone())?;
+    crate::errand::start(app, &engine, cli, reporter.zip(ages.clone()))?;
     let web_data = profile.join("web");
     app.manage(engine);
     app.manage(server);

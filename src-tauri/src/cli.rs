@@ -6,6 +6,10 @@ use bedside_media::{
     audio::{InputId, OutputId},
     camera::{CameraId, Cameras},
 };
+use bedside_report::{
+    Measures,
+    source::{self, Source},
+};
 use bedside_session::Sources;
 use clap::Parser;
 
@@ -24,13 +28,13 @@ pub struct Cli {
     pub(crate) no_keyring: bool,
     /// `pattern`, `film:FILE` (Y4M), `camera` (the one chosen in the settings) or `camera:NAME`. Given several times,
     /// the first is used and the others can be chosen.
-    #[arg(long, value_name = "SOURCE", value_parser = video)]
+    #[arg(long, value_name = "SOURCE", value_parser = source::camera)]
     pub(crate) video: Vec<Source<CameraId>>,
     /// `tone`, `speech:FILE` (WAV), `silence`, `mic` (the one chosen in the settings) or `mic:NAME`; several as above.
-    #[arg(long, value_name = "SOURCE", value_parser = audio)]
+    #[arg(long, value_name = "SOURCE", value_parser = source::microphone)]
     pub(crate) audio: Vec<Source<InputId>>,
     /// `null`, `default` or a speaker's name; several as above.
-    #[arg(long, value_name = "SINK", value_parser = speaker)]
+    #[arg(long, value_name = "SINK", value_parser = source::speaker)]
     pub(crate) speaker: Vec<OutputId>,
     /// Burn a frame counter and the time into the picture, to measure its age at the other side.
     #[arg(long)]
@@ -50,9 +54,9 @@ pub struct Cli {
     /// Seconds that pass before it calls, once the person is online, or answers, once it rings.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) after: u64,
-    /// Write what the first call was like, as JSON, when it is over or the app is ended.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) report: Option<PathBuf>,
+    /// Of the first call, when it is over or the app is ended.
+    #[command(flatten)]
+    pub(crate) measures: Measures,
 }
 
 impl Cli {
@@ -66,58 +70,6 @@ impl Cli {
             speakers: self.speaker.clone(),
         }
     }
-}
-
-/// What was asked for in place of a device.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Source<Id> {
-    /// The one the person chose in the settings.
-    Chosen,
-    /// This one.
-    Given(Id),
-}
-
-impl<Id> Source<Id> {
-    fn given(self) -> Option<Id> {
-        match self {
-            Source::Chosen => None,
-            Source::Given(id) => Some(id),
-        }
-    }
-}
-
-fn video(text: &str) -> Result<Source<CameraId>, String> {
-    match text.split_once(':') {
-        None if text == "camera" => Ok(Source::Chosen),
-        None if text == "pattern" => Ok(Source::Given(CameraId::Pattern)),
-        Some(("film", file)) => Ok(Source::Given(CameraId::Film(existing(file)?))),
-        Some(("camera", name)) => Ok(Source::Given(CameraId::Native(name.to_owned()))),
-        _ => Err("expected pattern, film:FILE, camera or camera:NAME".into()),
-    }
-}
-
-fn audio(text: &str) -> Result<Source<InputId>, String> {
-    match text.split_once(':') {
-        None if text == "mic" => Ok(Source::Chosen),
-        None if text == "tone" => Ok(Source::Given(InputId::Tone)),
-        None if text == "silence" => Ok(Source::Given(InputId::Silence)),
-        Some(("speech", file)) => Ok(Source::Given(InputId::File(existing(file)?))),
-        Some(("mic", name)) => Ok(Source::Given(InputId::Native(name.to_owned()))),
-        _ => Err("expected tone, speech:FILE, silence, mic or mic:NAME".into()),
-    }
-}
-
-fn speaker(text: &str) -> Result<OutputId, std::convert::Infallible> {
-    Ok(match text {
-        "null" => OutputId::Null,
-        "default" => OutputId::Default,
-        name => OutputId::Native(name.to_owned()),
-    })
-}
-
-fn existing(file: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(file);
-    if path.is_file() { Ok(path) } else { Err(format!("there is no file {file}")) }
 }
 
 #[cfg(test)]
@@ -148,11 +100,5 @@ mod tests {
     fn several_virtual_devices_are_given_in_their_order() {
         let cli = parse(&["--audio", "tone", "--audio", "silence"]).unwrap();
         assert_eq!(cli.sources().microphones, [InputId::Tone, InputId::Silence]);
-    }
-
-    #[test]
-    fn a_film_that_is_not_there_is_refused_with_its_name() {
-        let error = parse(&["--video", "film:/nowhere/at-all.y4m"]).unwrap_err().to_string();
-        assert!(error.contains("/nowhere/at-all.y4m"), "{error}");
     }
 }

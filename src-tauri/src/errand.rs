@@ -1,15 +1,20 @@
 //! What the command line asks the app to do by itself: sign in, call or answer, report. For kiosks and
 //! demonstrations; the window shows all of it as if a person had done it.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use bedside_protocol::{CallPhase, CallType, PresenceStatus};
-use bedside_session::{Engine, StreamKind};
+use bedside_report::Reporter;
+use bedside_session::Engine;
 use bedside_ui_contract::{Command, Snapshot, call::Direction, snapshot::AccountView};
 use tauri::AppHandle;
+use tokio::sync::oneshot;
 
-use crate::{cli::Cli, frames::DrawnAges, report::Report};
+use crate::{cli::Cli, frames::DrawnAges};
 
 /// What to do once signed in.
 struct Errand {
@@ -18,12 +23,15 @@ struct Errand {
     after: Duration,
 }
 
+/// Who follows the call, and how old its pictures were when they were drawn.
+type Measuring = (Reporter, Arc<DrawnAges>);
+
 /// Starts on it in the background.
 pub(crate) fn start(
     app: &AppHandle,
     engine: &Engine,
     cli: &Cli,
-    ages: Option<Arc<DrawnAges>>,
+    measuring: Option<Measuring>,
 ) -> anyhow::Result<()> {
     if let (Some(server), Some(login), Some(file)) = (&cli.server, &cli.login, &cli.password_file) {
         let password =
@@ -35,16 +43,17 @@ pub(crate) fn start(
         });
     }
     let errand = Errand { call: cli.call.clone(), answer: cli.answer, after: Duration::from_secs(cli.after) };
+    let (answered, when_answered) = oneshot::channel();
     if errand.call.is_some() || errand.answer {
         let engine = engine.clone();
-        tauri::async_runtime::spawn(async move { run(&engine, errand).await });
+        tauri::async_runtime::spawn(async move { run(&engine, errand, answered).await });
     }
-    tauri::async_runtime::spawn(until_ended(app.clone(), engine.clone(), cli.report.clone(), ages));
+    tauri::async_runtime::spawn(until_ended(app.clone(), engine.clone(), measuring, when_answered));
     Ok(())
 }
 
 /// Calls or answers; `None` when the engine has stopped before.
-async fn run(engine: &Engine, errand: Errand) -> Option<()> {
+async fn run(engine: &Engine, errand: Errand, answered: oneshot::Sender<Instant>) -> Option<()> {
     until(engine, |now| matches!(now.account, AccountView::SignedIn { .. }).then_some(())).await?;
     if let Some(part) = &errand.call {
         let user_id = until(engine, |now| {
@@ -63,59 +72,57 @@ async fn run(engine: &Engine, errand: Errand) -> Option<()> {
         })
         .await?;
         tokio::time::sleep(errand.after).await;
+        // Without a listener nothing is measured.
+        let _ = answered.send(Instant::now());
         engine.dispatch(Command::Answer { call_type: CallType::Video });
     }
     Some(())
 }
 
-/// Ends the app in good order when the system asks, and writes the report, if one is wanted, at the end of the
-/// first call or of the app.
-async fn until_ended(app: AppHandle, engine: Engine, file: Option<PathBuf>, ages: Option<Arc<DrawnAges>>) {
-    let mut report = Report::default();
+/// Ends the app in good order when the system asks. What is measured is written at the end of the first call or of the
+/// app.
+async fn until_ended(
+    app: AppHandle,
+    engine: Engine,
+    measuring: Option<Measuring>,
+    answered: oneshot::Receiver<Instant>,
+) {
+    let mut ended = std::pin::pin!(asked_to_end());
+    if let Some((mut reporter, ages)) = measuring {
+        let asked = tokio::select! {
+            () = &mut ended => true,
+            () = follow(&engine, &mut reporter, answered) => false,
+        };
+        let mut report = reporter.report();
+        report.video.drawn_ms = Some(ages.percentiles());
+        if let Err(error) = reporter.write(&report) {
+            tracing::error!(%error, "the report could not be written");
+        }
+        if asked {
+            return crate::app::end(app).await;
+        }
+    }
+    ended.await;
+    crate::app::end(app).await;
+}
+
+/// Until the first call is over, or the engine has stopped.
+async fn follow(engine: &Engine, reporter: &mut Reporter, mut answered: oneshot::Receiver<Instant>) {
     let mut snapshots = engine.snapshots();
     let mut stats = engine.stats();
-    let mut remote = engine.frames(StreamKind::Remote);
-    let mut ended = std::pin::pin!(asked_to_end());
-    let mut open = file.is_some();
-    loop {
+    while !reporter.is_over() {
         tokio::select! {
-            () = &mut ended => {
-                if open {
-                    write(&report, file.as_ref(), ages.as_deref());
-                }
-                return crate::app::end(app).await;
-            }
-            changed = snapshots.changed(), if open => {
+            changed = snapshots.changed() => {
                 if changed.is_err() {
                     return;
                 }
                 if let Some(call) = &snapshots.borrow_and_update().call {
-                    report.see(call);
-                }
-                if report.is_over() {
-                    write(&report, file.as_ref(), ages.as_deref());
-                    open = false;
+                    reporter.see(call);
                 }
             }
-            sample = stats.recv(), if open => {
-                if let Ok(sample) = sample {
-                    report.add(sample);
-                }
-            }
-            changed = remote.changed(), if open && !report.has_picture() => {
-                if changed.is_ok() && remote.borrow_and_update().is_some() {
-                    report.see_picture();
-                }
-            }
+            Ok(at) = &mut answered, if !answered.is_terminated() => reporter.answered(at),
+            Ok(sample) = stats.recv() => reporter.add(sample),
         }
-    }
-}
-
-fn write(report: &Report, file: Option<&PathBuf>, ages: Option<&DrawnAges>) {
-    let Some(file) = file else { return };
-    let text = format!("{:#}\n", report.json(ages));
-    if let Err(error) = std::fs::write(file, text) {
-        tracing::error!(%error, "the report could not be written");
     }
 }
 

@@ -12,7 +12,6 @@ mod files;
 pub mod frames;
 mod notification;
 pub mod rendering;
-mod report;
 mod ringing;
 
 pub use app::run;

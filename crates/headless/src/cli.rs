@@ -7,6 +7,10 @@ use bedside_media::{
     camera::CameraId,
 };
 use bedside_protocol::CallType;
+use bedside_report::{
+    Measures,
+    source::{self, Source},
+};
 use clap::{Args, Parser, Subcommand};
 
 /// Bedside's client engine without a window.
@@ -138,19 +142,15 @@ pub(crate) struct SendOptions {
 
 impl Media {
     /// Nothing seen, nothing heard, nothing said.
-    pub(crate) const fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self {
             video: Video::None,
-            audio: InputId::Silence,
+            audio: Source::Given(InputId::Silence),
             speaker: OutputId::Null,
             stamp: false,
-            save_video: None,
-            save_audio: None,
-            sent_audio: None,
-            reference_audio: None,
+            measures: Measures::default(),
             seconds: 0,
             patience: 0,
-            report: None,
         }
     }
 }
@@ -162,76 +162,38 @@ pub(crate) struct Media {
     #[arg(long, default_value = "pattern", value_parser = video)]
     pub(crate) video: Video,
     /// `tone`, `speech:FILE` (WAV), `mic`, `mic:NAME` or `silence`.
-    #[arg(long, default_value = "tone", value_parser = input)]
-    pub(crate) audio: InputId,
+    #[arg(long, default_value = "tone", value_parser = source::microphone)]
+    pub(crate) audio: Source<InputId>,
     /// `null`, `default` or a speaker's name.
-    #[arg(long, default_value = "null", value_parser = output)]
+    #[arg(long, default_value = "null", value_parser = source::speaker)]
     pub(crate) speaker: OutputId,
     /// Burn the time into the picture, so that the other side can measure its age.
     #[arg(long)]
     pub(crate) stamp: bool,
-    /// Write the picture that arrives: an H.264 stream (Annex B).
-    #[arg(long)]
-    pub(crate) save_video: Option<PathBuf>,
-    /// Write the sound that is played: WAV, mono, 48 kHz.
-    #[arg(long)]
-    pub(crate) save_audio: Option<PathBuf>,
-    /// Write the sound that is sent: WAV beside which `FILE.start` holds the time of its first sample.
-    #[arg(long)]
-    pub(crate) sent_audio: Option<PathBuf>,
-    /// The other side's `--sent-audio`, to measure what arrived against.
-    #[arg(long)]
-    pub(crate) reference_audio: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) measures: Measures,
     /// Hang up after this many seconds of conversation; 0 waits for the other side.
     #[arg(long, default_value_t = 0)]
     pub(crate) seconds: u64,
     /// Give up when there is no conversation after this many seconds.
     #[arg(long, default_value_t = 90)]
     pub(crate) patience: u64,
-    /// Write the report here; `-` is standard output.
-    #[arg(long)]
-    pub(crate) report: Option<PathBuf>,
 }
 
 /// Where the picture comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Video {
-    /// A virtual camera.
-    Source(CameraId),
-    /// The first camera of this machine.
-    FirstCamera,
+    /// A camera, or what takes its place.
+    Camera(Source<CameraId>),
     /// No picture.
     None,
 }
 
 fn video(text: &str) -> Result<Video, String> {
-    match text.split_once(':') {
-        None if text == "pattern" => Ok(Video::Source(CameraId::Pattern)),
-        None if text == "camera" => Ok(Video::FirstCamera),
-        None if text == "none" => Ok(Video::None),
-        Some(("film", file)) => Ok(Video::Source(CameraId::Film(existing(file)?))),
-        Some(("camera", name)) => Ok(Video::Source(CameraId::Native(name.to_owned()))),
-        _ => Err("expected pattern, film:FILE, camera, camera:NAME or none".into()),
+    match text {
+        "none" => Ok(Video::None),
+        text => source::camera(text).map(Video::Camera).map_err(|expected| expected + ", or none"),
     }
-}
-
-fn input(text: &str) -> Result<InputId, String> {
-    match text.split_once(':') {
-        None if text == "tone" => Ok(InputId::Tone),
-        None if text == "mic" => Ok(InputId::Default),
-        None if text == "silence" => Ok(InputId::Silence),
-        Some(("speech", file)) => Ok(InputId::File(existing(file)?)),
-        Some(("mic", name)) => Ok(InputId::Native(name.to_owned())),
-        _ => Err("expected tone, speech:FILE, mic, mic:NAME or silence".into()),
-    }
-}
-
-fn output(text: &str) -> Result<OutputId, String> {
-    Ok(match text {
-        "null" => OutputId::Null,
-        "default" => OutputId::Default,
-        name => OutputId::Native(name.to_owned()),
-    })
 }
 
 fn call_type(text: &str) -> Result<CallType, String> {
@@ -240,11 +202,6 @@ fn call_type(text: &str) -> Result<CallType, String> {
         "voice" => Ok(CallType::Voice),
         _ => Err("expected video or voice".into()),
     }
-}
-
-fn existing(file: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(file);
-    if path.is_file() { Ok(path) } else { Err(format!("there is no file {file}")) }
 }
 
 #[cfg(test)]
@@ -258,13 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn sources_read_as_documented() {
-        assert_eq!(
-            video("camera:Logitech C920"),
-            Ok(Video::Source(CameraId::Native("Logitech C920".into())))
-        );
-        assert_eq!(input("mic"), Ok(InputId::Default));
+    fn a_call_can_be_without_a_picture() {
+        assert_eq!(video("none"), Ok(Video::None));
+        assert_eq!(video("camera"), Ok(Video::Camera(Source::Machine)));
         assert!(video("film:nowhere.y4m").is_err_and(|text| text.contains("nowhere.y4m")));
-        assert!(input("song").is_err());
     }
 }

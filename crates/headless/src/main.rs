@@ -4,11 +4,7 @@
 //! `docs/headless.md` tells how.
 
 mod cli;
-mod probe;
-mod recorder;
-mod report;
 mod run;
-mod sound;
 mod talk;
 
 use std::process::ExitCode;

@@ -9,18 +9,18 @@ use std::{
 
 use anyhow::{Context, bail};
 use bedside_media::{
-    audio,
+    audio::{self, InputId},
     camera::{CameraId, Cameras},
 };
 use bedside_protocol::{CallPhase, CallType, PresenceStatus};
+use bedside_report::{Reporter, source::Source};
 use bedside_session::{
     Engine, EngineConfig, Sources,
     peer::NetworkOptions,
     secrets::{FileStore, MemoryStore, SecretStore},
-    tap::MediaTap,
 };
 use bedside_ui_contract::{
-    CallView, Command as Ask, Notice, Snapshot, StatsSample,
+    CallView, Command as Ask, Notice, Snapshot,
     call::Direction,
     snapshot::{AccountView, PersonView},
 };
@@ -28,9 +28,7 @@ use tokio::sync::watch;
 
 use crate::{
     cli::{Account, Cli, Command, Media, Video},
-    probe::Probe,
-    report::{self, Phase, Report},
-    sound, talk,
+    talk,
 };
 
 /// Signing in takes no longer than this.
@@ -54,7 +52,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 client.until_online(&person).await?;
             }
             client.engine.dispatch(Ask::Call { user_id: person.user_id, call_type: r#type });
-            client.consult(None).await
+            client.consult().await
         }
         Command::Answer { r#type, decline, account, media } => {
             let mut client = Client::start(&account, media, true).await?;
@@ -64,9 +62,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 client.settle().await;
                 return Ok(ExitCode::SUCCESS);
             }
-            let answered = Instant::now();
+            client.reporter.answered(Instant::now());
             client.engine.dispatch(Ask::Answer { call_type: r#type.unwrap_or(ringing.call_type) });
-            client.consult(Some(answered)).await
+            client.consult().await
         }
     }
 }
@@ -85,7 +83,7 @@ fn devices() -> anyhow::Result<ExitCode> {
 /// A signed-in engine.
 pub(crate) struct Client {
     pub(crate) engine: Engine,
-    probe: Arc<Probe>,
+    reporter: Reporter,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     media: Media,
     /// Made for this run, removed with it.
@@ -108,14 +106,10 @@ impl Client {
                 (folder.0.clone(), secrets, Some(folder))
             }
         };
-        let probe = Arc::new(Probe::new(
-            media.save_video.as_deref(),
-            media.save_audio.as_deref(),
-            media.sent_audio.as_deref(),
-        )?);
+        let reporter = Reporter::new(media.measures.clone())?;
         let camera = match &media.video {
-            Video::Source(id) => Some(id.clone()),
-            Video::FirstCamera => {
+            Video::Camera(Source::Given(id)) => Some(id.clone()),
+            Video::Camera(Source::Machine) => {
                 let cameras = Cameras::default().list();
                 Some(CameraId::Native(cameras.into_iter().next().context("this machine has no camera")?))
             }
@@ -128,11 +122,11 @@ impl Client {
                 cameras: camera.filter(|_| video).into_iter().collect(),
                 machine: Cameras::default(),
                 stamp: media.stamp,
-                microphones: vec![media.audio.clone()],
+                microphones: vec![media.audio.clone().given().unwrap_or(InputId::Default)],
                 speakers: vec![media.speaker.clone()],
             },
             network: NetworkOptions::default(),
-            tap: Some(probe.clone() as Arc<dyn MediaTap>),
+            tap: Some(reporter.tap()),
             seed: u64::from(std::process::id()),
         })?;
         let snapshots = engine.snapshots();
@@ -141,7 +135,7 @@ impl Client {
             login: account.login.clone(),
             password: password.trim_end_matches(['\r', '\n']).to_owned(),
         });
-        let mut client = Self { engine, probe, snapshots, media, _profile: temporary };
+        let mut client = Self { engine, reporter, snapshots, media, _profile: temporary };
         client.signed_in().await?;
         Ok(client)
     }
@@ -219,106 +213,47 @@ impl Client {
     }
 
     /// Lives through the call that was placed or answered, and reports it.
-    async fn consult(mut self, answered: Option<Instant>) -> anyhow::Result<ExitCode> {
+    async fn consult(mut self) -> anyhow::Result<ExitCode> {
         let begun = Instant::now();
         let patience = Duration::from_secs(self.media.patience);
+        let length = Some(Duration::from_secs(self.media.seconds)).filter(|length| !length.is_zero());
         let mut stats = self.engine.stats();
-        let mut samples: Vec<StatsSample> = Vec::new();
-        let mut phases: Vec<Phase> = Vec::new();
-        let mut accepted = answered;
-        let mut connected: Option<Instant> = None;
-        let mut last: Option<CallView> = None;
         let mut hung_up = false;
         let mut tick = tokio::time::interval(Duration::from_millis(50));
         loop {
             tokio::select! {
                 changed = self.snapshots.changed() => changed.context("the engine stopped")?,
-                Ok(sample) = stats.recv() => { samples.push(sample); continue; }
+                Ok(sample) = stats.recv() => { self.reporter.add(sample); continue; }
                 _ = tokio::signal::ctrl_c() => self.engine.dispatch(Ask::HangUp),
                 _ = tick.tick() => {}
             }
             let snapshot = self.snapshots.borrow_and_update().clone();
-            let Some(call) = snapshot.call.clone() else {
-                if last.is_some() || refused(&snapshot) || begun.elapsed() > patience {
+            let Some(call) = &snapshot.call else {
+                if self.reporter.has_begun() || refused(&snapshot) || begun.elapsed() > patience {
                     break;
                 }
                 continue;
             };
-            let now = Instant::now();
-            if phases.last().is_none_or(|phase| phase.phase != call.phase) {
-                phases
-                    .push(Phase { phase: call.phase, at_ms: (bedside_media::stamp::now_us() / 1000) as i64 });
-            }
-            if call.accepted_at.is_some() && accepted.is_none() {
-                accepted = Some(now);
-            }
-            if call.phase == CallPhase::Connected {
-                connected.get_or_insert(now);
-            }
-            let over = call.phase.is_final();
-            last = Some(call);
-            if over {
+            self.reporter.see(call);
+            if self.reporter.is_over() {
                 break;
             }
-            let talked = connected.is_some_and(|since| {
-                self.media.seconds > 0 && since.elapsed() >= Duration::from_secs(self.media.seconds)
-            });
-            let impatient = connected.is_none() && begun.elapsed() > patience;
-            if (talked || impatient) && !hung_up {
-                hung_up = true;
+            let enough = match self.reporter.connected() {
+                Some(since) => length.is_some_and(|length| since.elapsed() >= length),
+                None => begun.elapsed() > patience,
+            };
+            if enough && !std::mem::replace(&mut hung_up, true) {
                 self.engine.dispatch(Ask::HangUp);
             }
         }
         self.engine.close().await;
-        self.report(accepted, connected, last, phases, &samples)
+        self.reporter.write(&self.reporter.report())?;
+        Ok(if self.reporter.connected().is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// Lets the last words reach the server.
     pub(crate) async fn settle(&self) {
         tokio::time::sleep(Duration::from_millis(300)).await;
-    }
-
-    fn report(
-        self,
-        accepted: Option<Instant>,
-        connected: Option<Instant>,
-        call: Option<CallView>,
-        phases: Vec<Phase>,
-        samples: &[StatsSample],
-    ) -> anyhow::Result<ExitCode> {
-        let seen = self.probe.seen();
-        let since_accept = |at: Option<Instant>| {
-            let (accepted, at) = (accepted?, at?);
-            u64::try_from(at.saturating_duration_since(accepted).as_millis()).ok()
-        };
-        let mut report = Report {
-            side: match call.as_ref().map(|call| call.direction) {
-                Some(Direction::Incoming) => "callee",
-                Some(Direction::Outgoing) | None => "caller",
-            },
-            process: report::process(),
-            phases,
-            end_reason: call.and_then(|call| call.end_reason),
-            ..Report::default()
-        };
-        report.add_samples(samples);
-        report.add_pictures(&seen);
-        report.setup_ms.accept_to_connected = since_accept(connected);
-        report.setup_ms.accept_to_first_frame = since_accept(seen.first_at);
-        report.setup_ms.accept_to_full_size = since_accept(seen.size_since);
-        if let Some(reference) = &self.media.reference_audio
-            && let Some(likeness) = sound::compare_with(reference, &self.probe.heard())
-        {
-            report.audio.correlation = Some(likeness.correlation);
-            report.audio.latency_ms = likeness.latency_ms;
-        }
-        let Self { engine, probe, media, .. } = self;
-        drop(engine);
-        if let Some(probe) = Arc::into_inner(probe) {
-            probe.finish()?;
-        }
-        report::write(media.report.as_deref(), &report)?;
-        Ok(if connected.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use bedside_report::report::{self, Process};
 use bedside_ui_contract::{
     Command as Ask, Notice, Snapshot,
     call::Protection,
@@ -17,7 +18,6 @@ use serde::Serialize;
 
 use crate::{
     cli::{ChatOptions, SendOptions},
-    report::{self, Process},
     run::Client,
 };
 
@@ -186,7 +186,7 @@ pub(crate) async fn chat(client: Client, options: ChatOptions) -> anyhow::Result
     report.received = heard.texts;
     report.files = heard.saved.into_values().collect();
     talk.client.settle().await;
-    report.process = report::process();
+    report.process = Process::this();
     report::write(options.report.as_deref(), &report)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -338,7 +338,7 @@ pub(crate) async fn send_file(client: Client, options: SendOptions) -> anyhow::R
         report.files.push(FileReport::new(bytes, since.elapsed()));
     }
     talk.client.settle().await;
-    report.process = report::process();
+    report.process = Process::this();
     report::write(options.report.as_deref(), &report)?;
     Ok(ExitCode::SUCCESS)
 }

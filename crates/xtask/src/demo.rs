@@ -106,10 +106,8 @@ pub(crate) fn start_headless(
         let mut command = shell::program(profile.binary("bedside-headless"));
         command.args([role, "--server", &clinic.url, "--login", &person.login, "--password-file"]);
         command.arg(&person.password_file).arg("--profile").arg(folder.join(role));
-        command.arg("--report").arg(folder.join(format!("{role}.json")));
+        measure(&mut command, folder, role, other);
         devices.pass(&mut command);
-        command.arg("--sent-audio").arg(folder.join(format!("{role}.wav")));
-        command.arg("--reference-audio").arg(folder.join(format!("{other}.wav")));
         command.envs(environment.iter().cloned()).stdin(Stdio::null()).stdout(Stdio::null());
         command
     };
@@ -119,6 +117,13 @@ pub(crate) fn start_headless(
     let callee = Running::start("the patient's client", &mut answering)?;
     let caller = Running::start("the doctor's client", &mut calling)?;
     Ok((caller, callee))
+}
+
+/// Has one side's report written, for which each notes the sound it sends and compares what arrives with the other's.
+fn measure(command: &mut Command, folder: &Path, role: &str, other: &str) {
+    command.arg("--report").arg(folder.join(format!("{role}.json")));
+    command.arg("--sent-audio").arg(folder.join(format!("{role}.wav")));
+    command.arg("--reference-audio").arg(folder.join(format!("{other}.wav")));
 }
 
 /// Waits until sound flows from both sides.
@@ -239,21 +244,21 @@ impl Windows {
         after: [u64; 2],
     ) -> Result<Self> {
         let folder = clinic.folder();
-        let window = |role: &str, person: &Person, mut devices: Devices| {
+        let window = |role: &str, other: &str, person: &Person, mut devices: Devices| {
             if !sound_card("playback") {
                 devices.speaker = Some("null".into());
             }
             let mut command = shell::program(profile.binary("bedside"));
             command.args(["--server", &clinic.url, "--login", &person.login, "--password-file"]);
             command.arg(&person.password_file).arg("--profile").arg(folder.join(role)).arg("--no-keyring");
-            command.arg("--report").arg(folder.join(format!("{role}.json")));
+            measure(&mut command, folder, role, other);
             devices.pass(&mut command);
             command.envs(environment.iter().cloned()).stdin(Stdio::null()).stdout(Stdio::null());
             command
         };
         let [doctors, patients] = devices;
-        let mut answering = window("answer", &clinic.patient, patients);
-        let mut calling = window("call", &clinic.doctor, doctors);
+        let mut answering = window("answer", "call", &clinic.patient, patients);
+        let mut calling = window("call", "answer", &clinic.doctor, doctors);
         let [calls_after, answers_after] = after.map(|seconds| seconds.to_string());
         answering.args(["--answer", "--after", &answers_after]);
         calling.args(["--call", &clinic.patient.name, "--after", &calls_after]);

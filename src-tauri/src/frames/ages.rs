@@ -7,6 +7,7 @@ use bedside_media::{
     frame::I420,
     stamp::{self, Stamp},
 };
+use bedside_report::report::Percentiles;
 
 /// More than are ever under way.
 const MOST_WAITING: usize = 8;
@@ -48,13 +49,10 @@ impl DrawnAges {
         }
     }
 
-    /// The age below which this share of the pictures were; `None` without any.
+    /// How they are distributed.
     #[must_use]
-    pub fn percentile(&self, share: f64) -> Option<f64> {
-        let mut ages = self.state().ages_ms.clone();
-        ages.sort_by(f64::total_cmp);
-        let last = ages.len().checked_sub(1)?;
-        ages.get((share * last as f64).round() as usize).copied()
+    pub fn percentiles(&self) -> Percentiles {
+        Percentiles::of(self.state().ages_ms.clone())
     }
 }
 
@@ -68,11 +66,11 @@ mod tests {
         let mut image = I420::new(640, 360);
         ages.sent(1, &image);
         ages.drawn(1);
-        assert_eq!(ages.percentile(0.5), None);
+        assert_eq!(ages.percentiles().p50, None);
         stamp::burn(&mut image, Stamp { counter: 1, time_us: stamp::now_us().saturating_sub(50_000) });
         ages.sent(2, &image);
         ages.drawn(2);
         ages.drawn(2);
-        assert!(ages.percentile(0.5).is_some_and(|age| age >= 50.0), "{:?}", ages.percentile(0.5));
+        assert!(ages.percentiles().p95.is_some_and(|age| age >= 50.0), "{:?}", ages.percentiles());
     }
 }

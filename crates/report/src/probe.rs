@@ -1,7 +1,7 @@
 //! Measures a call as its media pass: how old pictures are, how regularly they come, what the sound was.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -14,7 +14,7 @@ use crate::{
     sound::Track,
 };
 
-/// The tap of a headless client.
+/// The tap that measures.
 #[derive(Default)]
 pub(crate) struct Probe {
     seen: Mutex<Seen>,
@@ -22,7 +22,7 @@ pub(crate) struct Probe {
     sent_started_us: Mutex<Option<u64>>,
     save_video: Option<Recorder<Vec<u8>>>,
     save_audio: Option<Recorder<[f32; BLOCK]>>,
-    sent_audio: Option<(Recorder<[f32; BLOCK]>, std::path::PathBuf)>,
+    sent_audio: Option<(Recorder<[f32; BLOCK]>, PathBuf)>,
 }
 
 /// What the pictures told.
@@ -71,11 +71,11 @@ impl Probe {
         lock(&self.heard).clone()
     }
 
-    /// Closes the files. Call when no media thread holds the probe any more.
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
-        self.save_video.map_or(Ok(()), Recorder::finish)?;
-        self.save_audio.map_or(Ok(()), Recorder::finish)?;
-        self.sent_audio.map_or(Ok(()), |(file, _)| file.finish())
+    /// Closes the files; what comes afterwards is left out.
+    pub(crate) fn finish(&self) -> anyhow::Result<()> {
+        self.save_video.as_ref().map_or(Ok(()), Recorder::finish)?;
+        self.save_audio.as_ref().map_or(Ok(()), Recorder::finish)?;
+        self.sent_audio.as_ref().map_or(Ok(()), |(file, _)| file.finish())
     }
 }
 

@@ -5,7 +5,10 @@ use std::{
     fs::File,
     io::{BufWriter, Write},
     path::Path,
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        mpsc::{SyncSender, sync_channel},
+    },
     thread::JoinHandle,
 };
 
@@ -16,7 +19,9 @@ use bedside_media::audio::BLOCK;
 const QUEUE: usize = 256;
 
 /// A file being written. [`Recorder::finish`] closes it.
-pub(crate) struct Recorder<T> {
+pub(crate) struct Recorder<T>(Mutex<Option<Writing<T>>>);
+
+struct Writing<T> {
     queue: SyncSender<T>,
     thread: JoinHandle<anyhow::Result<()>>,
 }
@@ -32,18 +37,25 @@ impl<T: Send + 'static> Recorder<T> {
             }
             write(None)
         })?;
-        Ok(Self { queue, thread })
+        Ok(Self(Mutex::new(Some(Writing { queue, thread }))))
     }
 
     /// Queues an item; one that finds no room is left out.
     pub(crate) fn put(&self, item: T) {
-        let _ = self.queue.try_send(item);
+        if let Some(writing) = &*self.writing() {
+            let _ = writing.queue.try_send(item);
+        }
     }
 
     /// Writes what is queued and closes the file.
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
-        drop(self.queue);
-        self.thread.join().map_err(|_| anyhow::anyhow!("the writing thread stopped"))?
+    pub(crate) fn finish(&self) -> anyhow::Result<()> {
+        let Some(Writing { queue, thread }) = self.writing().take() else { return Ok(()) };
+        drop(queue);
+        thread.join().map_err(|_| anyhow::anyhow!("the writing thread stopped"))?
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Option<Writing<T>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use bedside_protocol::EndReason;
+use bedside_protocol::{CallPhase, EndReason};
 use bedside_ui_contract::StatsSample;
 use serde::Serialize;
 
@@ -11,106 +11,123 @@ use crate::probe::Seen;
 
 /// One side of a call.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
     /// `caller` or `callee`.
-    pub(crate) side: &'static str,
+    pub side: &'static str,
     /// How long it took.
-    pub(crate) setup_ms: Setup,
+    pub setup_ms: Setup,
     /// The picture that arrived; rates of what was sent too.
-    pub(crate) video: Video,
+    pub video: Video,
     /// The sound that arrived.
-    pub(crate) audio: Audio,
+    pub audio: Audio,
     /// The path.
-    pub(crate) network: Network,
+    pub network: Network,
     /// This process.
-    pub(crate) process: Process,
+    pub process: Process,
     /// Every phase this side saw, in order.
-    pub(crate) phases: Vec<Phase>,
+    pub phases: Vec<Phase>,
     /// Why the call ended; absent when there was none.
-    pub(crate) end_reason: Option<EndReason>,
+    pub end_reason: Option<EndReason>,
 }
 
 /// Times from answering, ms.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Setup {
+pub struct Setup {
     /// Until the call was connected.
-    pub(crate) accept_to_connected: Option<u64>,
+    pub accept_to_connected: Option<u64>,
     /// Until the first picture was decoded.
-    pub(crate) accept_to_first_frame: Option<u64>,
+    pub accept_to_first_frame: Option<u64>,
     /// Until the first picture of the size that the last one had.
-    pub(crate) accept_to_full_size: Option<u64>,
+    pub accept_to_full_size: Option<u64>,
     /// ICE and DTLS.
-    pub(crate) dtls: Option<f32>,
+    pub dtls: Option<f32>,
 }
 
 /// Pictures.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Video {
-    pub(crate) width: u32,
-    pub(crate) height: u32,
+pub struct Video {
+    /// Of the last picture, points.
+    pub width: u32,
+    /// Of the last picture, points.
+    pub height: u32,
     /// Mean over the call.
-    pub(crate) fps_sent: f32,
+    pub fps_sent: f32,
     /// Mean over the call.
-    pub(crate) fps_decoded: f32,
-    pub(crate) frames_sent: u64,
-    pub(crate) frames_decoded: u64,
+    pub fps_decoded: f32,
+    /// In all.
+    pub frames_sent: u64,
+    /// In all.
+    pub frames_decoded: u64,
     /// Frame counters never went backwards (stamped pictures only).
-    pub(crate) in_order: bool,
-    pub(crate) freezes: u64,
+    pub in_order: bool,
+    /// Pictures that overstayed.
+    pub freezes: u64,
     /// The time by which frozen pictures overstayed.
-    pub(crate) freeze_ms: u64,
+    pub freeze_ms: u64,
     /// Received, mean over the call.
-    pub(crate) bitrate_bps: u32,
+    pub bitrate_bps: u32,
     /// From capture to decoded; stamped pictures only.
-    pub(crate) latency_ms: Percentiles,
+    pub latency_ms: Percentiles,
+    /// From capture until a window had drawn it; stamped pictures only, absent without a window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drawn_ms: Option<Percentiles>,
 }
 
 /// Of a distribution.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Percentiles {
-    pub(crate) p50: Option<f64>,
-    pub(crate) p95: Option<f64>,
+pub struct Percentiles {
+    /// The median.
+    pub p50: Option<f64>,
+    /// That of the slowest twentieth.
+    pub p95: Option<f64>,
 }
 
 /// Sound.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Audio {
-    pub(crate) packets_received: u64,
+pub struct Audio {
+    /// In all.
+    pub packets_received: u64,
     /// Made up for what did not arrive.
-    pub(crate) concealed_ms: u64,
+    pub concealed_ms: u64,
     /// Received, mean over the call.
-    pub(crate) bitrate_bps: u32,
+    pub bitrate_bps: u32,
     /// Of what was played with what the other side sent, 0..=1; needs `--reference-audio`.
-    pub(crate) correlation: Option<f32>,
+    pub correlation: Option<f32>,
     /// From microphone to speaker; needs `--reference-audio`.
-    pub(crate) latency_ms: Option<f64>,
+    pub latency_ms: Option<f64>,
 }
 
 /// The path, means over the call.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Network {
-    pub(crate) rtt_ms: f32,
-    pub(crate) loss: f32,
-    pub(crate) jitter_ms: f32,
+pub struct Network {
+    /// There and back.
+    pub rtt_ms: f32,
+    /// Share of what was sent to this side that did not arrive, 0..=1.
+    pub loss: f32,
+    /// Of what arrives.
+    pub jitter_ms: f32,
     /// Kinds, never addresses.
-    pub(crate) candidate_pair: String,
+    pub candidate_pair: String,
     /// The last estimate.
-    pub(crate) estimate_bps: u32,
+    pub estimate_bps: u32,
 }
 
 /// This process since it began.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Process {
-    pub(crate) cpu_s: f64,
-    pub(crate) peak_rss_bytes: u64,
+pub struct Process {
+    /// Of all its threads.
+    pub cpu_s: f64,
+    /// The most memory it had at a time.
+    pub peak_rss_bytes: u64,
 }
 
 /// A phase and when it began.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Phase {
-    pub(crate) phase: bedside_protocol::CallPhase,
+pub struct Phase {
+    /// The phase.
+    pub phase: CallPhase,
     /// Milliseconds since the Unix epoch.
-    pub(crate) at_ms: i64,
+    pub at_ms: i64,
 }
 
 impl Report {
@@ -147,24 +164,45 @@ impl Report {
                 self.video.fps_decoded = (seen.frames.saturating_sub(1)) as f32 / seconds;
             }
         }
-        let mut ages = seen.ages_us.clone();
-        ages.sort_unstable();
-        let at = |share: f64| {
-            let index = (ages.len() as f64 * share) as usize;
-            ages.get(index.min(ages.len().saturating_sub(1))).map(|us| *us as f64 / 1000.0)
-        };
-        self.video.latency_ms = Percentiles { p50: at(0.5), p95: at(0.95) };
+        let ages = seen.ages_us.iter().map(|us| *us as f64 / 1000.0);
+        self.video.latency_ms = Percentiles::of(ages.collect());
     }
 }
 
-/// What the system says of this process.
-pub(crate) fn process() -> Process {
-    let usage = bedside_session::usage::Usage::of_this_process();
-    Process { cpu_s: usage.cpu.as_secs_f64(), peak_rss_bytes: usage.peak_rss_bytes }
+impl Process {
+    /// What the system says of this one.
+    #[must_use]
+    pub fn this() -> Self {
+        let usage = bedside_session::usage::Usage::of_this_process();
+        Self { cpu_s: usage.cpu.as_secs_f64(), peak_rss_bytes: usage.peak_rss_bytes }
+    }
 }
 
-/// Writes a report where it was asked for.
-pub(crate) fn write(to: Option<&Path>, report: &impl Serialize) -> anyhow::Result<()> {
+impl Phase {
+    pub(crate) fn begun_now(phase: CallPhase) -> Self {
+        Self { phase, at_ms: i64::try_from(bedside_media::stamp::now_us() / 1000).unwrap_or(i64::MAX) }
+    }
+}
+
+impl Percentiles {
+    /// Of these, in any order.
+    #[must_use]
+    pub fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let last = values.len().checked_sub(1)?;
+            values.get((share * last as f64).round() as usize).copied()
+        };
+        Self { p50: at(0.5), p95: at(0.95) }
+    }
+}
+
+/// Writes a report where it was asked for; `-` is standard output.
+///
+/// # Errors
+///
+/// When the disk refuses.
+pub fn write(to: Option<&Path>, report: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(report)?;
     match to {
         Some(path) if path.as_os_str() == "-" => println!("{text}"),
