@@ -14,6 +14,7 @@ use tauri::{AppHandle, Manager as _, RunEvent, WebviewUrl, WebviewWindowBuilder}
 use crate::{
     cli::Cli,
     commands,
+    errand::Measuring,
     frames::{ChannelHub, DrawnAges, FrameServer},
     notification::Notification,
     ringing::Ringing,
@@ -86,7 +87,10 @@ fn setup(app: &AppHandle, cli: &Cli) -> anyhow::Result<()> {
     let ages = reporter.is_some().then(|| Arc::new(DrawnAges::default()));
     let server = tauri::async_runtime::block_on(FrameServer::start(source.clone(), ORIGINS, ages.clone()))
         .context("no loopback address for frames")?;
-    crate::errand::start(app, &engine, cli, reporter.zip(ages.clone()))?;
+    if let Some((reporter, ages)) = reporter.zip(ages.clone()) {
+        app.manage(Measuring::new(reporter, ages));
+    }
+    crate::errand::start(app, &engine, cli)?;
     let web_data = profile.join("web");
     app.manage(engine);
     app.manage(server);
@@ -132,6 +136,9 @@ fn setup(app: &AppHandle, cli: &Cli) -> anyhow::Result<()> {
 pub(crate) async fn end(app: AppHandle) {
     let engine = app.state::<Engine>().inner().clone();
     engine.close().await;
+    if let Some(measuring) = app.try_state::<Measuring>() {
+        measuring.conclude(&engine);
+    }
     app.exit(0);
 }
 

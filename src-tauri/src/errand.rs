@@ -2,7 +2,7 @@
 //! demonstrations; the window shows all of it as if a person had done it.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,7 @@ use bedside_protocol::{CallPhase, CallType, PresenceStatus};
 use bedside_report::Reporter;
 use bedside_session::Engine;
 use bedside_ui_contract::{Command, Snapshot, call::Direction, snapshot::AccountView};
-use tauri::AppHandle;
+use tauri::{AppHandle, Manager as _};
 use tokio::sync::oneshot;
 
 use crate::{cli::Cli, frames::DrawnAges};
@@ -23,16 +23,42 @@ struct Errand {
     after: Duration,
 }
 
-/// Who follows the call, and how old its pictures were when they were drawn.
-type Measuring = (Reporter, Arc<DrawnAges>);
+/// What is measured of the first call, until it is written down: once it is over, or the app is.
+pub(crate) struct Measuring(Mutex<Option<(Reporter, Arc<DrawnAges>)>>);
+
+impl Measuring {
+    pub(crate) fn new(reporter: Reporter, ages: Arc<DrawnAges>) -> Self {
+        Self(Mutex::new(Some((reporter, ages))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Reporter, Arc<DrawnAges>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes something in; false once there is nothing more to be measured.
+    fn take_in(&self, news: impl FnOnce(&mut Reporter)) -> bool {
+        self.lock().as_mut().is_some_and(|(reporter, _)| {
+            news(reporter);
+            !reporter.is_over()
+        })
+    }
+
+    /// Writes it down, the first time.
+    pub(crate) fn conclude(&self, engine: &Engine) {
+        let Some((mut reporter, ages)) = self.lock().take() else { return };
+        if let Some(call) = &engine.snapshots().borrow().call {
+            reporter.see(call);
+        }
+        let mut report = reporter.report();
+        report.video.drawn_ms = Some(ages.percentiles());
+        if let Err(error) = reporter.write(&report) {
+            tracing::error!(%error, "the report could not be written");
+        }
+    }
+}
 
 /// Starts on it in the background.
-pub(crate) fn start(
-    app: &AppHandle,
-    engine: &Engine,
-    cli: &Cli,
-    measuring: Option<Measuring>,
-) -> anyhow::Result<()> {
+pub(crate) fn start(app: &AppHandle, engine: &Engine, cli: &Cli) -> anyhow::Result<()> {
     if let (Some(server), Some(login), Some(file)) = (&cli.server, &cli.login, &cli.password_file) {
         let password =
             std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
@@ -48,7 +74,12 @@ pub(crate) fn start(
         let engine = engine.clone();
         tauri::async_runtime::spawn(async move { run(&engine, errand, answered).await });
     }
-    tauri::async_runtime::spawn(until_ended(app.clone(), engine.clone(), measuring, when_answered));
+    tauri::async_runtime::spawn(follow(app.clone(), engine.clone(), when_answered));
+    let app = app.clone();
+    tauri::async_runtime::spawn(async move {
+        asked_to_end().await;
+        crate::app::end(app).await;
+    });
     Ok(())
 }
 
@@ -79,49 +110,28 @@ async fn run(engine: &Engine, errand: Errand, answered: oneshot::Sender<Instant>
     Some(())
 }
 
-/// Ends the app in good order when the system asks. What is measured is written at the end of the first call or of the
-/// app.
-async fn until_ended(
-    app: AppHandle,
-    engine: Engine,
-    measuring: Option<Measuring>,
-    answered: oneshot::Receiver<Instant>,
-) {
-    let mut ended = std::pin::pin!(asked_to_end());
-    if let Some((mut reporter, ages)) = measuring {
-        let asked = tokio::select! {
-            () = &mut ended => true,
-            () = follow(&engine, &mut reporter, answered) => false,
-        };
-        let mut report = reporter.report();
-        report.video.drawn_ms = Some(ages.percentiles());
-        if let Err(error) = reporter.write(&report) {
-            tracing::error!(%error, "the report could not be written");
-        }
-        if asked {
-            return crate::app::end(app).await;
-        }
-    }
-    ended.await;
-    crate::app::end(app).await;
-}
-
 /// Until the first call is over, or the engine has stopped.
-async fn follow(engine: &Engine, reporter: &mut Reporter, mut answered: oneshot::Receiver<Instant>) {
+async fn follow(app: AppHandle, engine: Engine, mut answered: oneshot::Receiver<Instant>) {
+    let Some(measuring) = app.try_state::<Measuring>() else { return };
     let mut snapshots = engine.snapshots();
     let mut stats = engine.stats();
-    while !reporter.is_over() {
-        tokio::select! {
+    loop {
+        let goes_on = tokio::select! {
             changed = snapshots.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-                if let Some(call) = &snapshots.borrow_and_update().call {
-                    reporter.see(call);
-                }
+                let snapshot = snapshots.borrow_and_update();
+                changed.is_ok() && measuring.take_in(|reporter| {
+                    if let Some(call) = &snapshot.call {
+                        reporter.see(call);
+                    }
+                })
             }
-            Ok(at) = &mut answered, if !answered.is_terminated() => reporter.answered(at),
-            Ok(sample) = stats.recv() => reporter.add(sample),
+            Ok(at) = &mut answered, if !answered.is_terminated() => {
+                measuring.take_in(|reporter| reporter.answered(at))
+            }
+            Ok(sample) = stats.recv() => measuring.take_in(|reporter| reporter.add(sample)),
+        };
+        if !goes_on {
+            return measuring.conclude(&engine);
         }
     }
 }

@@ -234,7 +234,7 @@ impl Actor {
         match ask {
             super::Ask::Command(command) => self.command(command),
             super::Ask::Close(done) => {
-                self.leave_call_for_good();
+                self.leave_call();
                 let socket = self.socket.take();
                 tokio::spawn(async move {
                     if let Some(socket) = socket {

@@ -195,13 +195,18 @@ impl Actor {
         self.release_media();
     }
 
-    /// The account goes away or the app closes: the other side should not wait for a time-out.
-    pub(in crate::engine) fn leave_call_for_good(&mut self) {
+    /// The app closes: the other side should not wait for a time-out.
+    pub(in crate::engine) fn leave_call(&mut self) {
         if self.call.as_ref().is_some_and(|call| !call.phase().is_final()) {
             self.hang_up();
         }
-        self.call = None;
         self.release_media();
+    }
+
+    /// The account goes away, and with it whatever call there was.
+    pub(in crate::engine) fn leave_call_for_good(&mut self) {
+        self.leave_call();
+        self.call = None;
     }
 
     pub(in crate::engine) fn dismiss_call(&mut self) {
