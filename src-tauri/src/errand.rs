@@ -43,9 +43,10 @@ impl Measuring {
         })
     }
 
-    /// Writes it down, the first time.
+    /// Writes it down, unless it is; then it is on the disk.
     pub(crate) fn conclude(&self, engine: &Engine) {
-        let Some((mut reporter, ages)) = self.lock().take() else { return };
+        let mut measured = self.lock();
+        let Some((mut reporter, ages)) = measured.take() else { return };
         if let Some(call) = &engine.snapshots().borrow().call {
             reporter.see(call);
         }
