@@ -25,7 +25,7 @@ use crate::{
         blobs::{BlobError, BlobStore},
     },
     auth::{AuthService, password::Passwords, token},
-    calls::{CallDeps, CallService},
+    calls::{self, CallDeps, CallService},
     config::{Config, TlsFiles},
     conversations::{ConversationDeps, ConversationService},
     db::{Database, DatabaseError},
@@ -239,7 +239,9 @@ async fn assemble(
 ) -> Result<App, Fault> {
     let mut urls = turn.map(TurnService::urls).unwrap_or_default();
     urls.extend(config.turn.urls.iter().cloned());
-    let ice = IceServers::new(&urls, secret, config.turn.account.clone(), config.turn.credential_lifetime);
+    // A relay asks for the credentials again and again, until the call is over.
+    let lifetime = config.turn.credential_lifetime.max(calls::longest_life(&config.calls));
+    let ice = IceServers::new(&urls, secret, config.turn.account.clone(), lifetime);
     let (hub, directory) = (Hub::default(), Directory::new(db.clone(), config.archive_user.as_deref()));
     let grace = config.socket.presence_grace;
     let presence = PresenceService::start(directory.clone(), hub.clone(), grace, background.clone());

@@ -22,6 +22,8 @@ mod delivery;
 mod devices;
 #[path = "server/entries.rs"]
 mod entries;
+#[path = "server/extensions.rs"]
+mod extensions;
 #[path = "server/key_packages.rs"]
 mod key_packages;
 #[path = "server/presence.rs"]

@@ -6,8 +6,8 @@ use bedside_protocol::{
     call::CallRecord,
     quality::StoredQualityMetrics,
     rest::{
-        AcceptCall, CallClosed, CallHistoryQuery, CallStatistics, CallTicket, DeclineCall, HangupCall,
-        InitiateCall, Page, PostQualityMetrics,
+        AcceptCall, CallClosed, CallHistoryQuery, CallStatistics, CallTicket, DeclineCall, ExtendCall,
+        HangupCall, InitiateCall, Page, PostQualityMetrics,
     },
 };
 use serde::Deserialize;
@@ -29,6 +29,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .routes(routes!(accept))
         .routes(routes!(decline))
         .routes(routes!(hang_up))
+        .routes(routes!(extend))
         .routes(routes!(history))
         .routes(routes!(statistics))
         .routes(routes!(post_quality, quality))
@@ -88,6 +89,22 @@ async fn hang_up(
     Json(hangup): Json<HangupCall>,
 ) -> Result<Json<CallClosed>, Fault> {
     Ok(Json(app.calls.hang_up(&who, call_id, hangup).await?))
+}
+
+/// Puts off the end of a call, for a clinician who takes part in it
+///
+/// `ends_at` names the end that is to be put off. One that has been put off already stays as it is: the request may be
+/// repeated.
+#[utoipa::path(post, path = "/calls/{call_id}/extend", tag = "calls", operation_id = "extend_call",
+    params(("call_id" = CallId, Path, description = "Which call")), request_body = ExtendCall,
+    responses((status = 200, body = CallRecord), Refused<401>, Refused<403>, Refused<404>, Refused<409>, Refused<422>))]
+async fn extend(
+    State(app): State<App>,
+    Caller(who): Caller,
+    Path(call_id): Path<CallId>,
+    Json(extend): Json<ExtendCall>,
+) -> Result<Json<CallRecord>, Fault> {
+    Ok(Json(app.calls.extend(&who, call_id, extend).await?))
 }
 
 /// Lists one's own calls, newest first; an administrator sees everybody's

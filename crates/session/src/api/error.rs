@@ -91,6 +91,7 @@ pub fn failure_of(code: ErrorCode) -> Failure {
         }
         ErrorCode::NotAContact | ErrorCode::Forbidden | ErrorCode::NotFound => Failure::NotAContact,
         ErrorCode::AlreadyInCall => Failure::AlreadyInCall,
+        ErrorCode::LongestCall => Failure::LongestCall,
         ErrorCode::CallNotFound | ErrorCode::IllegalTransition | ErrorCode::AnsweredElsewhere => {
             Failure::CallGone
         }

@@ -78,6 +78,8 @@ pub(super) enum Outcome {
         call_id: CallId,
         answer: Result<CallTicket, SocketError>,
     },
+    /// The call with its new end, or why there is none.
+    Extended(Result<CallRecord, SocketError>),
     /// What was measured has arrived, or not.
     Measured(Result<(), ApiError>),
 }
@@ -224,7 +226,7 @@ impl Actor {
                 () = network.changed() => self.network_changed(),
                 _ = tick.tick() => self.tick(),
             }
-            self.tell_chat_of_call();
+            self.follow_call();
             self.publish();
         }
         self.leave_call_for_good();
@@ -261,11 +263,12 @@ impl Actor {
         }
     }
 
-    /// Messages written in a call belong to it.
-    fn tell_chat_of_call(&mut self) {
+    /// Messages written in a call belong to it, and so does the notice that it may last longer.
+    fn follow_call(&mut self) {
         let call = self.call.as_ref().filter(|call| !call.phase().is_final());
         let call = call.and_then(|call| call.id().map(|id| (id, call.peer_id)));
         if std::mem::replace(&mut self.told_call, call) != call {
+            self.forget_extension();
             self.tell_chat(Input::InCall(call));
         }
     }
@@ -297,6 +300,7 @@ impl Actor {
             Command::Answer { call_type } => self.answer(call_type),
             Command::Decline => self.decline(),
             Command::HangUp => self.hang_up(),
+            Command::ExtendCall => self.extend_call(),
             Command::DismissCall => self.dismiss_call(),
             Command::SetMuted { muted } => self.set_muted(muted),
             Command::SetCameraOn { on } => self.set_camera_on(on),
@@ -344,6 +348,7 @@ impl Actor {
             Outcome::History { page, answer } => self.history_fetched(page, answer),
             Outcome::Placed { placing, answer } => self.placed(placing, answer),
             Outcome::Measured(answer) => self.measured_sent(&answer),
+            Outcome::Extended(answer) => self.extended(answer),
             Outcome::Answered { call_id, answer } => self.answered(call_id, answer),
         }
     }
@@ -391,6 +396,7 @@ impl Actor {
             | Event::CallReconnecting { .. }
             | Event::CallTypeChanged { .. }
             | Event::CallExpiring { .. }
+            | Event::CallExtended { .. }
             | Event::CallEnded { .. }
             | Event::CallMissed { .. }
             | Event::CallError { .. } => self.call_event(event),
