@@ -14,6 +14,7 @@ use bedside_protocol::{
     CallId, CallPhase, CallType, DeviceId, EndReason, ErrorCode, PresenceStatus, Problem, Role, RoomId,
     Secret, UserId,
     call::{CallRecord, Party},
+    quality::QualityMetrics,
     rest::{AcceptCall, CallClosed, CallTicket, DeclineCall, ExtendCall, HangupCall, InitiateCall},
     socket::Request,
     user::UserProfile,
@@ -292,6 +293,20 @@ impl CallService {
         &self.0.history
     }
 
+    /// Keeps how well the call went for `user`, who takes part in it or did.
+    ///
+    /// # Errors
+    /// `call_not_found`, `invalid_value` (see [`Quality::keep`]), or the database failed.
+    pub async fn keep_quality(
+        &self,
+        user: UserId,
+        call_id: CallId,
+        batch: &[QualityMetrics],
+    ) -> Result<(), Fault> {
+        let call = self.past(user, call_id).await?;
+        self.0.quality.keep(&call, user, batch).await
+    }
+
     /// Quality metrics.
     #[must_use]
     pub fn quality(&self) -> &Quality {
@@ -328,6 +343,7 @@ impl CallService {
         Err(refusal(IllegalTransition { from: record.phase, to }.into()))
     }
 
+    /// A call as it was stored last, for who is or was in it.
     async fn past(&self, user: UserId, call_id: CallId) -> Result<CallRecord, Fault> {
         let found = self.0.history.find(call_id).await?;
         found.filter(|record| is_participant(record, user)).ok_or_else(|| ErrorCode::CallNotFound.into())

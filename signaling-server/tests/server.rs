@@ -30,6 +30,8 @@ mod key_packages;
 mod presence;
 #[path = "server/process.rs"]
 mod process;
+#[path = "server/quality.rs"]
+mod quality;
 #[path = "server/rest.rs"]
 mod rest;
 #[path = "server/socket.rs"]

@@ -154,6 +154,9 @@ async fn statistics(
 }
 
 /// Keeps how well the call went for the one who sends
+///
+/// One second or up to 60, also after the call. What is there already stays as it is; of each side no more is kept than the
+/// call has had seconds, and a minute.
 #[utoipa::path(post, path = "/calls/{call_id}/quality-metrics", tag = "calls", operation_id = "post_quality_metrics",
     params(("call_id" = CallId, Path, description = "Which call")), request_body = PostQualityMetrics,
     responses((status = 204), Refused<401>, Refused<404>, Refused<422>))]
@@ -163,14 +166,11 @@ async fn post_quality(
     Path(call_id): Path<CallId>,
     Json(metrics): Json<PostQualityMetrics>,
 ) -> Result<StatusCode, Fault> {
-    if !app.calls.takes_part(who.user, call_id).await {
-        return Err(ErrorCode::CallNotFound.into());
-    }
     let batch = match metrics {
         PostQualityMetrics::Batch(batch) => batch,
         PostQualityMetrics::One(one) => vec![*one],
     };
-    app.calls.quality().keep(call_id, who.user, &batch).await?;
+    app.calls.keep_quality(who.user, call_id, &batch).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
