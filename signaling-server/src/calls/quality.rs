@@ -7,7 +7,11 @@ use bedside_protocol::{
 };
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{clock, db::Database, fault::Fault};
+use crate::{
+    clock,
+    db::{Database, signed},
+    fault::Fault,
+};
 
 /// The most seconds in one request.
 pub const MAX_BATCH: usize = 60;
@@ -76,7 +80,7 @@ impl Quality {
         offset: u64,
         limit: u32,
     ) -> Result<(Vec<StoredQualityMetrics>, u64), Fault> {
-        let total: i64 = sqlx::query("SELECT COUNT(*) FROM call_quality WHERE call_id = ?1")
+        let total: u64 = sqlx::query("SELECT COUNT(*) FROM call_quality WHERE call_id = ?1")
             .bind(call.0)
             .fetch_one(&self.db.read)
             .await?
@@ -86,11 +90,11 @@ impl Quality {
         )
         .bind(call.0)
         .bind(limit)
-        .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+        .bind(signed(offset))
         .fetch_all(&self.db.read)
         .await?;
         let metrics = rows.iter().map(stored_of).collect::<Result<_, Fault>>()?;
-        Ok((metrics, u64::try_from(total).unwrap_or(0)))
+        Ok((metrics, total))
     }
 }
 
@@ -112,13 +116,12 @@ pub(super) async fn sum_up(connection: &mut SqliteConnection, call: CallId) -> R
 
 /// How many seconds are kept of one side.
 async fn seconds_of(connection: &mut SqliteConnection, call: CallId, user: UserId) -> Result<u64, Fault> {
-    let count: i64 = sqlx::query("SELECT COUNT(*) FROM call_quality WHERE call_id = ?1 AND user_id = ?2")
+    let row = sqlx::query("SELECT COUNT(*) FROM call_quality WHERE call_id = ?1 AND user_id = ?2")
         .bind(call.0)
         .bind(user.0)
         .fetch_one(connection)
-        .await?
-        .try_get(0)?;
-    Ok(u64::try_from(count).unwrap_or(0))
+        .await?;
+    Ok(row.try_get(0)?)
 }
 
 async fn insert(
@@ -152,7 +155,7 @@ async fn insert(
     .bind(metrics.encode_ms)
     .bind(metrics.decode_ms)
     .bind(metrics.cpu_percent)
-    .bind(i64::try_from(metrics.memory_bytes).unwrap_or(i64::MAX))
+    .bind(signed(metrics.memory_bytes))
     .bind(class_number(metrics.audio_quality))
     .bind(class_number(metrics.video_quality))
     .execute(connection)
@@ -180,7 +183,7 @@ fn stored_of(row: &SqliteRow) -> Result<StoredQualityMetrics, Fault> {
             encode_ms: row.try_get("encode_ms")?,
             decode_ms: row.try_get("decode_ms")?,
             cpu_percent: row.try_get("cpu_percent")?,
-            memory_bytes: u64::try_from(row.try_get::<i64, _>("memory_bytes")?).unwrap_or(0),
+            memory_bytes: row.try_get("memory_bytes")?,
             audio_quality: class_of(row.try_get("audio_quality")?),
             video_quality: class_of(row.try_get("video_quality")?),
         },
