@@ -220,6 +220,23 @@ impl RunningServer {
     }
 }
 
+/// Looks for the archive's account without making or changing a database.
+///
+/// # Errors
+/// [`StartError::NoArchive`], or the database can't be read.
+pub async fn look_for_archive(config: &Config) -> Result<(), StartError> {
+    if config.archive_user.is_none() {
+        return Ok(());
+    }
+    if !config.database.is_file() {
+        return Err(StartError::NoArchive);
+    }
+    let db = Database::look(&config.database).await?;
+    let found = check_archive(config, &db).await;
+    db.close().await;
+    found
+}
+
 /// The archive that the clinic promised has to be there before anybody may begin a conversation.
 async fn check_archive(config: &Config, db: &Database) -> Result<(), StartError> {
     match Directory::new(db.clone(), config.archive_user.as_deref()).archive().await {
