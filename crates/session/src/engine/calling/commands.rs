@@ -29,7 +29,7 @@ impl Actor {
         let Some(socket) = self.socket.clone() else { return };
         self.tell_chat(Input::Prepare(callee));
         let mut call = LiveCall::new(Direction::Outgoing, callee, person.user.name.clone(), call_type);
-        call.before = self.call.as_ref().and_then(LiveCall::id);
+        call.before = self.last_call;
         self.studio.set_call(Some(call.camera_on));
         let placing = call.placing;
         self.call = Some(call);
