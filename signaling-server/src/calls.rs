@@ -11,10 +11,11 @@ use bedside_call::{
     exchange::{NewCall, SignalKind},
 };
 use bedside_protocol::{
-    CallId, CallPhase, CallType, DeviceId, EndReason, ErrorCode, PresenceStatus, Problem, RoomId, Secret,
-    UserId,
+    CallId, CallPhase, CallType, DeviceId, EndReason, ErrorCode, PresenceStatus, Problem, Role, RoomId,
+    Secret, UserId,
     call::{CallRecord, Party},
-    rest::{AcceptCall, CallClosed, CallTicket, DeclineCall, HangupCall, InitiateCall},
+    quality::QualityMetrics,
+    rest::{AcceptCall, CallClosed, CallTicket, DeclineCall, ExtendCall, HangupCall, InitiateCall},
     socket::Request,
     user::UserProfile,
 };
@@ -73,8 +74,7 @@ impl CallService {
         if !live.is_empty() {
             tracing::info!(calls = live.len(), "calls of the last run are taken up");
         }
-        let longest_life = Duration::from_millis(driver::limits_of(&deps.limits).longest_life_ms());
-        let tickets = Tickets::new(deps.db.clone(), deps.ice, longest_life);
+        let tickets = Tickets::new(deps.db.clone(), deps.ice, longest_life(&deps.limits));
         let driver = Driver::start(deps.limits, live, history.clone(), deps.hub, deps.presence.clone());
         Ok(Self(Arc::new(Shared {
             directory: deps.directory,
@@ -96,6 +96,7 @@ impl CallService {
             Request::AcceptCall { call_id, accept } => value(&self.accept(who, call_id, accept).await?),
             Request::DeclineCall { call_id, decline } => value(&self.decline(who, call_id, decline).await?),
             Request::HangupCall { call_id, hangup } => value(&self.hang_up(who, call_id, hangup).await?),
+            Request::ExtendCall { call_id, extend } => value(&self.extend(who, call_id, extend).await?),
             Request::CallMedia { call_id, flowing } => {
                 self.act(who, call_id, Act::Media { flowing }).await.map(|_| json!({}))
             }
@@ -211,6 +212,26 @@ impl CallService {
         Ok(CallClosed { call_summary })
     }
 
+    /// Puts off the end of a call, for a clinician who takes part in it; gives the call as it stands then. A call whose
+    /// named end was put off already stays as it is.
+    ///
+    /// # Errors
+    /// `forbidden` for anybody but a clinician, `call_not_found`, `answered_elsewhere`, `illegal_transition` while no
+    /// media flows, `longest_call`, `invalid_value` for an end that the call does not have, or the database failed.
+    pub async fn extend(
+        &self,
+        who: &Identity,
+        call_id: CallId,
+        extend: ExtendCall,
+    ) -> Result<CallRecord, Fault> {
+        if who.role != Role::Clinician {
+            return Err(Problem::new(ErrorCode::Forbidden)
+                .with_detail("A clinician who takes part in the call can extend it.")
+                .into());
+        }
+        self.act(who, call_id, Act::Extend { ends_at: extend.ends_at }).await
+    }
+
     /// Calls of `user` that are not over, for `welcome`.
     pub async fn live_calls(&self, user: UserId) -> Vec<CallRecord> {
         let found = self.0.driver.run(move |exchange, _| exchange.call_of(user).cloned()).await;
@@ -272,6 +293,20 @@ impl CallService {
         &self.0.history
     }
 
+    /// Keeps how well the call went for `user`, who takes part in it or did.
+    ///
+    /// # Errors
+    /// `call_not_found`, `invalid_value` (see [`Quality::keep`]), or the database failed.
+    pub async fn keep_quality(
+        &self,
+        user: UserId,
+        call_id: CallId,
+        batch: &[QualityMetrics],
+    ) -> Result<(), Fault> {
+        let call = self.past(user, call_id).await?;
+        self.0.quality.keep(&call, user, batch).await
+    }
+
     /// Quality metrics.
     #[must_use]
     pub fn quality(&self) -> &Quality {
@@ -301,11 +336,14 @@ impl CallService {
             Act::Decline { .. } => CallPhase::Ended,
             Act::Accept { .. } => CallPhase::Accepted,
             Act::Media { flowing: false } => CallPhase::Reconnecting,
-            Act::Media { flowing: true } | Act::SwitchType { .. } => CallPhase::Connected,
+            Act::Media { flowing: true } | Act::SwitchType { .. } | Act::Extend { .. } => {
+                CallPhase::Connected
+            }
         };
         Err(refusal(IllegalTransition { from: record.phase, to }.into()))
     }
 
+    /// A call as it was stored last, for who is or was in it.
     async fn past(&self, user: UserId, call_id: CallId) -> Result<CallRecord, Fault> {
         let found = self.0.history.find(call_id).await?;
         found.filter(|record| is_participant(record, user)).ok_or_else(|| ErrorCode::CallNotFound.into())
@@ -328,6 +366,11 @@ fn is_participant(record: &CallRecord, user: UserId) -> bool {
     record.caller.user_id == user || record.callee.user_id == user
 }
 
+/// How long a call can be live at most, extensions included.
+pub(crate) fn longest_life(limits: &CallLimits) -> Duration {
+    Duration::from_millis(driver::limits_of(limits).longest_life_ms())
+}
+
 /// How the exchange's refusals are told.
 fn refusal(error: ExchangeError) -> Fault {
     let problem = match error {
@@ -338,6 +381,10 @@ fn refusal(error: ExchangeError) -> Fault {
         ExchangeError::OnAnotherDevice => Problem::new(ErrorCode::AnsweredElsewhere),
         ExchangeError::SelfCall => {
             Problem::new(ErrorCode::InvalidValue).with_detail("Nobody can call themselves.")
+        }
+        ExchangeError::LongestCall => Problem::new(ErrorCode::LongestCall),
+        ExchangeError::OtherEnd => {
+            Problem::new(ErrorCode::InvalidValue).with_detail("ends_at is the end that the call has now.")
         }
         ExchangeError::Illegal(transition) => {
             Problem::new(ErrorCode::IllegalTransition).with_detail(format!("{transition}."))

@@ -236,14 +236,13 @@ async fn check(config: Config) -> anyhow::Result<()> {
     let tls = if config.tls.is_some() { "with TLS" } else { "without TLS" };
     say(&format!("listen      {} {tls}", config.listen));
     say(&format!("database    {}", config.database.display()));
+    BlobStore::check(&config.blobs).await?;
     match &config.blobs {
         BlobConfig::Folder(folder) => say(&format!("attachments {}", folder.display())),
-        BlobConfig::Bucket(bucket) => {
-            BlobStore::open(&config.blobs)?.look().await?;
-            say(&format!("attachments bucket {}", bucket.name));
-        }
+        BlobConfig::Bucket(bucket) => say(&format!("attachments bucket {}", bucket.name)),
     }
     say(&format!("clinic      {}", config.clinic_name));
+    server::look_for_archive(&config).await?;
     if let Some(archive) = &config.archive_user {
         say(&format!("archive     {archive}"));
     }

@@ -123,7 +123,7 @@ pub struct TurnConfig {
     pub secret: Option<Secret>,
     /// For TURN servers without shared secret: a fixed account.
     pub account: Option<(String, Secret)>,
-    /// How long handed-out credentials work.
+    /// How long handed-out credentials work, but never less than a call may last.
     pub credential_lifetime: Duration,
 }
 
@@ -136,10 +136,14 @@ pub struct CallLimits {
     pub connect_timeout: Duration,
     /// How long a call without media or without a participant's socket is kept.
     pub reconnect_grace: Duration,
-    /// The longest call.
+    /// The longest call, unless a clinician extends it.
     pub max_duration: Duration,
     /// How long before its end both sides are warned.
     pub expiry_warning: Duration,
+    /// By how much one extension puts off the end.
+    pub extension: Duration,
+    /// The longest call with all its extensions. Not more than `max_duration`: no call can be extended.
+    pub max_extended: Duration,
 }
 
 /// How long tokens live.
@@ -241,6 +245,8 @@ impl Config {
                 reconnect_grace: Duration::from_secs(30),
                 max_duration: Duration::from_secs(3600),
                 expiry_warning: Duration::from_secs(300),
+                extension: Duration::from_secs(1800),
+                max_extended: Duration::from_secs(4 * 3600),
             },
             tokens: TokenLifetimes {
                 access: Duration::from_secs(600),

@@ -96,6 +96,7 @@ impl ConversationService {
             | Request::AcceptCall { .. }
             | Request::DeclineCall { .. }
             | Request::HangupCall { .. }
+            | Request::ExtendCall { .. }
             | Request::CallMedia { .. }
             | Request::SwitchType { .. } => Err(ErrorCode::UnknownType.into()),
         }

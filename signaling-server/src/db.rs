@@ -60,6 +60,17 @@ impl Database {
         Ok(Self { read, write })
     }
 
+    /// Opens a database that is there to look into it: nothing is made, migrated or written.
+    ///
+    /// # Errors
+    /// The file can't be opened.
+    pub async fn look(path: &Path) -> Result<Self, DatabaseError> {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        let open = |source| DatabaseError::Open { path: path.display().to_string(), source };
+        let read = pool(1).connect_with(options).await.map_err(open)?;
+        Ok(Self { write: read.clone(), read })
+    }
+
     /// Whether a query can be answered.
     pub async fn is_ready(&self) -> bool {
         sqlx::query("SELECT 1").execute(&self.read).await.is_ok()
@@ -70,6 +81,12 @@ impl Database {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+/// A number for the database, which has no unsigned ones. One that is too large for it becomes the largest: nothing
+/// there comes near.
+pub(crate) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn pool(connections: u32) -> SqlitePoolOptions {

@@ -9,8 +9,13 @@ use bedside_protocol::{
 use sqlx::{Row, sqlite::SqliteRow};
 
 use crate::{
-    clock, conversations::forget_unneeded_welcomes, db::Database, directory::parse_device_type, fault::Fault,
-    hub::Hub, identity::Identity,
+    clock,
+    conversations::forget_unneeded_welcomes,
+    db::{Database, signed},
+    directory::parse_device_type,
+    fault::Fault,
+    hub::Hub,
+    identity::Identity,
 };
 
 /// The longest name that an owner gives a device, in characters.
@@ -47,7 +52,7 @@ impl Devices {
         limit: u32,
     ) -> Result<(Vec<OwnDevice>, u64), Fault> {
         let mut tx = self.db.read.begin().await?;
-        let total: i64 =
+        let total: u64 =
             sqlx::query("SELECT COUNT(*) FROM devices WHERE user_id = ?1 AND revoked_at IS NULL")
                 .bind(who.user.0)
                 .fetch_one(&mut *tx)
@@ -58,11 +63,11 @@ impl Devices {
             .bind(who.user.0)
             .bind(clock::now().0)
             .bind(limit)
-            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+            .bind(signed(offset))
             .fetch_all(&mut *tx)
             .await?;
         let devices = rows.iter().map(|row| device_of(row, who)).collect::<Result<_, _>>()?;
-        Ok((devices, u64::try_from(total).unwrap_or(0)))
+        Ok((devices, total))
     }
 
     /// Gives one of the asker's devices a name, which signing in no longer changes.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bedside_protocol::{DeviceType, ErrorCode, Pii, Problem, Role, Timestamp, UserId, user::UserProfile};
 use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::{db::Database, fault::Fault};
+use crate::{
+    db::{Database, signed},
+    fault::Fault,
+};
 
 /// Looks people up. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -113,7 +116,7 @@ impl Directory {
         limit: u32,
     ) -> Result<(Vec<ContactRow>, u64), Fault> {
         let count = format!("SELECT COUNT(*) FROM users u WHERE {CONTACT_FILTER}");
-        let total: i64 = sqlx::query(sqlx::AssertSqlSafe(count))
+        let total: u64 = sqlx::query(sqlx::AssertSqlSafe(count))
             .bind(user.0)
             .fetch_one(&self.db.read)
             .await?
@@ -125,14 +128,14 @@ impl Directory {
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(user.0)
             .bind(limit)
-            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+            .bind(signed(offset))
             .fetch_all(&self.db.read)
             .await?;
         let contacts = rows
             .iter()
             .map(|row| Ok(ContactRow { user: profile_of(row)?, last_seen: last_seen_of(row)? }))
             .collect::<Result<_, Fault>>()?;
-        Ok((contacts, u64::try_from(total).unwrap_or(0)))
+        Ok((contacts, total))
     }
 
     /// When `user` was last heard from, as of the last time it was written down.

@@ -63,6 +63,8 @@ pub struct Hub(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
+    /// Held while a device comes or goes, until whoever keeps book of that has been told.
+    door: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -98,8 +100,23 @@ impl Hub {
     /// Opens a session for a device that said hello, or resumes the one it names.
     ///
     /// Another socket of the same device is closed, and its session dropped unless it is the one resumed.
+    ///
+    /// `there` is told whether the session was resumed. What it and the other end's `gone` ([`Link::detach`]) do is in the
+    /// order in which devices come and go: neither may attach or detach a socket itself.
     #[must_use]
-    pub fn attach(&self, who: Identity, resume: Option<(SessionId, u64)>) -> Attached {
+    pub fn attach(
+        &self,
+        who: Identity,
+        resume: Option<(SessionId, u64)>,
+        there: impl FnOnce(bool),
+    ) -> Attached {
+        let _door = self.door();
+        let attached = self.open(who, resume);
+        there(attached.resumed);
+        attached
+    }
+
+    fn open(&self, who: Identity, resume: Option<(SessionId, u64)>) -> Attached {
         let mut state = self.lock();
         let resumable = resume.filter(|(id, last_seq)| {
             state.sessions.get_mut(id).is_some_and(|session| {
@@ -266,6 +283,10 @@ impl Hub {
         }
     }
 
+    fn door(&self) -> MutexGuard<'_, ()> {
+        self.0.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -361,10 +382,14 @@ impl Link {
         }
     }
 
-    /// The socket is gone. With `forget`, so is the session. Tells whether the device is now without a socket,
-    /// which is not so when another one has taken over.
-    pub fn detach(mut self, forget: bool) -> bool {
-        self.leave(forget)
+    /// The socket is gone. With `forget`, so is the session. `gone` is called when the device is now without a socket,
+    /// which is not so when another one has taken over; see [`Hub::attach`].
+    pub fn detach(mut self, forget: bool, gone: impl FnOnce()) {
+        let hub = self.hub.clone();
+        let _door = hub.door();
+        if self.leave(forget) {
+            gone();
+        }
     }
 
     fn leave(&mut self, forget: bool) -> bool {

@@ -25,7 +25,7 @@ use crate::{
         blobs::{BlobError, BlobStore},
     },
     auth::{AuthService, password::Passwords, token},
-    calls::{CallDeps, CallService},
+    calls::{self, CallDeps, CallService},
     config::{Config, TlsFiles},
     conversations::{ConversationDeps, ConversationService},
     db::{Database, DatabaseError},
@@ -220,6 +220,23 @@ impl RunningServer {
     }
 }
 
+/// Looks for the archive's account without making or changing a database.
+///
+/// # Errors
+/// [`StartError::NoArchive`], or the database can't be read.
+pub async fn look_for_archive(config: &Config) -> Result<(), StartError> {
+    if config.archive_user.is_none() {
+        return Ok(());
+    }
+    if !config.database.is_file() {
+        return Err(StartError::NoArchive);
+    }
+    let db = Database::look(&config.database).await?;
+    let found = check_archive(config, &db).await;
+    db.close().await;
+    found
+}
+
 /// The archive that the clinic promised has to be there before anybody may begin a conversation.
 async fn check_archive(config: &Config, db: &Database) -> Result<(), StartError> {
     match Directory::new(db.clone(), config.archive_user.as_deref()).archive().await {
@@ -239,7 +256,9 @@ async fn assemble(
 ) -> Result<App, Fault> {
     let mut urls = turn.map(TurnService::urls).unwrap_or_default();
     urls.extend(config.turn.urls.iter().cloned());
-    let ice = IceServers::new(&urls, secret, config.turn.account.clone(), config.turn.credential_lifetime);
+    // A relay asks for the credentials again and again, until the call is over.
+    let lifetime = config.turn.credential_lifetime.max(calls::longest_life(&config.calls));
+    let ice = IceServers::new(&urls, secret, config.turn.account.clone(), lifetime);
     let (hub, directory) = (Hub::default(), Directory::new(db.clone(), config.archive_user.as_deref()));
     let grace = config.socket.presence_grace;
     let presence = PresenceService::start(directory.clone(), hub.clone(), grace, background.clone());

@@ -89,6 +89,7 @@ impl Backend for App {
             | Request::AcceptCall { .. }
             | Request::DeclineCall { .. }
             | Request::HangupCall { .. }
+            | Request::ExtendCall { .. }
             | Request::CallMedia { .. }
             | Request::SwitchType { .. } => self.calls.handle(who, request).await,
             Request::Offer(_)

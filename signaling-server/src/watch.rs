@@ -30,7 +30,7 @@ pub(crate) async fn until(stop: CancellationToken, db: Database, directory: Dire
         let until = Timestamp(clock::now().0 - LAG_MS);
         match look(&db, &directory, &hub, looked_until, until).await {
             Ok(()) => looked_until = until,
-            Err(fault) => drop(fault.into_problem()),
+            Err(fault) => fault.log(),
         }
     }
 }

@@ -103,6 +103,31 @@ fn the_configuration_is_checked_without_serving() {
     assert!(!Path::new(&db).exists(), "a check must not make a database");
 }
 
+#[test]
+fn a_check_finds_the_archive_and_the_upload_folder_as_a_start_would() {
+    let folder = Folder::new();
+    let db = folder.database();
+    let check = |more: &[&str]| run(&[&["config", "check", "--database", &db], more].concat(), "");
+    let missing = check(&["--archive-user", "archive"]);
+    assert!(text(&missing.stderr).contains("does not exist"), "{}", text(&missing.stderr));
+    assert!(!Path::new(&db).exists(), "a check must not make a database");
+    let other = run(&["admin", "create", "--login", "root", "--database", &db], "");
+    assert!(other.status.success());
+    assert!(!check(&["--archive-user", "archive"]).status.success(), "another account is there");
+    let made = run(&["admin", "create", "--login", "archive", "--database", &db], "");
+    assert!(made.status.success());
+    let right = check(&["--archive-user", "archive"]);
+    assert!(right.status.success(), "{}", text(&right.stderr));
+
+    let uploads = folder.0.join("files").join("of the clinic");
+    let given = ["--upload-folder", uploads.to_str().unwrap()];
+    assert!(check(&given).status.success());
+    assert!(!uploads.parent().unwrap().exists(), "a check must not make a folder");
+    std::fs::write(folder.0.join("files"), "no folder").unwrap();
+    let blocked = check(&given);
+    assert!(text(&blocked.stderr).contains("the upload folder"), "{}", text(&blocked.stderr));
+}
+
 /// A serving process and the URL that it printed.
 fn serve(db: &str) -> (Child, String) {
     let free =

@@ -22,12 +22,16 @@ mod delivery;
 mod devices;
 #[path = "server/entries.rs"]
 mod entries;
+#[path = "server/extensions.rs"]
+mod extensions;
 #[path = "server/key_packages.rs"]
 mod key_packages;
 #[path = "server/presence.rs"]
 mod presence;
 #[path = "server/process.rs"]
 mod process;
+#[path = "server/quality.rs"]
+mod quality;
 #[path = "server/rest.rs"]
 mod rest;
 #[path = "server/socket.rs"]

@@ -1,15 +1,22 @@
 //! Two engines and a server in one process: what a doctor and a patient would see of a call.
 
+use std::time::Duration;
+
 use bedside_protocol::{CallPhase, CallType, EndReason, PresenceStatus, Role};
+use bedside_server::Config;
 use bedside_testkit::clinic::{Clinic, Seat};
 use bedside_ui_contract::{
-    Command, Notice,
+    Command, Notice, Snapshot,
     call::Direction,
     snapshot::{ConnectionView, PersonView, Settings},
 };
 
 async fn doctor_and_patient() -> (Clinic, Seat, Seat) {
-    let clinic = Clinic::open().await;
+    doctor_and_patient_with(|_| {}).await
+}
+
+async fn doctor_and_patient_with(change: impl FnOnce(&mut Config)) -> (Clinic, Seat, Seat) {
+    let clinic = Clinic::open_with(change).await;
     clinic.add("osei", Role::Clinician).await;
     clinic.add("ana", Role::Patient).await;
     clinic.befriend("osei", "ana").await;
@@ -127,6 +134,38 @@ async fn a_voice_call_becomes_a_video_call_without_a_new_call() {
     doctor.ask(Command::SetCameraOn { on: true });
     patient.until_call("a video call", |call| call.call_type == CallType::Video && call.peer_camera_on).await;
     patient.eye.until("pictures", |seen| seen.counters.len() > 10).await;
+    clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clinician_extends_the_call_whose_end_is_near_and_both_see_until_when() {
+    let near = |config: &mut Config| {
+        config.calls.max_duration = Duration::from_secs(3000);
+        config.calls.expiry_warning = Duration::from_secs(6000);
+    };
+    let (clinic, mut doctor, mut patient) = doctor_and_patient_with(near).await;
+    connect(&mut doctor, &mut patient, CallType::Voice).await;
+    let call = patient.until_call("the end is near", |call| call.expires_at.is_some()).await;
+    assert_eq!(call.extendable_by_s, None, "that is the clinician's to do");
+    let ends_at = call.expires_at.unwrap();
+    assert_eq!(ends_at, call.connected_at.unwrap().plus_millis(3_000_000));
+    patient.ask(Command::ExtendCall);
+    doctor.until_call("it can be put off", |call| call.extendable_by_s == Some(1800)).await;
+    doctor.ask(Command::ExtendCall);
+    let later = Notice::CallExtended { ends_at: ends_at.plus_millis(1_800_000) };
+    for seat in [&mut doctor, &mut patient] {
+        let told = |snapshot: &Snapshot| snapshot.notices.iter().any(|shown| shown.notice == later);
+        let snapshot = seat.until("there is more time", told).await;
+        assert_eq!(snapshot.notices.len(), 1, "nothing was refused");
+        seat.until_call("the new end is near, too", |call| {
+            call.expires_at == Some(ends_at.plus_millis(1_800_000))
+        })
+        .await;
+    }
+    doctor.ask(Command::HangUp);
+    for seat in [&mut doctor, &mut patient] {
+        seat.until("a call that is over has no end ahead", |snapshot| snapshot.notices.is_empty()).await;
+    }
     clinic.close().await;
 }
 

@@ -195,6 +195,19 @@ describe("a call", () => {
     await self.waitFor();
   });
 
+  it("is extended by a clinician who is warned of its end, and by nobody else", async () => {
+    await start("call_extendable");
+    await tabTo("Extend by 30 minutes");
+    await page.keyboard.press("Enter");
+    await sentCommand(page, "extend_call");
+    await page.getByText("You have more time: this call ends at").waitFor();
+    expect(await page.getByText("This call ends in").count()).toBe(0);
+    await leave(page);
+    await start("call_expiring");
+    await page.getByText("This call ends in").waitFor();
+    expect(await page.getByRole("button", { name: /^Extend/ }).count()).toBe(0);
+  });
+
   it("is hung up with Ctrl+Shift+H, and the keyboard reaches Hang up while reconnecting", async () => {
     await start("call_reconnecting");
     await tabTo("Hang up");

@@ -17,7 +17,7 @@ use bedside_protocol::{
     socket::Event,
 };
 
-use crate::{Call, CallLimits, IllegalTransition, Input};
+use crate::{Call, CallLimits, IllegalTransition, Input, Refused};
 
 mod people;
 mod tell;
@@ -80,6 +80,11 @@ pub enum Act {
         /// What the call becomes.
         call_type: CallType,
     },
+    /// Put off the end of the call. Who may is the owner's to know.
+    Extend {
+        /// Which end.
+        ends_at: Timestamp,
+    },
 }
 
 /// The kind of a relayed payload.
@@ -141,6 +146,22 @@ pub enum ExchangeError {
     /// The call's phase does not permit it.
     #[error(transparent)]
     Illegal(#[from] IllegalTransition),
+    /// The call is as long as it may be.
+    #[error("the call can't be extended any further")]
+    LongestCall,
+    /// The end that is to be put off is later than the call's.
+    #[error("the call does not end then")]
+    OtherEnd,
+}
+
+impl From<Refused> for ExchangeError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Illegal(transition) => Self::Illegal(transition),
+            Refused::Longest => Self::LongestCall,
+            Refused::OtherEnd => Self::OtherEnd,
+        }
+    }
 }
 
 struct Entry {
@@ -261,6 +282,7 @@ impl Exchange {
             ringing_at: None,
             accepted_at: None,
             connected_at: None,
+            ends_at: None,
             ended_at: None,
             duration_s: 0,
         };
@@ -293,7 +315,8 @@ impl Exchange {
     ///
     /// # Errors
     /// [`ExchangeError::NotFound`] for anybody who is not a participant, [`ExchangeError::OnAnotherDevice`] from
-    /// a participant's device that the call is not on, [`ExchangeError::Illegal`] when the phase forbids it.
+    /// a participant's device that the call is not on, [`ExchangeError::Illegal`] when the phase forbids it,
+    /// [`ExchangeError::LongestCall`] and [`ExchangeError::OtherEnd`] for an extension.
     pub fn act(
         &mut self,
         now: Timestamp,
@@ -315,6 +338,7 @@ impl Exchange {
             (_, Act::HangUp { reason }) => Input::HangUp { by: side, reason },
             (_, Act::Media { flowing }) => Input::Media { side, flowing },
             (_, Act::SwitchType { call_type }) => Input::SwitchType { by: side, call_type },
+            (_, Act::Extend { ends_at }) => Input::Extend { by: side, ends_at },
         };
         let entry = self.calls.get(&call_id).ok_or(ExchangeError::NotFound)?;
         if bound.is_some_and(|device| device != actor.device) && !entry.call.phase().is_final() {

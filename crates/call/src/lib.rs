@@ -25,6 +25,6 @@ pub mod rings;
 pub use exchange::{Act, Actor, Exchange, ExchangeError};
 pub use inbox::{Arrival, Inbox};
 pub use limits::CallLimits;
-pub use machine::{Call, IllegalTransition, Input, Output};
+pub use machine::{Call, IllegalTransition, Input, Output, Refused};
 pub use reconnect::{NextTry, Reconnect};
 pub use rings::Rings;

@@ -13,10 +13,14 @@ pub struct CallLimits {
     pub grace_ms: u64,
     /// How long a call without media is kept while both devices are signed in and trying.
     pub reconnect_ms: u64,
-    /// The longest call, from the first media on.
+    /// The longest call, from the first media on, unless it is extended.
     pub max_duration_ms: u64,
-    /// How long before the end of the longest call both sides are warned.
+    /// How long before the end of the longest call both sides are warned; at once where the call is shorter than that.
     pub expiry_warning_ms: u64,
+    /// By how much one extension puts off the end.
+    pub extension_ms: u64,
+    /// The longest call with all its extensions, from the first media on. Not more than `max_duration_ms`: no extensions.
+    pub max_extended_ms: u64,
 }
 
 impl CallLimits {
@@ -32,7 +36,12 @@ impl CallLimits {
             .saturating_add(self.ring_ms)
             .saturating_add(self.connect_ms)
             .saturating_add(self.connect_ms);
-        set_up.saturating_add(self.max_duration_ms)
+        let longest = if self.max_extended_ms > self.max_duration_ms {
+            self.max_extended_ms
+        } else {
+            self.max_duration_ms
+        };
+        set_up.saturating_add(longest)
     }
 }
 
@@ -46,6 +55,8 @@ impl Default for CallLimits {
             reconnect_ms: 120_000,
             max_duration_ms: 3_600_000,
             expiry_warning_ms: 300_000,
+            extension_ms: 1_800_000,
+            max_extended_ms: 14_400_000,
         }
     }
 }

@@ -14,7 +14,7 @@
 //! Two rules settle every race: a deadline that has passed fires before the input that comes after it, and the
 //! first end of a call stands. It never reads a clock and never talks to anybody.
 
-use std::collections::VecDeque;
+use std::{cmp::Ordering, collections::VecDeque};
 
 use bedside_protocol::{
     CallPhase, CallType, DeviceId, EndReason, Timestamp,
@@ -28,7 +28,7 @@ mod deadline;
 mod event;
 mod path;
 
-pub use event::{IllegalTransition, Input, Output};
+pub use event::{IllegalTransition, Input, Output, Refused};
 use path::{End, Flow};
 
 /// One call.
@@ -46,7 +46,8 @@ pub struct Call {
     reporter: Side,
     /// The last `Reconnecting` output, so that it is repeated only when it changes.
     told: Option<(Side, Timestamp)>,
-    warned: bool,
+    /// The end that the sides were warned of last.
+    warned_of: Option<Timestamp>,
     outputs: VecDeque<Output>,
 }
 
@@ -65,7 +66,7 @@ impl Call {
             callee: End::PRESENT,
             reporter: Side::Caller,
             told: None,
-            warned: false,
+            warned_of: None,
             outputs: VecDeque::new(),
         }
     }
@@ -82,12 +83,14 @@ impl Call {
         call.caller = gone;
         call.callee = gone;
         call.connected_since = connected_at;
+        // A version that did not store the end kept to the limits.
+        let usual = connected_at.map(|at| at.plus_millis(limits.max_duration_ms));
+        call.record.ends_at = call.record.ends_at.or(usual);
         if call.phase() == CallPhase::Ringing {
             call.since = ringing_at.unwrap_or(now);
         }
-        if connected_at.is_some_and(|at| at.plus_millis(limits.max_duration_ms) <= now) {
-            call.finish(now, CallPhase::Ended, EndReason::ServerShutdown);
-            call.record.duration_s = call.record.duration_s.min(limits.max_duration_ms / 1000);
+        if let Some(at) = call.record.ends_at.filter(|at| *at <= now) {
+            call.finish(at, CallPhase::Ended, EndReason::ServerShutdown);
         }
         call.review_path(now);
         call.tell_reconnecting();
@@ -124,8 +127,8 @@ impl Call {
     /// fine and changes nothing.
     ///
     /// # Errors
-    /// [`IllegalTransition`] when the phase does not permit it.
-    pub fn handle(&mut self, now: Timestamp, input: Input) -> Result<(), IllegalTransition> {
+    /// [`Refused::Illegal`] when the phase does not permit it; the others for [`Input::Extend`] alone.
+    pub fn handle(&mut self, now: Timestamp, input: Input) -> Result<(), Refused> {
         self.handle_timeout(now);
         match input {
             Input::Reached => self.advance(now, CallPhase::Initiated, CallPhase::Ringing)?,
@@ -151,6 +154,7 @@ impl Call {
             Input::Media { side, flowing } => self.media(now, side, flowing)?,
             Input::Socket { side, connected } => self.socket(now, side, connected),
             Input::SwitchType { by, call_type } => self.switch_type(by, call_type)?,
+            Input::Extend { by, ends_at } => self.extend(by, ends_at)?,
             Input::HangUp { by, reason } => self.hang_up(now, by, reason),
             Input::Terminate { reason } => {
                 if !self.phase().is_final() {
@@ -159,6 +163,8 @@ impl Call {
             }
         }
         self.tell_reconnecting();
+        // A warning may be due at once: to a side that has come back, or of an end that is near although it was put off.
+        self.handle_timeout(now);
         Ok(())
     }
 
@@ -262,6 +268,23 @@ impl Call {
         Ok(())
     }
 
+    fn extend(&mut self, by: Side, from: Timestamp) -> Result<(), Refused> {
+        let flows = matches!(self.phase(), CallPhase::Connected | CallPhase::Reconnecting);
+        let Some(ends_at) = self.record.ends_at.filter(|_| flows) else {
+            return Err(IllegalTransition { from: self.phase(), to: CallPhase::Connected }.into());
+        };
+        match from.cmp(&ends_at) {
+            // It was put off before: by this request that comes again, or by the other side.
+            Ordering::Less => Ok(()),
+            Ordering::Equal => {
+                self.record.ends_at = Some(self.extended().ok_or(Refused::Longest)?);
+                self.outputs.push_back(Output::Extended { by });
+                Ok(())
+            }
+            Ordering::Greater => Err(Refused::OtherEnd),
+        }
+    }
+
     fn expect(&self, from: CallPhase, to: CallPhase) -> Result<(), IllegalTransition> {
         if self.phase() == from { Ok(()) } else { Err(IllegalTransition { from: self.phase(), to }) }
     }
@@ -287,7 +310,8 @@ impl Call {
             CallPhase::Ringing => self.record.ringing_at = Some(at),
             CallPhase::Accepted => self.record.accepted_at = Some(at),
             CallPhase::Connected => {
-                self.record.connected_at.get_or_insert(at);
+                let connected_at = *self.record.connected_at.get_or_insert(at);
+                self.record.ends_at.get_or_insert(connected_at.plus_millis(self.limits.max_duration_ms));
                 self.connected_since.get_or_insert(at);
             }
             CallPhase::Ended | CallPhase::Failed | CallPhase::Missed => {

@@ -5,11 +5,12 @@ mod clinic;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bedside_call::{
-    Act, Actor,
+    Act, Actor, CallLimits,
     exchange::{Recipient, SignalKind},
 };
 use bedside_protocol::{
-    CallId, CallPhase, CallType, EndReason, UserId, call::CallRecord, rest::DeclineReason, socket::Event,
+    CallId, CallPhase, CallType, EndReason, Timestamp, UserId, call::CallRecord, rest::DeclineReason,
+    socket::Event,
 };
 use clinic::Clinic;
 use proptest::prelude::*;
@@ -39,6 +40,12 @@ enum Step {
         who: usize,
         call: usize,
         kind: SignalKind,
+    },
+    /// Names the end that the call has, or one that is earlier or later by this much, ms.
+    Extend {
+        who: usize,
+        call: usize,
+        off_ms: i64,
     },
     Up(usize),
     Down(usize),
@@ -78,6 +85,8 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (who.clone(), call.clone(), act()).prop_map(|(who, call, act)| Step::Act { who, call, act }),
         3 => (who.clone(), call.clone(), kind).prop_map(|(who, call, kind)| Step::Signal { who, call, kind }),
         4 => (0..DEVICES, 0..DEVICES).prop_map(|(from, to)| Step::Converse { from, to }),
+        2 => (who.clone(), call.clone(), prop_oneof![3 => Just(0i64), 1 => Just(-1), 1 => Just(1)])
+            .prop_map(|(who, call, off_ms)| Step::Extend { who, call, off_ms }),
         3 => device.prop_map(Step::Up),
         4 => who.prop_map(Step::Down),
         1 => (0..PEOPLE, any::<bool>()).prop_map(|(person, wish)| Step::Undisturbed { person, wish }),
@@ -161,6 +170,15 @@ impl World {
                     );
                 }
                 self.clinic.drain();
+            }
+            Step::Extend { who, call, off_ms } => {
+                let Some(call) = self.nth_newest(call) else { return };
+                let ends_at = Timestamp(call.ends_at.unwrap_or(self.clinic.now).0 + off_ms);
+                let outcome = self.clinic.act(self.actor(who, &call), &call, Act::Extend { ends_at });
+                if let Ok(after) = outcome {
+                    assert!(off_ms <= 0, "an end was put off that the call does not have");
+                    assert_eq!(after.ends_at > call.ends_at, off_ms == 0, "put off once, and not again");
+                }
             }
             Step::Up(device) => self.clinic.connect(self.devices[device]),
             Step::Down(who) => {
@@ -247,12 +265,23 @@ fn check_versions(versions: &[&CallRecord]) {
         let (before, after) = (pair[0], pair[1]);
         let legal = before.phase == after.phase || before.phase.can_become(after.phase);
         assert!(legal, "{} → {}", before.phase, after.phase);
+        assert!(before.ends_at <= after.ends_at, "an end that was put off came nearer");
         assert!(!before.phase.is_final(), "a call changed after its end");
     }
     let last = versions[versions.len() - 1];
     assert_eq!(last.phase.is_final(), last.end_reason.is_some());
     assert_eq!(last.phase.is_final(), last.ended_at.is_some());
-    assert!(last.duration_s <= 3600, "longer than the longest call");
+    let limits = CallLimits::default();
+    assert_eq!(
+        last.connected_at.is_some(),
+        last.ends_at.is_some(),
+        "a conversation without an end, or the reverse"
+    );
+    if let (Some(connected), Some(ends_at)) = (last.connected_at, last.ends_at) {
+        let permitted = ends_at.millis_since(connected);
+        assert!((limits.max_duration_ms..=limits.max_extended_ms).contains(&permitted));
+        assert!(last.duration_s * 1000 <= permitted, "longer than it may last");
+    }
     if let (Some(connected), Some(ended)) = (last.connected_at, last.ended_at) {
         assert!(connected <= ended);
         assert!(last.accepted_at.is_some_and(|accepted| accepted <= connected));
@@ -270,7 +299,8 @@ fn subject(event: &Event) -> Option<(CallId, bool)> {
         | Event::CallConnecting { call }
         | Event::CallConnected { call }
         | Event::CallReconnecting { call, .. }
-        | Event::CallTypeChanged { call, .. } => Some((call.call_id, false)),
+        | Event::CallTypeChanged { call, .. }
+        | Event::CallExtended { call, .. } => Some((call.call_id, false)),
         Event::CallExpiring { call_id, .. } => Some((*call_id, false)),
         Event::CallDeclined { call }
         | Event::CallBusy { call }
@@ -291,7 +321,7 @@ proptest! {
             world.check();
         }
         // Left alone, everything comes to an end and everybody is free again.
-        world.clinic.wait(2 * 3_600_000);
+        world.clinic.wait(2 * CallLimits::default().max_extended_ms);
         world.check();
         prop_assert_eq!(world.clinic.exchange.live(), 0);
         for device in &world.devices {

@@ -72,6 +72,8 @@ codes! {
     NotAContact = "not_a_contact", 403, "You cannot call this person";
     /// The phase does not permit it; `detail` names both phases.
     IllegalTransition = "illegal_transition", 409, "The call is no longer in a state that permits this";
+    /// The call is as long as a call may be.
+    LongestCall = "longest_call", 409, "This call can't be extended any further";
     /// Another device answered first.
     AnsweredElsewhere = "answered_elsewhere", 409, "The call was answered on another device";
     /// The caller is already in a call.

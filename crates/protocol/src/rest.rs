@@ -167,6 +167,15 @@ pub struct HangupCall {
     pub duration: Option<u64>,
 }
 
+/// Puts off the end of a call. For a clinician who takes part in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ExtendCall {
+    /// The end that is to be put off: the call's `ends_at`, as the asker knows it. If it has been put off already, the
+    /// request changes nothing: it may be repeated, and two who ask at once extend the call once.
+    pub ends_at: Timestamp,
+}
+
 /// The answer to declining and hanging up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

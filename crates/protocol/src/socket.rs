@@ -16,7 +16,7 @@ use crate::{
     CallId, CallType, ConversationId, DeviceId, EndReason, Problem, SessionId, Timestamp, UserId,
     call::{CallRecord, Side},
     conversation::{Acknowledge, Append, EntryKind, KeyPackagesLeft, LogEntry, Typing, WaitingWelcome},
-    rest::{AcceptCall, DeclineCall, HangupCall, InitiateCall, UpdatePresence},
+    rest::{AcceptCall, DeclineCall, ExtendCall, HangupCall, InitiateCall, UpdatePresence},
     user::{Presence, UserProfile},
 };
 
@@ -72,6 +72,15 @@ pub enum Request {
         /// Why.
         #[serde(flatten)]
         hangup: HangupCall,
+    },
+    /// Put off the end of a call. Answer: [`CallRecord`].
+    #[serde(rename = "extend_call")]
+    ExtendCall {
+        /// Which call.
+        call_id: CallId,
+        /// Which end of it.
+        #[serde(flatten)]
+        extend: ExtendCall,
     },
     /// Tell whether this side's media flows; drives `connecting → connected ↔ reconnecting`.
     #[serde(rename = "call:media")]
@@ -310,6 +319,17 @@ pub enum Event {
         call_id: CallId,
         /// When it will be ended.
         ends_at: Timestamp,
+        /// Where a clinician who takes part may move the end; absent when the call may last no longer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        extends_to: Option<Timestamp>,
+    },
+    /// The end was put off: `ends_at` of the call says until when.
+    #[serde(rename = "call:extended")]
+    CallExtended {
+        /// The call.
+        call: CallRecord,
+        /// Who put it off.
+        by: Side,
     },
     /// Over.
     #[serde(rename = "call:ended")]
@@ -446,6 +466,7 @@ pub const KNOWN_REQUESTS: &[&str] = &[
     "accept_call",
     "decline_call",
     "hangup_call",
+    "extend_call",
     "call:media",
     "call:switch_type",
     "webrtc:offer",

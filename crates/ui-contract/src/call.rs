@@ -49,6 +49,8 @@ pub struct CallView {
     pub reconnect_until: Option<Timestamp>,
     /// When the longest permitted duration is reached, once near.
     pub expires_at: Option<Timestamp>,
+    /// By how much this person may put that off, s; absent where they may not.
+    pub extendable_by_s: Option<u32>,
     /// The connection in a word; absent until there is something to say.
     pub quality: Option<QualityClass>,
     /// Picture is paused to keep the sound clear.

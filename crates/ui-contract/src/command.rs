@@ -44,6 +44,8 @@ pub enum Command {
     Decline,
     /// Hang up or cancel.
     HangUp,
+    /// Put off the end of the call that is near, by [`crate::CallView::extendable_by_s`].
+    ExtendCall,
     /// Close the summary of the call that is over.
     DismissCall,
     /// Microphone off or on.

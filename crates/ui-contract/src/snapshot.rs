@@ -210,6 +210,11 @@ pub enum Notice {
         /// Who, as the server says.
         name: String,
     },
+    /// The call may last longer than it might have: a clinician extended it.
+    CallExtended {
+        /// When it ends at the latest.
+        ends_at: Timestamp,
+    },
     /// The keyring can't be used: the sign-in lasts until the app is closed.
     NotRemembered,
     /// The call was ended: who answered could not prove to be the person called (the certificate of the connection is
@@ -282,6 +287,8 @@ pub enum Failure {
     AlreadyInCall,
     /// The call is gone or in another state.
     CallGone,
+    /// The call is as long as the clinic permits: it can't be extended once more.
+    LongestCall,
     /// The server had a problem.
     ServerTrouble,
     /// The conversation is blocked: a checked key changed.

@@ -94,13 +94,29 @@ impl BlobStore {
         Self { store, chunk: BUCKET_CHUNK_BYTES, folder: None }
     }
 
-    /// Looks whether a bucket is there and the key is right. Whether it may write is seen when it does.
+    /// Whether the store could be opened and used, without making a folder that is not there yet.
     ///
     /// # Errors
-    /// [`BlobError::Bucket`].
+    /// See [`BlobError`].
+    pub async fn check(config: &BlobConfig) -> Result<(), BlobError> {
+        match config {
+            // It would be made in the first folder on the way to it that is there.
+            BlobConfig::Folder(path) => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                write_into(path.ancestors().find(|folder| folder.exists()).unwrap_or(&path))
+            }
+            BlobConfig::Bucket(_) => Self::open(config)?.look().await,
+        }
+    }
+
+    /// Looks whether a folder can be written to, or whether a bucket is there and the key is right. Whether that may write
+    /// is seen when it does.
+    ///
+    /// # Errors
+    /// [`BlobError::Folder`], [`BlobError::Bucket`].
     pub async fn look(&self) -> Result<(), BlobError> {
-        match self.folder {
-            Some(_) => Ok(()),
+        match &self.folder {
+            Some(folder) => write_into(folder),
             None => self.store.list(None).next().await.transpose().map(drop).map_err(BlobError::Bucket),
         }
     }
@@ -179,6 +195,13 @@ impl Writer {
         // What can't be tidied up now is deleted with the attachment.
         let _ = self.0.abort().await;
     }
+}
+
+/// Writes a file into `folder` and removes it again.
+fn write_into(folder: &std::path::Path) -> Result<(), BlobError> {
+    let file = folder.join(format!(".{}", AttachmentId::random()));
+    let written = std::fs::File::create_new(&file).and_then(|_| std::fs::remove_file(&file));
+    written.map_err(|source| BlobError::Folder { path: folder.display().to_string(), source })
 }
 
 fn name(id: AttachmentId, number: u64) -> Path {

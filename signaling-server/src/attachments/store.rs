@@ -7,7 +7,12 @@ use bedside_protocol::{
 use sqlx::{Row as _, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::base16;
-use crate::{clock, config::AttachmentLimits, db::Database, fault::Fault};
+use crate::{
+    clock,
+    config::AttachmentLimits,
+    db::{Database, signed},
+    fault::Fault,
+};
 
 const COLUMNS: &str = "id, owner_id, total_bytes, received_bytes, sha256, access, conversation_id, call_id,
     uploaded_at, completed_at, expires_at, gone_at";
@@ -103,7 +108,7 @@ async fn check_room(
     .bind(owner.0)
     .fetch_one(&mut **tx)
     .await?;
-    let with = |column| Ok::<_, Fault>(number(&row, column)?.saturating_add(bytes));
+    let with = |column| Ok::<_, Fault>(row.try_get::<u64, _>(column)?.saturating_add(bytes));
     if with("own")? > limits.quota_bytes {
         return Err(Problem::new(ErrorCode::StorageFull)
             .with_detail(
@@ -219,8 +224,8 @@ fn row_of(row: &SqliteRow) -> Result<Row, Fault> {
     Ok(Row {
         attachment: Attachment {
             id: AttachmentId(row.try_get("id")?),
-            total_bytes: number(row, "total_bytes")?,
-            received_bytes: number(row, "received_bytes")?,
+            total_bytes: row.try_get("total_bytes")?,
+            received_bytes: row.try_get("received_bytes")?,
             complete: row.try_get::<Option<i64>, _>("completed_at")?.is_some(),
             sha256: row.try_get::<Option<Vec<u8>>, _>("sha256")?.map(|digest| base16(&digest)),
             access_control: match row.try_get("access")? {
@@ -245,13 +250,4 @@ const fn access_name(access: AttachmentAccess) -> &'static str {
         AttachmentAccess::SharedCall => "shared_call",
         AttachmentAccess::SharedConversation => "shared_conversation",
     }
-}
-
-fn number(row: &SqliteRow, column: &str) -> Result<u64, Fault> {
-    u64::try_from(row.try_get::<i64, _>(column)?)
-        .map_err(|_| Fault::Internal("a size in the database is negative"))
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

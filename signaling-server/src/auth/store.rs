@@ -7,7 +7,7 @@ use super::{Tokens, device_info, token};
 use crate::{
     clock,
     config::TokenLifetimes,
-    db::Database,
+    db::{Database, signed},
     directory::{device_type_name, parse_device_type},
     fault::Fault,
     identity::Identity,
@@ -182,7 +182,7 @@ impl SignInStore {
         const LIVE: &str = "s.user_id = ?1 AND s.revoked_at IS NULL AND s.expires_at > ?2";
         let now = clock::now();
         let count = format!("SELECT COUNT(*) FROM sign_ins s WHERE {LIVE}");
-        let total: i64 = sqlx::query(sqlx::AssertSqlSafe(count))
+        let total: u64 = sqlx::query(sqlx::AssertSqlSafe(count))
             .bind(who.user.0)
             .bind(now.0)
             .fetch_one(&self.db.read)
@@ -197,7 +197,7 @@ impl SignInStore {
             .bind(who.user.0)
             .bind(now.0)
             .bind(limit)
-            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+            .bind(signed(offset))
             .fetch_all(&self.db.read)
             .await?;
         let sessions = rows
@@ -217,7 +217,7 @@ impl SignInStore {
                 })
             })
             .collect::<Result<_, sqlx::Error>>()?;
-        Ok((sessions, u64::try_from(total).unwrap_or(0)))
+        Ok((sessions, total))
     }
 
     /// Ends a sign-in of `user`; false when there is no such live one.

@@ -190,6 +190,8 @@ pub(super) fn limits_of(limits: &config::CallLimits) -> CallLimits {
         reconnect_ms: grace_ms.saturating_mul(4),
         max_duration_ms: millis(limits.max_duration),
         expiry_warning_ms: millis(limits.expiry_warning),
+        extension_ms: millis(limits.extension),
+        max_extended_ms: millis(limits.max_extended),
         ..CallLimits::default()
     }
 }

@@ -8,11 +8,14 @@ use bedside_protocol::{
 use sqlx::{QueryBuilder, Row, Sqlite, sqlite::SqliteRow};
 
 use super::call_type_name;
-use crate::{db::Database, fault::Fault};
+use crate::{
+    db::{Database, signed},
+    fault::Fault,
+};
 
 const SELECT: &str = "SELECT c.id, c.room_id, c.appointment_id, c.caller_id, c.caller_device, c.callee_id,
     c.callee_device, c.call_type, c.phase, c.end_reason, c.initiated_at, c.ringing_at, c.accepted_at,
-    c.connected_at, c.ended_at, c.duration_s, a.name AS caller_name, b.name AS callee_name
+    c.connected_at, c.ends_at, c.ended_at, c.duration_s, a.name AS caller_name, b.name AS callee_name
     FROM calls c JOIN users a ON a.id = c.caller_id JOIN users b ON b.id = c.callee_id";
 
 /// Which calls of the history are asked for.
@@ -48,13 +51,13 @@ impl History {
         sqlx::query(
             "INSERT INTO calls (id, room_id, appointment_id, caller_id, caller_device, callee_id, callee_device,
                 call_type, phase, end_reason, initiated_at, ringing_at, accepted_at, connected_at, ended_at,
-                duration_s)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+                duration_s, ends_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
              ON CONFLICT (id) DO UPDATE SET callee_device = excluded.callee_device,
                 call_type = excluded.call_type, phase = excluded.phase, end_reason = excluded.end_reason,
                 ringing_at = excluded.ringing_at, accepted_at = excluded.accepted_at,
                 connected_at = excluded.connected_at, ended_at = excluded.ended_at,
-                duration_s = excluded.duration_s",
+                duration_s = excluded.duration_s, ends_at = excluded.ends_at",
         )
         .bind(call.call_id.0)
         .bind(call.room_id.0)
@@ -71,7 +74,8 @@ impl History {
         .bind(call.accepted_at.map(|at| at.0))
         .bind(call.connected_at.map(|at| at.0))
         .bind(call.ended_at.map(|at| at.0))
-        .bind(i64::try_from(call.duration_s).unwrap_or(i64::MAX))
+        .bind(signed(call.duration_s))
+        .bind(call.ends_at.map(|at| at.0))
         .execute(&mut *tx)
         .await?;
         if let Some(joined_at) = call.accepted_at {
@@ -133,17 +137,17 @@ impl History {
     ) -> Result<(Vec<CallRecord>, u64), Fault> {
         let mut count = QueryBuilder::new("SELECT COUNT(*) FROM calls c");
         filter.narrow(&mut count);
-        let total: i64 = count.build().fetch_one(&self.db.read).await?.try_get(0)?;
+        let total: u64 = count.build().fetch_one(&self.db.read).await?.try_get(0)?;
         let mut select = QueryBuilder::new(SELECT);
         filter.narrow(&mut select);
         select
             .push(" ORDER BY c.initiated_at DESC, c.id LIMIT ")
             .push_bind(limit)
             .push(" OFFSET ")
-            .push_bind(i64::try_from(offset).unwrap_or(i64::MAX));
+            .push_bind(signed(offset));
         let rows = select.build().fetch_all(&self.db.read).await?;
         let records = rows.iter().map(record_of).collect::<Result<_, Fault>>()?;
-        Ok((records, u64::try_from(total).unwrap_or(0)))
+        Ok((records, total))
     }
 
     /// Totals of the calls that match.
@@ -162,7 +166,7 @@ impl History {
         );
         filter.narrow(&mut query);
         let row = query.build().fetch_one(&self.db.read).await?;
-        let count = |index: usize| row.try_get::<i64, _>(index).map(|n| u64::try_from(n).unwrap_or(0));
+        let count = |index: usize| row.try_get::<u64, _>(index);
         Ok(CallStatistics {
             total_calls: count(0)?,
             completed_calls: count(1)?,
@@ -229,7 +233,8 @@ fn record_of(row: &SqliteRow) -> Result<CallRecord, Fault> {
         ringing_at: time("ringing_at")?,
         accepted_at: time("accepted_at")?,
         connected_at: time("connected_at")?,
+        ends_at: time("ends_at")?,
         ended_at: time("ended_at")?,
-        duration_s: u64::try_from(row.try_get::<i64, _>("duration_s")?).unwrap_or(0),
+        duration_s: row.try_get("duration_s")?,
     })
 }

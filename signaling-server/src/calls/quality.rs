@@ -2,14 +2,25 @@
 
 use bedside_protocol::{
     CallId, ErrorCode, Problem, Timestamp, UserId,
+    call::CallRecord,
     quality::{QualityClass, QualityMetrics, StoredQualityMetrics},
 };
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{db::Database, fault::Fault};
+use crate::{
+    clock,
+    db::{Database, signed},
+    fault::Fault,
+};
 
 /// The most seconds in one request.
 pub const MAX_BATCH: usize = 60;
+
+/// How far outside its call a second may lie, ms: computers' clocks are set wrong, to another time zone for instance.
+const OFF_MS: i64 = 24 * 3600 * 1000;
+
+/// How many seconds of a side are kept beyond those that the call has had.
+const SPARE_SECONDS: u64 = 60;
 
 /// Reads and writes quality metrics.
 pub struct Quality {
@@ -21,22 +32,40 @@ impl Quality {
         Self { db }
     }
 
-    /// Keeps what `user` measured. The caller has checked that they take part in the call.
+    /// Keeps what `user` measured, all of it or nothing; what is there already stays as it is. The caller has checked
+    /// that they take part in the call. It may be over for any time: a device sends what it has when it can.
     ///
     /// # Errors
-    /// `invalid_value` for an empty or too long batch or values out of range, or the database failed.
-    pub async fn keep(&self, call: CallId, user: UserId, batch: &[QualityMetrics]) -> Result<(), Fault> {
+    /// `invalid_value` for an empty or too long batch, values out of range, times that are not of the call, or more
+    /// seconds than it has had; or the database failed.
+    pub(super) async fn keep(
+        &self,
+        call: &CallRecord,
+        user: UserId,
+        batch: &[QualityMetrics],
+    ) -> Result<(), Fault> {
         if batch.is_empty() || batch.len() > MAX_BATCH {
             return Err(invalid(format!("Send 1 to {MAX_BATCH} seconds at once.")));
         }
         if !batch.iter().all(in_range) {
             return Err(invalid("packet_loss is 0 to 1, and no value is negative.".to_owned()));
         }
+        let (from, until) = (call.initiated_at, call.ended_at.unwrap_or_else(clock::now));
+        let times = Timestamp(from.0 - OFF_MS)..=Timestamp(until.0 + OFF_MS);
+        if !batch.iter().all(|metrics| times.contains(&metrics.at)) {
+            return Err(invalid(
+                "at is a time of the call, by a clock that is off by a day at most.".to_owned(),
+            ));
+        }
+        let most = until.millis_since(from) / 1000 + SPARE_SECONDS;
         let mut tx = self.db.write.begin().await?;
         for metrics in batch {
-            insert(&mut tx, call, user, metrics).await?;
+            insert(&mut tx, call.call_id, user, metrics).await?;
         }
-        sum_up(&mut tx, call).await?;
+        if seconds_of(&mut tx, call.call_id, user).await? > most {
+            return Err(invalid("These are more seconds than the call has had.".to_owned()));
+        }
+        sum_up(&mut tx, call.call_id).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -51,7 +80,7 @@ impl Quality {
         offset: u64,
         limit: u32,
     ) -> Result<(Vec<StoredQualityMetrics>, u64), Fault> {
-        let total: i64 = sqlx::query("SELECT COUNT(*) FROM call_quality WHERE call_id = ?1")
+        let total: u64 = sqlx::query("SELECT COUNT(*) FROM call_quality WHERE call_id = ?1")
             .bind(call.0)
             .fetch_one(&self.db.read)
             .await?
@@ -61,11 +90,11 @@ impl Quality {
         )
         .bind(call.0)
         .bind(limit)
-        .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+        .bind(signed(offset))
         .fetch_all(&self.db.read)
         .await?;
         let metrics = rows.iter().map(stored_of).collect::<Result<_, Fault>>()?;
-        Ok((metrics, u64::try_from(total).unwrap_or(0)))
+        Ok((metrics, total))
     }
 }
 
@@ -83,6 +112,16 @@ pub(super) async fn sum_up(connection: &mut SqliteConnection, call: CallId) -> R
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// How many seconds are kept of one side.
+async fn seconds_of(connection: &mut SqliteConnection, call: CallId, user: UserId) -> Result<u64, Fault> {
+    let row = sqlx::query("SELECT COUNT(*) FROM call_quality WHERE call_id = ?1 AND user_id = ?2")
+        .bind(call.0)
+        .bind(user.0)
+        .fetch_one(connection)
+        .await?;
+    Ok(row.try_get(0)?)
 }
 
 async fn insert(
@@ -116,7 +155,7 @@ async fn insert(
     .bind(metrics.encode_ms)
     .bind(metrics.decode_ms)
     .bind(metrics.cpu_percent)
-    .bind(i64::try_from(metrics.memory_bytes).unwrap_or(i64::MAX))
+    .bind(signed(metrics.memory_bytes))
     .bind(class_number(metrics.audio_quality))
     .bind(class_number(metrics.video_quality))
     .execute(connection)
@@ -144,7 +183,7 @@ fn stored_of(row: &SqliteRow) -> Result<StoredQualityMetrics, Fault> {
             encode_ms: row.try_get("encode_ms")?,
             decode_ms: row.try_get("decode_ms")?,
             cpu_percent: row.try_get("cpu_percent")?,
-            memory_bytes: u64::try_from(row.try_get::<i64, _>("memory_bytes")?).unwrap_or(0),
+            memory_bytes: row.try_get("memory_bytes")?,
             audio_quality: class_of(row.try_get("audio_quality")?),
             video_quality: class_of(row.try_get("video_quality")?),
         },
@@ -160,9 +199,7 @@ fn in_range(metrics: &QualityMetrics) -> bool {
         metrics.decode_ms,
         metrics.cpu_percent,
     ];
-    (0.0..=1.0).contains(&metrics.packet_loss)
-        && times.iter().all(|value| value.is_finite() && *value >= 0.0)
-        && metrics.at >= Timestamp(0)
+    (0.0..=1.0).contains(&metrics.packet_loss) && times.iter().all(|value| value.is_finite() && *value >= 0.0)
 }
 
 fn invalid(detail: String) -> Fault {

@@ -151,9 +151,15 @@ pub struct Settings {
     /// How long a call rings, s [default: 60]
     #[arg(long, env = "CALL_TIMEOUT", value_name = "SECONDS")]
     pub call_timeout: Option<u64>,
-    /// The longest call, s [default: 3600]
+    /// The longest call unless a clinician extends it, s [default: 3600]
     #[arg(long, env = "MAX_CALL_DURATION", value_name = "SECONDS")]
     pub max_call_duration: Option<u64>,
+    /// By how much a clinician extends a call at once, s [default: 1800]
+    #[arg(long, env = "BEDSIDE_CALL_EXTENSION", value_name = "SECONDS")]
+    pub call_extension: Option<u64>,
+    /// The longest call with all its extensions, s; the same as the longest call: none [default: 14400]
+    #[arg(long, env = "BEDSIDE_MAX_EXTENDED_CALL_DURATION", value_name = "SECONDS")]
+    pub max_extended_call_duration: Option<u64>,
 
     /// How long an access token lives, s [default: 600]
     #[arg(long, env = "BEDSIDE_ACCESS_TOKEN_LIFETIME", value_name = "SECONDS")]
@@ -207,6 +213,7 @@ impl Settings {
             message_retention, log_quota, conversation_quota, upload_folder, s3_bucket, s3_key, s3_secret, s3_secret_file, s3_endpoint, s3_region,
             attachment_max, attachment_quota, attachment_storage, attachment_retention, turn_embedded, turn_listen, turn_public_address, turn_relay_ports, turn_url, ice_servers, turn_secret,
             turn_secret_file, turn_user, turn_pass, turn_credential_lifetime, call_timeout, max_call_duration,
+            call_extension, max_extended_call_duration,
             access_token_lifetime, refresh_token_lifetime, socket_rate, socket_burst, rest_rate, rest_burst,
             sign_in_attempts, sign_in_attempts_per_address)
     }
@@ -354,6 +361,15 @@ impl Settings {
         )?;
         seconds(&mut config.calls.ring_timeout, "call_timeout", self.call_timeout, 5..=600)?;
         seconds(&mut config.calls.max_duration, "max_call_duration", self.max_call_duration, 60..=86_400)?;
+        seconds(&mut config.calls.extension, "call_extension", self.call_extension, 60..=86_400)?;
+        // The default never stands in the way of a longer call.
+        config.calls.max_extended = config.calls.max_extended.max(config.calls.max_duration);
+        seconds(
+            &mut config.calls.max_extended,
+            "max_extended_call_duration",
+            self.max_extended_call_duration,
+            config.calls.max_duration.as_secs()..=86_400,
+        )?;
         seconds(&mut config.tokens.access, "access_token_lifetime", self.access_token_lifetime, 30..=86_400)?;
         seconds(
             &mut config.tokens.refresh,

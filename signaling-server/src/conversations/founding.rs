@@ -12,10 +12,16 @@ use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::{
     log, members,
-    store::{digest, number, participants_in, signed},
+    store::{digest, participants_in},
     usage,
 };
-use crate::{clock, config::LogLimits, db::Database, fault::Fault, identity::Identity};
+use crate::{
+    clock,
+    config::LogLimits,
+    db::{Database, signed},
+    fault::Fault,
+    identity::Identity,
+};
 
 /// What came of it.
 pub(super) struct Founding {
@@ -51,10 +57,10 @@ pub(super) async fn found(
     .await?;
     let entry = match row.try_get::<Option<Vec<u8>>, _>("founded_with")? {
         Some(before) if before == founded_with => {
-            let founded = Founded { position: number(&row, "group_begins")? };
+            let founded = Founded { position: row.try_get("group_begins")? };
             return Ok(Founding { founded, news_for: None, entry: None });
         }
-        Some(_) if group.replaces == Some(number(&row, "group_info_position")?) => {
+        Some(_) if group.replaces == Some(row.try_get::<u64, _>("group_info_position")?) => {
             Some(marker(id, who, &row)?)
         }
         Some(_) => return Err(ErrorCode::GroupExists.into()),
@@ -77,9 +83,9 @@ pub(super) async fn found(
 fn marker(id: ConversationId, who: &Identity, row: &SqliteRow) -> Result<LogEntry, Fault> {
     Ok(LogEntry {
         conversation_id: id,
-        position: number(row, "next_position")?,
+        position: row.try_get("next_position")?,
         id: EntryId::random(),
-        epoch: number(row, "epoch")?,
+        epoch: row.try_get("epoch")?,
         kind: EntryKind::Founded,
         from_user: who.user,
         from_device: who.device,

@@ -8,12 +8,14 @@ use bedside_protocol::{
 use futures_util::TryStreamExt;
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
-use super::{
-    invalid, members,
-    store::{number, participants_in, signed},
-    usage, welcomes,
+use super::{invalid, members, store::participants_in, usage, welcomes};
+use crate::{
+    clock,
+    config::LogLimits,
+    db::{Database, signed},
+    fault::Fault,
+    identity::Identity,
 };
-use crate::{clock, config::LogLimits, db::Database, fault::Fault, identity::Identity};
 
 /// Bytes of a page after which it ends early, for logs of long entries.
 const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
@@ -208,10 +210,10 @@ async fn head(tx: &mut Transaction<'_, Sqlite>, id: ConversationId) -> Result<He
             .fetch_one(&mut **tx)
             .await?;
     Ok(Head {
-        epoch: number(&row, "epoch")?,
-        next_position: number(&row, "next_position")?,
+        epoch: row.try_get("epoch")?,
+        next_position: row.try_get("next_position")?,
         founded: row.try_get::<Option<i64>, _>("founded_at")?.is_some(),
-        group_begins: number(&row, "group_begins")?,
+        group_begins: row.try_get("group_begins")?,
     })
 }
 
@@ -272,7 +274,7 @@ pub(super) async fn page(
     .fetch_optional(&mut *tx)
     .await?
     .ok_or(ErrorCode::NotFound)?;
-    let (first, next) = (number(&row, "first_position")?, number(&row, "next_position")?);
+    let (first, next) = (row.try_get::<u64, _>("first_position")?, row.try_get::<u64, _>("next_position")?);
     let from = from.unwrap_or(first);
     if from < first {
         return Err(Problem::new(ErrorCode::Expired)
@@ -339,7 +341,7 @@ pub(super) async fn acknowledge(
     .fetch_optional(&mut *tx)
     .await?
     .ok_or(ErrorCode::NotFound)?;
-    if ack.next_position > number(&row, "next_position")? {
+    if ack.next_position > row.try_get::<u64, _>("next_position")? {
         return Err(invalid("next_position is beyond the end of the log."));
     }
     sqlx::query(
@@ -410,16 +412,16 @@ pub(super) async fn expire(db: &Database, before: Timestamp) -> Result<(), Fault
 }
 
 fn appended_of(row: &SqliteRow) -> Result<Appended, Fault> {
-    Ok(Appended { position: number(row, "position")?, at: Timestamp(row.try_get("at")?) })
+    Ok(Appended { position: row.try_get("position")?, at: Timestamp(row.try_get("at")?) })
 }
 
 fn entry_of(conversation_id: ConversationId, row: &SqliteRow) -> Result<LogEntry, Fault> {
     let kind: String = row.try_get("kind")?;
     Ok(LogEntry {
         conversation_id,
-        position: number(row, "position")?,
+        position: row.try_get("position")?,
         id: EntryId(row.try_get("id")?),
-        epoch: number(row, "epoch")?,
+        epoch: row.try_get("epoch")?,
         kind: EntryKind::parse(&kind).ok_or(Fault::Internal("a kind in the database is unknown"))?,
         from_user: UserId(row.try_get("user_id")?),
         from_device: DeviceId(row.try_get("device_id")?),

@@ -7,7 +7,12 @@ use bedside_protocol::{
 use sha2::{Digest, Sha256};
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
-use crate::{clock, db::Database, directory::profile_of, fault::Fault};
+use crate::{
+    clock,
+    db::{Database, signed},
+    directory::profile_of,
+    fault::Fault,
+};
 
 const COLUMNS: &str = "c.id, c.kind, c.created_at, c.founded_at, c.epoch, c.first_position, c.next_position,
     c.last_message_at";
@@ -72,7 +77,7 @@ pub(super) async fn list(
     limit: u32,
 ) -> Result<(Vec<Conversation>, u64), Fault> {
     let mut tx = db.read.begin().await?;
-    let total: i64 = sqlx::query("SELECT COUNT(*) FROM conversation_participants WHERE user_id = ?1")
+    let total: u64 = sqlx::query("SELECT COUNT(*) FROM conversation_participants WHERE user_id = ?1")
         .bind(user.0)
         .fetch_one(&mut *tx)
         .await?
@@ -84,14 +89,14 @@ pub(super) async fn list(
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(user.0)
         .bind(limit)
-        .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+        .bind(signed(offset))
         .fetch_all(&mut *tx)
         .await?;
     let mut conversations = Vec::with_capacity(rows.len());
     for row in &rows {
         conversations.push(conversation_of(&mut tx, row).await?);
     }
-    Ok((conversations, u64::try_from(total).unwrap_or(0)))
+    Ok((conversations, total))
 }
 
 /// One conversation of `user`.
@@ -157,8 +162,8 @@ pub(super) async fn group_info(db: &Database, user: UserId, id: ConversationId) 
         .ok_or(ErrorCode::NotFound)?;
     let group_info: Option<Vec<u8>> = row.try_get("group_info")?;
     Ok(GroupInfo {
-        epoch: number(&row, "epoch")?,
-        position: number(&row, "position")?,
+        epoch: row.try_get("epoch")?,
+        position: row.try_get("position")?,
         group_info: Sealed(group_info.ok_or(ErrorCode::NoGroup)?),
     })
 }
@@ -182,20 +187,9 @@ async fn conversation_of(tx: &mut Transaction<'_, Sqlite>, row: &SqliteRow) -> R
         participants: people.iter().map(profile_of).collect::<Result<_, _>>()?,
         created_at: Timestamp(row.try_get("created_at")?),
         founded: row.try_get::<Option<i64>, _>("founded_at")?.is_some(),
-        epoch: number(row, "epoch")?,
-        first_position: number(row, "first_position")?,
-        next_position: number(row, "next_position")?,
+        epoch: row.try_get("epoch")?,
+        first_position: row.try_get("first_position")?,
+        next_position: row.try_get("next_position")?,
         last_message_at: row.try_get::<Option<i64>, _>("last_message_at")?.map(Timestamp),
     })
-}
-
-/// A counter: SQLite has no unsigned integers.
-pub(super) fn number(row: &SqliteRow, column: &str) -> Result<u64, Fault> {
-    u64::try_from(row.try_get::<i64, _>(column)?)
-        .map_err(|_| Fault::Internal("a counter in the database is negative"))
-}
-
-/// A counter for the database. One that no log can reach is refused before it gets here or matches nothing.
-pub(super) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -8,11 +8,11 @@ use bedside_protocol::{
 };
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::{
-    invalid,
-    store::{number, signed},
+use super::invalid;
+use crate::{
+    db::{Database, signed},
+    fault::Fault,
 };
-use crate::{db::Database, fault::Fault};
 
 /// Keeps the welcome that came with `commit` for `devices`, which have to be participants' and not revoked. Gives what
 /// each is to be told.
@@ -68,7 +68,7 @@ pub(super) async fn page(
     limit: u32,
 ) -> Result<(Vec<WaitingWelcome>, u64), Fault> {
     let mut tx = db.read.begin().await?;
-    let total: i64 = sqlx::query("SELECT COUNT(*) FROM welcome_devices WHERE device_id = ?1")
+    let total: u64 = sqlx::query("SELECT COUNT(*) FROM welcome_devices WHERE device_id = ?1")
         .bind(device.0)
         .fetch_one(&mut *tx)
         .await?
@@ -89,12 +89,12 @@ pub(super) async fn page(
             Ok(WaitingWelcome {
                 id: EntryId(row.try_get("id")?),
                 conversation_id: ConversationId(row.try_get("conversation_id")?),
-                position: number(row, "position")?,
+                position: row.try_get("position")?,
                 welcome: Some(Sealed(row.try_get("body")?)),
             })
         })
         .collect::<Result<_, Fault>>()?;
-    Ok((welcomes, u64::try_from(total).unwrap_or(0)))
+    Ok((welcomes, total))
 }
 
 /// A device no longer needs a welcome. The last one takes it away.

@@ -6,8 +6,8 @@ use bedside_protocol::{
     call::CallRecord,
     quality::StoredQualityMetrics,
     rest::{
-        AcceptCall, CallClosed, CallHistoryQuery, CallStatistics, CallTicket, DeclineCall, HangupCall,
-        InitiateCall, Page, PostQualityMetrics,
+        AcceptCall, CallClosed, CallHistoryQuery, CallStatistics, CallTicket, DeclineCall, ExtendCall,
+        HangupCall, InitiateCall, Page, PostQualityMetrics,
     },
 };
 use serde::Deserialize;
@@ -29,6 +29,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .routes(routes!(accept))
         .routes(routes!(decline))
         .routes(routes!(hang_up))
+        .routes(routes!(extend))
         .routes(routes!(history))
         .routes(routes!(statistics))
         .routes(routes!(post_quality, quality))
@@ -90,6 +91,22 @@ async fn hang_up(
     Ok(Json(app.calls.hang_up(&who, call_id, hangup).await?))
 }
 
+/// Puts off the end of a call, for a clinician who takes part in it
+///
+/// `ends_at` names the end that is to be put off. One that has been put off already stays as it is: the request may be
+/// repeated.
+#[utoipa::path(post, path = "/calls/{call_id}/extend", tag = "calls", operation_id = "extend_call",
+    params(("call_id" = CallId, Path, description = "Which call")), request_body = ExtendCall,
+    responses((status = 200, body = CallRecord), Refused<401>, Refused<403>, Refused<404>, Refused<409>, Refused<422>))]
+async fn extend(
+    State(app): State<App>,
+    Caller(who): Caller,
+    Path(call_id): Path<CallId>,
+    Json(extend): Json<ExtendCall>,
+) -> Result<Json<CallRecord>, Fault> {
+    Ok(Json(app.calls.extend(&who, call_id, extend).await?))
+}
+
 /// Lists one's own calls, newest first; an administrator sees everybody's
 #[utoipa::path(get, path = "/call-history", tag = "calls", operation_id = "call_history",
     params(CallHistoryQuery),
@@ -137,6 +154,9 @@ async fn statistics(
 }
 
 /// Keeps how well the call went for the one who sends
+///
+/// One second or up to 60, also after the call. What is there already stays as it is; of each side no more is kept than the
+/// call has had seconds, and a minute.
 #[utoipa::path(post, path = "/calls/{call_id}/quality-metrics", tag = "calls", operation_id = "post_quality_metrics",
     params(("call_id" = CallId, Path, description = "Which call")), request_body = PostQualityMetrics,
     responses((status = 204), Refused<401>, Refused<404>, Refused<422>))]
@@ -146,14 +166,11 @@ async fn post_quality(
     Path(call_id): Path<CallId>,
     Json(metrics): Json<PostQualityMetrics>,
 ) -> Result<StatusCode, Fault> {
-    if !app.calls.takes_part(who.user, call_id).await {
-        return Err(ErrorCode::CallNotFound.into());
-    }
     let batch = match metrics {
         PostQualityMetrics::Batch(batch) => batch,
         PostQualityMetrics::One(one) => vec![*one],
     };
-    app.calls.quality().keep(call_id, who.user, &batch).await?;
+    app.calls.keep_quality(who.user, call_id, &batch).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -63,7 +63,7 @@ pub trait Backend: Send + Sync {
     fn profile(&self, who: &Identity) -> impl Future<Output = Result<UserProfile, Fault>> + Send;
     /// Their calls that are not over.
     fn live_calls(&self, who: &Identity) -> impl Future<Output = Vec<CallRecord>> + Send;
-    /// The device has a socket.
+    /// The device has a socket. This and [`Backend::disconnected`] are called in the order in which it came about.
     fn connected(&self, who: &Identity, resumed: bool);
     /// The device has none any more.
     fn disconnected(&self, who: &Identity, said_goodbye: bool);
@@ -123,8 +123,8 @@ where
     };
     // Events are kept from here on, so that none falls between the calls in the welcome and the first event.
     let resume = greeting.resume.map(|resume| (resume.session, resume.last_seq));
-    let Attached { session, resumed, mut link } = hub.attach(who, resume);
-    conversation.backend.connected(&who, resumed);
+    let Attached { session, resumed, mut link } =
+        hub.attach(who, resume, |resumed| conversation.backend.connected(&who, resumed));
     let end = match conversation.welcome(greeting, session, resumed).await {
         Ok(()) => conversation.converse(&mut link).await,
         Err(end) => end,
@@ -132,9 +132,7 @@ where
     let said_goodbye = end == End::Goodbye;
     let forget = said_goodbye || end == End::Close(close_code::SIGNED_OUT);
     // What follows from the connection's end must not wait for its last frame to be written.
-    if link.detach(forget) {
-        conversation.backend.disconnected(&who, said_goodbye);
-    }
+    link.detach(forget, || conversation.backend.disconnected(&who, said_goodbye));
     conversation.close(end).await;
 }
 

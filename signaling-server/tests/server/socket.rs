@@ -83,7 +83,10 @@ async fn a_resumed_session_gets_every_missed_event_once_and_in_order() {
     let hub = clinic.server.app().hub.clone();
     let tell = |n: u64| {
         let ends_at = bedside_protocol::Timestamp(i64::try_from(n).unwrap());
-        hub.send_to_user(ana.user.id, &Event::CallExpiring { call_id: some_call(), ends_at });
+        hub.send_to_user(
+            ana.user.id,
+            &Event::CallExpiring { call_id: some_call(), ends_at, extends_to: None },
+        );
     };
     let number = |event: &Event| match event {
         Event::CallExpiring { ends_at, .. } => u64::try_from(ends_at.0).ok(),

@@ -33,6 +33,7 @@ fn made_up(caller: UserId, name: &str, callee: UserId) -> CallRecord {
         accepted_at: None,
         connected_at: None,
         ended_at: None,
+        ends_at: None,
         duration_s: 0,
     }
 }

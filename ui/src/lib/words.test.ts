@@ -119,4 +119,12 @@ describe("a notice", () => {
     expect(alone).toMatchObject({ action: "retry_devices", inCall: "camera_off" });
     expect(alone.text).toContain("go on with sound only");
   });
+
+  it("says until when a call was extended", () => {
+    const ends_at = new Date(2026, 4, 4, 10, 45).getTime();
+    expect(noticeWords({ kind: "call_extended", ends_at })).toEqual({
+      text: "You have more time: this call ends at 10:45.",
+      tone: "info",
+    });
+  });
 });

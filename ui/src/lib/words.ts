@@ -8,7 +8,7 @@ import type {
   Notice,
   QualityClass,
 } from "$lib/contract";
-import { shortName } from "$lib/format";
+import { shortName, timeOfDay } from "$lib/format";
 import { t, type MessageKey } from "$lib/messages";
 
 export function troubleText(device: DeviceKind, trouble: DeviceTrouble): string {
@@ -73,6 +73,8 @@ export function noticeWords(notice: Notice): NoticeWords {
       return { text: t("notice.missed_call", { name: notice.name }), tone: "info" };
     case "not_rung":
       return { text: t("notice.not_rung", { name: notice.name }), tone: "warn" };
+    case "call_extended":
+      return { text: t("notice.call_extended", { time: timeOfDay(notice.ends_at) }), tone: "info" };
     case "not_remembered":
       return { text: t("notice.not_remembered"), tone: "info" };
     case "not_authentic":

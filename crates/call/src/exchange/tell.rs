@@ -35,8 +35,12 @@ impl Exchange {
                     self.outputs.push_back(Output::Persist(Box::new(record.clone())));
                     self.send_both(&record, Event::CallTypeChanged { call: record.clone(), by });
                 }
-                machine::Output::Expiring { ends_at } => {
-                    self.send_both(&record, Event::CallExpiring { call_id, ends_at });
+                machine::Output::Expiring { ends_at, extends_to } => {
+                    self.send_both(&record, Event::CallExpiring { call_id, ends_at, extends_to });
+                }
+                machine::Output::Extended { by } => {
+                    self.outputs.push_back(Output::Persist(Box::new(record.clone())));
+                    self.send_both(&record, Event::CallExtended { call: record.clone(), by });
                 }
             }
         }

@@ -8,7 +8,7 @@ use super::{Call, Output};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
     End(CallPhase, EndReason),
-    Warn,
+    Warn(Timestamp),
 }
 
 impl Call {
@@ -24,10 +24,9 @@ impl Call {
         while let Some((at, due)) = self.next_due().filter(|(at, _)| *at <= now) {
             match due {
                 Due::End(phase, reason) => self.finish(at, phase, reason),
-                Due::Warn => {
-                    self.warned = true;
-                    let ends_at = at.plus_millis(self.limits.expiry_warning_ms);
-                    self.outputs.push_back(Output::Expiring { ends_at });
+                Due::Warn(ends_at) => {
+                    self.warned_of = Some(ends_at);
+                    self.outputs.push_back(Output::Expiring { ends_at, extends_to: self.extended() });
                 }
             }
         }
@@ -71,13 +70,28 @@ impl Call {
 
     /// The warning ahead of the longest duration, and then its end.
     fn longest(&self) -> Option<(Timestamp, Due)> {
-        let since = self.connected_since?;
-        let (max, ahead) = (self.limits.max_duration_ms, self.limits.expiry_warning_ms);
-        if self.warned || ahead >= max {
-            Some((since.plus_millis(max), Due::End(CallPhase::Ended, EndReason::MaxDuration)))
+        let (since, ends_at) = (self.connected_since?, self.record.ends_at?);
+        let permitted = self.permitted_ms()?;
+        if self.warned_of == Some(ends_at) {
+            Some((since.plus_millis(permitted), Due::End(CallPhase::Ended, EndReason::MaxDuration)))
         } else {
-            Some((since.plus_millis(max - ahead), Due::Warn))
+            let ahead = permitted.saturating_sub(self.limits.expiry_warning_ms);
+            Some((since.plus_millis(ahead), Due::Warn(ends_at)))
         }
+    }
+
+    /// How long the call may last from the first media on, extensions included, ms. A length, so that it holds by any
+    /// clock: the record's times are the server's.
+    fn permitted_ms(&self) -> Option<u64> {
+        Some(self.record.ends_at?.millis_since(self.record.connected_at?))
+    }
+
+    /// Where an extension would move the end; `None` when the call may last no longer.
+    pub(super) fn extended(&self) -> Option<Timestamp> {
+        let (from, ends_at) = (self.record.connected_at?, self.record.ends_at?);
+        let latest = from.plus_millis(self.limits.max_extended_ms);
+        let to = ends_at.plus_millis(self.limits.extension_ms).min(latest);
+        (to > ends_at).then_some(to)
     }
 }
 

@@ -48,6 +48,14 @@ pub enum Input {
         /// What the call becomes.
         call_type: CallType,
     },
+    /// A side puts off the end of the call. That it may is the owner's to know.
+    Extend {
+        /// Who.
+        by: Side,
+        /// Which end: [`CallRecord::ends_at`](bedside_protocol::call::CallRecord::ends_at) as that side knows it. One that
+        /// has been put off already is fine and changes nothing.
+        ends_at: Timestamp,
+    },
     /// A side hangs up, cancels or gives up.
     HangUp {
         /// Who.
@@ -85,14 +93,35 @@ pub enum Output {
         /// Who changed it.
         by: Side,
     },
-    /// The longest permitted duration comes near.
+    /// The longest permitted duration comes near. Said again to a side that comes back, and before each new end.
     Expiring {
         /// When the call will be ended.
         ends_at: Timestamp,
+        /// Where an extension would move the end; `None` when the call may last no longer.
+        extends_to: Option<Timestamp>,
+    },
+    /// The end was put off.
+    Extended {
+        /// Who did.
+        by: Side,
     },
 }
 
-/// An input that the call's phase does not permit. Nothing was changed.
+/// Why an input is refused. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The call's phase does not permit it.
+    #[error(transparent)]
+    Illegal(#[from] IllegalTransition),
+    /// The call is as long as it may be: it can't be extended once more.
+    #[error("the call can't be extended any further")]
+    Longest,
+    /// The end that is to be put off is later than the call's.
+    #[error("the call does not end then")]
+    OtherEnd,
+}
+
+/// An input that the call's phase does not permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a call that is {from} cannot become {to}")]
 pub struct IllegalTransition {

@@ -50,6 +50,10 @@ impl Call {
     }
 
     pub(super) fn socket(&mut self, now: Timestamp, side: Side, connected: bool) {
+        if connected {
+            // What it was told may not have reached it.
+            self.warned_of = None;
+        }
         let end = self.end_mut(side);
         match (connected, end.is_present()) {
             (true, false) => {

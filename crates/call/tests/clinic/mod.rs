@@ -132,6 +132,11 @@ impl Clinic {
         self.record(&call)
     }
 
+    /// Puts off the end that `call` knows of.
+    pub fn extend(&mut self, who: Actor, call: &CallRecord) -> Result<CallRecord, ExchangeError> {
+        self.act(who, call, Act::Extend { ends_at: call.ends_at.unwrap() })
+    }
+
     /// Lets time pass, firing deadlines when they are due.
     pub fn wait(&mut self, millis: u64) {
         let until = self.now.plus_millis(millis);
@@ -202,6 +207,7 @@ pub fn kind(event: &Event) -> &'static str {
         Event::CallReconnecting { .. } => "reconnecting",
         Event::CallTypeChanged { .. } => "type_changed",
         Event::CallExpiring { .. } => "expiring",
+        Event::CallExtended { .. } => "extended",
         Event::CallEnded { .. } => "ended",
         Event::CallMissed { .. } => "missed",
         _ => "other",

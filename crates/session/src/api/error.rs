@@ -56,10 +56,15 @@ impl ApiError {
     /// Whether the same may be taken later: the server is away or has a problem of its own.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        matches!(
-            self.failure(),
-            Failure::ServerUnreachable | Failure::ServerTrouble | Failure::TooManyAttempts
-        )
+        match self {
+            ApiError::Unreachable(_) => true,
+            ApiError::Problem(problem) => problem.status >= 500 || problem.code == ErrorCode::RateLimited,
+            ApiError::BadAddress
+            | ApiError::Untrusted(_)
+            | ApiError::Unreadable(_)
+            | ApiError::SignedOut
+            | ApiError::OtherDevice => false,
+        }
     }
 
     /// Whether the sign-in itself is over, as against a passing trouble.
@@ -91,6 +96,7 @@ pub fn failure_of(code: ErrorCode) -> Failure {
         }
         ErrorCode::NotAContact | ErrorCode::Forbidden | ErrorCode::NotFound => Failure::NotAContact,
         ErrorCode::AlreadyInCall => Failure::AlreadyInCall,
+        ErrorCode::LongestCall => Failure::LongestCall,
         ErrorCode::CallNotFound | ErrorCode::IllegalTransition | ErrorCode::AnsweredElsewhere => {
             Failure::CallGone
         }

@@ -78,6 +78,8 @@ pub(super) enum Outcome {
         call_id: CallId,
         answer: Result<CallTicket, SocketError>,
     },
+    /// The call with its new end, or why there is none.
+    Extended(Result<CallRecord, SocketError>),
     /// What was measured has arrived, or not.
     Measured(Result<(), ApiError>),
 }
@@ -136,6 +138,8 @@ pub(super) struct Actor {
     revision: u64,
     /// The call that the messenger was told of last.
     told_call: Option<(CallId, UserId)>,
+    /// The newest call of this device that has an id, also when it is no longer shown: late news of it may still come.
+    pub(super) last_call: Option<CallId>,
 }
 
 /// Starts the actor and returns the self-view.
@@ -181,6 +185,7 @@ pub(super) fn spawn(
         next_notice: 1,
         revision: 0,
         told_call: None,
+        last_call: None,
     };
     let inboxes = Inboxes {
         commands,
@@ -224,7 +229,7 @@ impl Actor {
                 () = network.changed() => self.network_changed(),
                 _ = tick.tick() => self.tick(),
             }
-            self.tell_chat_of_call();
+            self.follow_call();
             self.publish();
         }
         self.leave_call_for_good();
@@ -261,11 +266,13 @@ impl Actor {
         }
     }
 
-    /// Messages written in a call belong to it.
-    fn tell_chat_of_call(&mut self) {
+    /// Messages written in a call belong to it, and so does the notice that it may last longer.
+    fn follow_call(&mut self) {
+        self.last_call = self.call.as_ref().and_then(LiveCall::id).or(self.last_call);
         let call = self.call.as_ref().filter(|call| !call.phase().is_final());
         let call = call.and_then(|call| call.id().map(|id| (id, call.peer_id)));
         if std::mem::replace(&mut self.told_call, call) != call {
+            self.forget_extension();
             self.tell_chat(Input::InCall(call));
         }
     }
@@ -297,6 +304,7 @@ impl Actor {
             Command::Answer { call_type } => self.answer(call_type),
             Command::Decline => self.decline(),
             Command::HangUp => self.hang_up(),
+            Command::ExtendCall => self.extend_call(),
             Command::DismissCall => self.dismiss_call(),
             Command::SetMuted { muted } => self.set_muted(muted),
             Command::SetCameraOn { on } => self.set_camera_on(on),
@@ -344,6 +352,7 @@ impl Actor {
             Outcome::History { page, answer } => self.history_fetched(page, answer),
             Outcome::Placed { placing, answer } => self.placed(placing, answer),
             Outcome::Measured(answer) => self.measured_sent(&answer),
+            Outcome::Extended(answer) => self.extended(answer),
             Outcome::Answered { call_id, answer } => self.answered(call_id, answer),
         }
     }
@@ -391,6 +400,7 @@ impl Actor {
             | Event::CallReconnecting { .. }
             | Event::CallTypeChanged { .. }
             | Event::CallExpiring { .. }
+            | Event::CallExtended { .. }
             | Event::CallEnded { .. }
             | Event::CallMissed { .. }
             | Event::CallError { .. } => self.call_event(event),

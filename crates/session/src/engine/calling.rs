@@ -39,7 +39,8 @@ pub(super) struct LiveCall {
     pub(super) peer_muted: bool,
     pub(super) peer_camera_on: bool,
     pub(super) reconnect_until: Option<Timestamp>,
-    pub(super) expires_at: Option<Timestamp>,
+    /// What was said last of the end that is near.
+    warning: Option<Warning>,
     pub(super) quality: Option<QualityClass>,
     pub(super) video_paused: bool,
     began: Timestamp,
@@ -64,6 +65,22 @@ pub(super) struct LiveCall {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Placing(Uuid);
 
+/// The end of the call is near.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Warning {
+    pub(super) ends_at: Timestamp,
+    /// Where a clinician may move it.
+    pub(super) extends_to: Option<Timestamp>,
+}
+
+impl Warning {
+    /// By how much a clinician may put the end off, s.
+    pub(super) fn extendable_by_s(&self) -> Option<u32> {
+        let millis = self.extends_to?.millis_since(self.ends_at);
+        u32::try_from(millis / 1000).ok().filter(|seconds| *seconds > 0)
+    }
+}
+
 impl Placing {
     fn new() -> Self {
         Self(Uuid::new_v4())
@@ -83,7 +100,7 @@ impl LiveCall {
             peer_muted: false,
             peer_camera_on: false,
             reconnect_until: None,
-            expires_at: None,
+            warning: None,
             quality: None,
             video_paused: false,
             began: crate::clock::now(),
@@ -116,6 +133,12 @@ impl LiveCall {
     /// The call as the server last told it.
     pub(super) fn record(&self) -> Option<&CallRecord> {
         self.machine.as_ref().map(Call::record)
+    }
+
+    /// The end that is near; nothing once it was put off.
+    pub(super) fn warning(&self) -> Option<Warning> {
+        let ends_at = self.record().and_then(|record| record.ends_at);
+        self.warning.filter(|warning| ends_at.is_none_or(|ends_at| ends_at <= warning.ends_at))
     }
 
     /// Which end this device is.

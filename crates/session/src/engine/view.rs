@@ -1,6 +1,6 @@
 //! The state as the window shows it.
 
-use bedside_protocol::{CallPhase, UserId, call::CallRecord};
+use bedside_protocol::{CallPhase, Role, UserId, call::CallRecord};
 use bedside_ui_contract::{
     CallView, Snapshot,
     call::{Direction, Protection},
@@ -69,11 +69,21 @@ fn person_view(person: &Person) -> PersonView {
 impl Actor {
     fn call_view(&self, call: &LiveCall) -> CallView {
         let conversation = self.chat.as_ref().and_then(|chat| chat.direct(call.peer_id));
-        call_view(call, conversation.as_ref())
+        call_view(call, conversation.as_ref(), self.extendable_by_s(call))
+    }
+
+    /// By how much this person may put off the end of the call, s.
+    pub(super) fn extendable_by_s(&self, call: &LiveCall) -> Option<u32> {
+        let Account::SignedIn { user, .. } = &self.account else { return None };
+        call.warning().filter(|_| user.role == Role::Clinician)?.extendable_by_s()
     }
 }
 
-fn call_view(call: &LiveCall, conversation: Option<&ConversationView>) -> CallView {
+fn call_view(
+    call: &LiveCall,
+    conversation: Option<&ConversationView>,
+    extendable_by_s: Option<u32>,
+) -> CallView {
     let record = call.record();
     let phase = call.phase();
     let connected = record.is_some_and(|record| record.connected_at.is_some());
@@ -98,7 +108,8 @@ fn call_view(call: &LiveCall, conversation: Option<&ConversationView>) -> CallVi
         peer_muted: call.peer_muted,
         peer_camera_on: call.peer_camera_on,
         reconnect_until: call.reconnect_until.filter(|_| phase == CallPhase::Reconnecting),
-        expires_at: call.expires_at,
+        expires_at: call.warning().map(|warning| warning.ends_at),
+        extendable_by_s,
         quality: call.quality,
         video_paused: call.video_paused,
         frames_sealed: call.frames_sealed(),

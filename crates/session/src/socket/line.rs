@@ -340,6 +340,7 @@ fn is_repeatable(request: &Request) -> bool {
         Request::AcceptCall { .. }
         | Request::DeclineCall { .. }
         | Request::HangupCall { .. }
+        | Request::ExtendCall { .. }
         | Request::CallMedia { .. }
         | Request::SwitchType { .. }
         | Request::UpdatePresence(_) => true,

@@ -21,6 +21,15 @@ fn flags_win_over_the_file_and_defaults_fill_the_rest() {
 }
 
 #[test]
+fn a_longer_call_needs_no_word_about_extensions() {
+    let calls = |text: &str| parse(text).resolve().unwrap().calls;
+    let hours = |count: u64| Duration::from_secs(count * 3600);
+    assert_eq!(calls("").max_extended, hours(4));
+    assert_eq!(calls("max_call_duration = 21600").max_extended, hours(6));
+    assert_eq!(calls("max_extended_call_duration = 3600").max_extended, hours(1), "no extensions");
+}
+
+#[test]
 fn a_database_url_is_a_path_with_or_without_its_scheme() {
     for given in ["clinic.db", "sqlite:clinic.db", "sqlite://clinic.db"] {
         let settings = Settings { database: Some(given.to_owned()), ..Settings::default() };
@@ -33,6 +42,10 @@ fn contradictions_are_explained_by_the_name_of_the_setting() {
     assert!(refusal("tls_cert = \"a.pem\"").starts_with("tls_cert: certificate and key go together"));
     assert!(refusal("listen = \"0.0.0.0:8443\"").starts_with("turn_public_address: "));
     assert!(refusal("call_timeout = 2").starts_with("call_timeout: must be 5 to 600 seconds"));
+    assert!(
+        refusal("max_call_duration = 1800\nmax_extended_call_duration = 1200")
+            .starts_with("max_extended_call_duration: must be 1800 to 86400 seconds")
+    );
     assert!(refusal("turn_relay_ports = \"9-3\"").starts_with("turn_relay_ports: "));
     assert!(
         refusal("turn_url = \"http://x\"\nturn_secret = \"long enough\"").starts_with("turn_url: http://x")

@@ -90,6 +90,16 @@ impl Backend for Recorder {
     }
 }
 
+fn somebody() -> Identity {
+    Identity {
+        user: UserId::random(),
+        device: DeviceId::random(),
+        device_type: DeviceType::Desktop,
+        sign_in: SessionId::random(),
+        role: Role::Patient,
+    }
+}
+
 struct Client {
     who: Identity,
     hub: Hub,
@@ -102,13 +112,7 @@ struct Client {
 
 impl Client {
     fn dial() -> Self {
-        let who = Identity {
-            user: UserId::random(),
-            device: DeviceId::random(),
-            device_type: DeviceType::Desktop,
-            sign_in: SessionId::random(),
-            role: Role::Patient,
-        };
+        let who = somebody();
         let config = Config::new("unused");
         let rules = Rules { timing: config.socket, limits: config.limits };
         let (hub, backend, room) =
@@ -226,4 +230,24 @@ async fn a_session_without_a_socket_is_forgotten_after_its_retention() {
     tokio::time::sleep(Duration::from_secs(300)).await;
     client.hub.sweep(Duration::from_secs(300));
     assert!(client.hub.known_devices(client.who.user).is_empty());
+}
+
+#[test]
+fn a_device_that_comes_back_while_its_loss_is_told_is_there_in_the_end() {
+    let (hub, who, told) = (Hub::default(), somebody(), Recorder::default());
+    let Attached { link, .. } = hub.attach(who, None, |_| told.note("there"));
+    let (came_back, back) = std::sync::mpsc::channel();
+    link.detach(false, || {
+        let (hub, told_back) = (hub.clone(), told.clone());
+        std::thread::spawn(move || {
+            let attached = hub.attach(who, None, |_| told_back.note("back"));
+            came_back.send(attached).unwrap();
+        });
+        // It can't be back before this ends, however long that is waited for.
+        assert!(back.recv_timeout(Duration::from_millis(50)).is_err());
+        told.note("gone");
+    });
+    let _open = back.recv().unwrap();
+    assert_eq!(told.notes(), ["there", "gone", "back"]);
+    assert!(hub.is_connected(who.user, who.device));
 }

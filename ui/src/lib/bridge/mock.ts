@@ -194,6 +194,14 @@ export class MockBridge implements Bridge {
           reconnect_until: null,
         });
         return;
+      case "extend_call": {
+        const { expires_at, extendable_by_s } = now.call ?? {};
+        if (!expires_at || !extendable_by_s) return;
+        this.changeCall({ expires_at: null, extendable_by_s: null });
+        const ends_at = expires_at + extendable_by_s * 1000;
+        this.change({ notices: [...now.notices, { id: 90, notice: { kind: "call_extended", ends_at } }] });
+        return;
+      }
       case "dismiss_call":
         this.change({ call: null });
         return;

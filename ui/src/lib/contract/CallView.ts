@@ -76,6 +76,10 @@ reconnect_until: Timestamp | null,
  */
 expires_at: Timestamp | null,
 /**
+ * By how much this person may put that off, s; absent where they may not.
+ */
+extendable_by_s: number | null,
+/**
  * The connection in a word; absent until there is something to say.
  */
 quality: QualityClass | null,

@@ -36,7 +36,7 @@ call_type: CallType, } } | { "type": "answer", "data": {
 /**
  * How.
  */
-call_type: CallType, } } | { "type": "decline" } | { "type": "hang_up" } | { "type": "dismiss_call" } | { "type": "set_muted", "data": {
+call_type: CallType, } } | { "type": "decline" } | { "type": "hang_up" } | { "type": "extend_call" } | { "type": "dismiss_call" } | { "type": "set_muted", "data": {
 /**
  * Off.
  */

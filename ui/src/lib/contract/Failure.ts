@@ -3,4 +3,4 @@
 /**
  * Why something failed: the window has a sentence and a next step for each.
  */
-export type Failure = "wrong_credentials" | "too_many_attempts" | "bad_server_address" | "server_unreachable" | "clinic_away" | "untrusted_certificate" | "unsupported_version" | "signed_out_elsewhere" | "not_a_contact" | "already_in_call" | "call_gone" | "server_trouble" | "key_changed" | "no_keys" | "code_changed" | "too_long" | "too_short" | "other_device" | "keys_gone" | "storage_full" | "too_many_waiting";
+export type Failure = "wrong_credentials" | "too_many_attempts" | "bad_server_address" | "server_unreachable" | "clinic_away" | "untrusted_certificate" | "unsupported_version" | "signed_out_elsewhere" | "not_a_contact" | "already_in_call" | "call_gone" | "longest_call" | "server_trouble" | "key_changed" | "no_keys" | "code_changed" | "too_long" | "too_short" | "other_device" | "keys_gone" | "storage_full" | "too_many_waiting";

@@ -2,6 +2,7 @@
 import type { DeviceKind } from "./DeviceKind";
 import type { DeviceTrouble } from "./DeviceTrouble";
 import type { Failure } from "./Failure";
+import type { Timestamp } from "./Timestamp";
 import type { TransferFailure } from "./TransferFailure";
 
 /**
@@ -39,7 +40,11 @@ name: string, } | { "kind": "not_rung",
 /**
  * Who, as the server says.
  */
-name: string, } | { "kind": "not_remembered" } | { "kind": "not_authentic",
+name: string, } | { "kind": "call_extended",
+/**
+ * When it ends at the latest.
+ */
+ends_at: Timestamp, } | { "kind": "not_remembered" } | { "kind": "not_authentic",
 /**
  * Whom the call was with.
  */

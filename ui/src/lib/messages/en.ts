@@ -46,6 +46,7 @@ export const en = {
   "failure.not_a_contact": "You can call people you have an appointment or a conversation with.",
   "failure.already_in_call": "You are already in a call. Hang up first.",
   "failure.call_gone": "This call is already over.",
+  "failure.longest_call": "This call can't be any longer. Call again once it has ended.",
   "failure.server_trouble": "The server has a problem. Try again in a moment.",
   "failure.key_changed": "A checked key changed. Look at it in Messages before you go on.",
   "failure.code_changed":
@@ -205,6 +206,7 @@ export const en = {
   "notice.missed_call": "{name} called.",
   "notice.not_rung":
     "{name} called, but too many calls have come in a short time, so it didn't ring. Calls ring again in a few minutes. Call back if you expect one.",
+  "notice.call_extended": "You have more time: this call ends at {time}.",
   "notice.not_remembered": "The keyring can't be used, so your sign-in lasts until you close the app.",
   "notice.not_authentic":
     "The call was ended: whoever answered could not prove to be {name}. Call again, and compare the check code before you speak about anything private.",
@@ -264,6 +266,7 @@ export const en = {
   "call.reconnectingText": "Stay here: your call is kept for {seconds} s.",
   "call.reconnectingSoon": "Stay here: your call is kept a moment longer.",
   "call.expires": "This call ends in {time}.",
+  "call.extend": "Extend by {time}",
   "call.duration": "Duration {time}",
 
   "protection.title": "Who can read this",

@@ -140,6 +140,7 @@ function withCall(call: Partial<CallView>, rest: Partial<Snapshot> = {}): Snapsh
       peer_camera_on: true,
       reconnect_until: null,
       expires_at: null,
+      extendable_by_s: null,
       quality: "good",
       video_paused: false,
       frames_sealed: false,
@@ -282,6 +283,9 @@ export const scenarios = {
   },
   call_reconnecting: () =>
     withCall({ phase: "reconnecting", quality: "poor", reconnect_until: Date.now() + 24_000 }),
+  call_expiring: () => withCall({ expires_at: Date.now() + 272_000 }),
+  /** As the clinician sees it. */
+  call_extendable: () => withCall({ expires_at: Date.now() + 272_000, extendable_by_s: 1800 }),
   ended: () => withCall({ phase: "ended", end_reason: "user_hangup", duration_s: 742 }),
   ended_declined: () => withCall({ ...before, phase: "ended", end_reason: "callee_declined" }),
   ended_failed: () => withCall({ ...before, phase: "failed", end_reason: "connection_failed" }),

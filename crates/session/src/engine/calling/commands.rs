@@ -3,7 +3,7 @@
 use bedside_protocol::{
     CallId, CallPhase, CallType, EndReason, UserId,
     call::CallRecord,
-    rest::{AcceptCall, CallTicket, DeclineCall, HangupCall, InitiateCall},
+    rest::{AcceptCall, CallTicket, DeclineCall, ExtendCall, HangupCall, InitiateCall},
     socket::Request,
 };
 use bedside_ui_contract::{DeviceKind, Failure, Notice, call::Direction};
@@ -29,7 +29,7 @@ impl Actor {
         let Some(socket) = self.socket.clone() else { return };
         self.tell_chat(Input::Prepare(callee));
         let mut call = LiveCall::new(Direction::Outgoing, callee, person.user.name.clone(), call_type);
-        call.before = self.call.as_ref().and_then(LiveCall::id);
+        call.before = self.last_call;
         self.studio.set_call(Some(call.camera_on));
         let placing = call.placing;
         self.call = Some(call);
@@ -193,6 +193,27 @@ impl Actor {
         call.end_here(reason);
         self.tell(Request::HangupCall { call_id, hangup: HangupCall { reason, duration } });
         self.release_media();
+    }
+
+    /// Puts off the end of the call that is near. The server knows a request that comes again by the end that it names.
+    pub(in crate::engine) fn extend_call(&mut self) {
+        let Some(call) = &self.call else { return };
+        let (Some(call_id), Some(warning), Some(socket)) = (call.id(), call.warning(), &self.socket) else {
+            return;
+        };
+        if self.extendable_by_s(call).is_none() {
+            return;
+        }
+        let extend = ExtendCall { ends_at: warning.ends_at };
+        let asked = socket.ask(Request::ExtendCall { call_id, extend });
+        self.spawn(async move { Outcome::Extended(asked.await) });
+    }
+
+    pub(in crate::engine) fn extended(&mut self, answer: Result<CallRecord, SocketError>) {
+        match answer {
+            Ok(record) => self.update(record, |_| {}),
+            Err(error) => self.notify_refusal(&error),
+        }
     }
 
     /// The app closes: the other side should not wait for a time-out.

@@ -11,7 +11,7 @@ use bedside_protocol::{
 use bedside_ui_contract::{Notice, call::Direction, snapshot::ConnectionView};
 use tokio::time::Instant;
 
-use super::LiveCall;
+use super::{LiveCall, Warning};
 use crate::{chat::Input, consultation::Consultation, engine::actor::Actor, socket::SocketError};
 
 /// How long a callee without a line to the server goes on ringing, ms.
@@ -31,11 +31,12 @@ impl Actor {
                 self.update(call, |live| live.reconnect_until = Some(until));
             }
             Event::CallTypeChanged { call, .. } => self.update(call, |_| {}),
-            Event::CallExpiring { call_id, ends_at } => {
+            Event::CallExpiring { call_id, ends_at, extends_to } => {
                 if let Some(live) = self.call.as_mut().filter(|live| live.is(call_id)) {
-                    live.expires_at = Some(ends_at);
+                    live.warning = Some(Warning { ends_at, extends_to });
                 }
             }
+            Event::CallExtended { call, .. } => self.put_off(call),
             Event::CallBusy { call } => {
                 self.notify(Notice::PeerBusy { name: call.callee.name.reveal().clone() });
                 self.over(call);
@@ -90,11 +91,26 @@ impl Actor {
         self.take_up();
     }
 
-    fn update(&mut self, record: CallRecord, change: impl FnOnce(&mut LiveCall)) {
+    pub(super) fn update(&mut self, record: CallRecord, change: impl FnOnce(&mut LiveCall)) {
         if let Some(call) = self.call.as_mut().filter(|call| call.matches(&record)) {
             call.adopt(record);
             change(call);
         }
+    }
+
+    /// The call may last longer: its record has the new end.
+    fn put_off(&mut self, record: CallRecord) {
+        let ours = self.call.as_ref().is_some_and(|call| call.matches(&record));
+        if let Some(ends_at) = record.ends_at.filter(|_| ours) {
+            self.forget_extension();
+            self.notify(Notice::CallExtended { ends_at });
+        }
+        self.update(record, |_| {});
+    }
+
+    /// Of several extensions the newest counts, and of a call that is over none.
+    pub(in crate::engine) fn forget_extension(&mut self) {
+        self.notices.retain(|shown| !matches!(shown.notice, Notice::CallExtended { .. }));
     }
 
     fn over(&mut self, record: CallRecord) {

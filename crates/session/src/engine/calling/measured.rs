@@ -121,9 +121,11 @@ mod tests {
     fn what_the_server_refuses_is_dropped_and_the_oldest_where_there_is_too_much() {
         let call = CallId::random();
         let mut measured = Measured::default();
-        measured.note(call, second(1));
-        measured.take(None);
-        measured.sent(&problem(ErrorCode::CallNotFound));
+        for refusal in [ErrorCode::CallNotFound, ErrorCode::InvalidValue] {
+            measured.note(call, second(1));
+            assert_eq!(times(measured.take(None)), [1]);
+            measured.sent(&problem(refusal));
+        }
         for at in 0..=MOST {
             measured.note(call, second(i64::try_from(at).unwrap()));
         }
