@@ -35,6 +35,7 @@ use bedside_testkit::clinic::{Clinic, PASSWORD};
 use display::Display;
 use driver::{Keyring, Window};
 use picture::{Shown, shown, write_film};
+use serde_json::json;
 use setting::{Folder, MEDIA, at_the_windows, doctor_and_patient, people, sign_in};
 
 /// Compression and scaling cost this much brightness of 256 on average, never more.
@@ -156,7 +157,9 @@ fn consultation(server: &str) {
     let folder = Folder::new("call");
     let film = format!("film:{}", write_film(&folder.0).display());
     let (left, right) = (Display::open(), Display::open());
-    let doctor = Window::open("doctor", &left, &folder.0, MEDIA);
+    let report = folder.0.join("report.json");
+    let reported = ["--report", report.to_str().expect("text")];
+    let doctor = Window::open("doctor", &left, &folder.0, &[MEDIA, &reported].concat());
     let more = ["--video", &film, "--audio", "silence"];
     let patient = Window::open("patient", &right, &folder.0, &[MEDIA, &more].concat());
     for (window, login) in [(&doctor, "osei"), (&patient, "ana")] {
@@ -191,6 +194,8 @@ fn consultation(server: &str) {
     the_connection_has_its_details(&doctor);
 
     doctor.press("Hang up");
+    doctor.wait("the report", || report.exists());
+    the_report_tells_of_the_call(&std::fs::read_to_string(&report).unwrap());
     for (window, other, way) in [(&doctor, "ana", "Outgoing"), (&patient, "osei", "Incoming")] {
         window.sees("Call ended");
         window.sees(&format!("with {other}"));
@@ -203,6 +208,16 @@ fn consultation(server: &str) {
         window.keep("history");
         people().check("the app's log", &window.log());
     }
+}
+
+fn the_report_tells_of_the_call(report: &str) {
+    let report: serde_json::Value = serde_json::from_str(report).unwrap();
+    assert_eq!((&report["side"], &report["end_reason"]), (&json!("caller"), &json!("user_hangup")));
+    let ages = ["latency_ms", "drawn_ms"].map(|age| report["video"][age]["p50"].as_f64());
+    let [Some(decoded), Some(drawn)] = ages else { panic!("no ages: {report}") };
+    assert!(0.0 < decoded && decoded < drawn, "{report}");
+    let phases = report["phases"].as_array().unwrap().iter().map(|phase| phase["phase"].as_str().unwrap());
+    assert!(phases.eq(["initiated", "ringing", "accepted", "connecting", "connected", "ended"]), "{report}");
 }
 
 /// Waits until the other side's picture is what its camera makes, and returns it.

@@ -67,12 +67,16 @@ impl Screen {
 
     fn show(&self, frame: VideoFrame) {
         self.slot.send_if_modified(|slot| {
-            let lit = !self.dark.load(Relaxed);
+            let lit = !self.is_dark();
             if lit {
                 *slot = Some(frame);
             }
             lit
         });
+    }
+
+    fn is_dark(&self) -> bool {
+        self.dark.load(Relaxed)
     }
 
     /// Takes the picture away; none comes after it.
@@ -169,6 +173,8 @@ impl Worker {
             let Some(has) = &mut decoder else { continue };
             let started = Instant::now();
             match has.decode(&unit.data) {
+                // The call ended meanwhile; what still waits is nobody's any more.
+                Ok(_) if self.screen.is_dark() => return,
                 Ok(Some(image)) => self.show(&unit, started, image),
                 Ok(None) => {}
                 Err(error) => {
