@@ -1,6 +1,6 @@
 //! Starting the app: engine, frame server, main window.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use bedside_session::{
@@ -76,6 +76,7 @@ fn setup(app: &AppHandle, cli: &Cli) -> anyhow::Result<()> {
             sources: cli.sources(),
             network: NetworkOptions::default(),
             tap: None,
+            idle: Some(crate::idle::after(Duration::from_secs(cli.idle_after))),
             seed: rand::random(),
         })
     })

@@ -43,6 +43,11 @@ pub(crate) fn start(
     Ok(())
 }
 
+/// Whether somebody's app is there to be called, whoever sits at it.
+const fn is_connected(status: PresenceStatus) -> bool {
+    matches!(status, PresenceStatus::Online | PresenceStatus::Idle)
+}
+
 /// Calls or answers; `None` when the engine has stopped before.
 async fn run(engine: &Engine, errand: Errand) -> Option<()> {
     until(engine, |now| matches!(now.account, AccountView::SignedIn { .. }).then_some(())).await?;
@@ -50,7 +55,7 @@ async fn run(engine: &Engine, errand: Errand) -> Option<()> {
         let user_id = until(engine, |now| {
             now.people
                 .iter()
-                .find(|person| person.name.contains(part) && person.status == PresenceStatus::Online)
+                .find(|person| person.name.contains(part) && is_connected(person.status))
                 .map(|person| person.user_id.clone())
         })
         .await?;

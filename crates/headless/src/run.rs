@@ -133,6 +133,7 @@ impl Client {
             },
             network: NetworkOptions::default(),
             tap: Some(probe.clone() as Arc<dyn MediaTap>),
+            idle: None,
             seed: u64::from(std::process::id()),
         })?;
         let snapshots = engine.snapshots();

@@ -5,8 +5,7 @@ use std::time::Duration;
 use bedside_protocol::{
     DeviceId, Pii, PresenceStatus, Secret, UserId,
     call::CallRecord,
-    rest::{CallHistoryQuery, ClinicInfo, Page, SignedIn, UpdatePresence},
-    socket::Request,
+    rest::{CallHistoryQuery, ClinicInfo, Page, SignedIn},
     user::{Contact, DeviceInfo, DeviceType, Presence, UserProfile},
 };
 use bedside_ui_contract::{
@@ -288,6 +287,7 @@ impl Actor {
         self.socket = None;
         self.chat = None;
         self.connection = ConnectionView::Idle;
+        self.told_presence = None;
         self.account = Account::SignedOut { failure };
         self.remember(|remembered| remembered.user = None);
         self.measured.forget();
@@ -296,24 +296,6 @@ impl Actor {
         self.fetching_people = None;
         self.history = HistoryView::default();
         self.notices.clear();
-    }
-
-    pub(super) fn set_presence(&mut self, wanted: PresenceStatus) {
-        if let Account::SignedIn { status, .. } = &mut self.account {
-            *status = wanted;
-            self.tell_presence();
-        }
-    }
-
-    /// Says what the person chose. The server does not know it of a session that it has not resumed.
-    pub(super) fn tell_presence(&self) {
-        if let Account::SignedIn { status, .. } = self.account {
-            self.tell(Request::UpdatePresence(UpdatePresence {
-                status,
-                current_call_id: None,
-                current_appointment_id: None,
-            }));
-        }
     }
 
     /// Asks whom one may call, once at a time.
@@ -359,16 +341,6 @@ impl Actor {
                 calls.iter().filter_map(|record| super::view::history_item(record, user)).collect();
             (self.history.page, self.history.pages) = (1, 1);
             self.history.total = u32::try_from(self.history.items.len()).unwrap_or(u32::MAX);
-        }
-    }
-
-    pub(super) fn presence_changed(&mut self, presence: Presence) {
-        if presence.status != PresenceStatus::Offline {
-            self.tell_chat(Input::Reachable(presence.user_id));
-        }
-        match self.people.iter_mut().find(|person| person.user.id == presence.user_id) {
-            Some(person) => person.presence = presence,
-            None => self.fetch_contacts(),
         }
     }
 

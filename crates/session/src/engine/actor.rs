@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bedside_call::Rings;
 use bedside_media::frame::VideoFrame;
 use bedside_protocol::{
-    CallId, Problem, UserId,
+    CallId, PresenceStatus, Problem, UserId,
     call::CallRecord,
     rest::{CallTicket, ClinicInfo, Page, SignedIn},
     socket::{Event, Request},
@@ -28,6 +28,7 @@ use crate::{
     api::{Api, ApiError},
     chat::{Chat, ChatEvent, Input},
     consultation::ConsultationEvent,
+    idle::Idleness,
     peer::NetworkOptions,
     profile::{Profile, ProfileError, Remembered},
     secrets::SecretStore,
@@ -95,7 +96,8 @@ pub(super) enum Account {
     Restoring,
     SignedOut { failure: Option<Failure> },
     SigningIn,
-    SignedIn { user: UserProfile, status: bedside_protocol::PresenceStatus },
+    /// And what they say of themselves.
+    SignedIn { user: UserProfile, status: PresenceStatus },
 }
 
 /// Somebody one may call.
@@ -123,6 +125,9 @@ pub(super) struct Actor {
     /// The sign-in of the last run is being tried, or will be again.
     pub(super) restoring: bool,
     pub(super) connection: ConnectionView,
+    pub(super) idle: bool,
+    /// What the server was told of this person in its present session.
+    pub(super) told_presence: Option<PresenceStatus>,
     pub(super) people: Vec<Person>,
     pub(super) people_loaded: bool,
     /// They are being fetched, and whether something changed meanwhile.
@@ -170,6 +175,8 @@ pub(super) fn spawn(
         account: Account::Restoring,
         restoring: false,
         connection: ConnectionView::Idle,
+        idle: false,
+        told_presence: None,
         people: Vec::new(),
         people_loaded: false,
         fetching_people: None,
@@ -190,7 +197,7 @@ pub(super) fn spawn(
         chat: chat_in,
         studio: studio_in,
     };
-    tokio::spawn(actor.run(inboxes));
+    tokio::spawn(actor.run(inboxes, Idleness::watch(config.idle)));
     Ok(self_view)
 }
 
@@ -204,7 +211,7 @@ struct Inboxes {
 }
 
 impl Actor {
-    async fn run(mut self, mut inboxes: Inboxes) {
+    async fn run(mut self, mut inboxes: Inboxes, mut idleness: Idleness) {
         let mut network = crate::network::Watcher::start(self.network.address_changes.take());
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -222,9 +229,12 @@ impl Actor {
                 Some(event) = inboxes.chat.recv() => self.chat_event(event),
                 Some(event) = inboxes.studio.recv() => self.studio_event(event),
                 () = network.changed() => self.network_changed(),
+                idle = idleness.changed() => self.idle = idle,
                 _ = tick.tick() => self.tick(),
             }
+            idleness.in_call(self.call.as_ref().is_some_and(|call| call.phase().is_answered()));
             self.tell_chat_of_call();
+            self.tell_presence();
             self.publish();
         }
         self.leave_call_for_good();
@@ -357,7 +367,7 @@ impl Actor {
                 self.is_now(welcome.user);
                 self.send_measured();
                 if !welcome.resumed {
-                    self.tell_presence();
+                    self.told_presence = None;
                     self.fetch_clinic();
                     self.fetch_contacts();
                 }
