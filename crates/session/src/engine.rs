@@ -6,6 +6,8 @@
 mod account;
 mod actor;
 mod calling;
+mod feeds;
+mod notices;
 mod presence;
 mod view;
 

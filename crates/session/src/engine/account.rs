@@ -14,7 +14,10 @@ use bedside_ui_contract::{
     snapshot::{ConnectionView, HistoryView},
 };
 
-use super::actor::{Account, Actor, Outcome, Person, Recalled};
+use super::{
+    actor::{Account, Actor, Person},
+    feeds::{Feeds, Outcome, Recalled},
+};
 use crate::{
     api::{Api, ApiError},
     chat::{Chat, ChatConfig, Input, installed},
@@ -55,7 +58,7 @@ impl Actor {
         let had = whose.map(|(user, device)| Installation { user, device });
         let had = had.filter(|had| remembered.had_keys(*had));
         let folder = self.profile.folder();
-        self.spawn(async move {
+        self.feeds.spawn(async move {
             if !api.recall(whose).await {
                 return Outcome::Recalled(Recalled::Nothing);
             }
@@ -89,7 +92,7 @@ impl Actor {
             }
         }
         self.renew_after(Duration::ZERO);
-        self.spawn(async move {
+        self.feeds.spawn(async move {
             tokio::time::sleep(RESTORE_PATIENCE).await;
             Outcome::PatienceOver
         });
@@ -97,7 +100,7 @@ impl Actor {
 
     fn renew_after(&self, pause: Duration) {
         let Some(api) = self.api.clone() else { return };
-        self.spawn(async move {
+        self.feeds.spawn(async move {
             tokio::time::sleep(pause).await;
             Outcome::Restored(api.renew().await)
         });
@@ -145,7 +148,7 @@ impl Actor {
     /// Asks who the clinic is and who holds its archive key.
     pub(super) fn fetch_clinic(&self) {
         if let Some(api) = self.api.clone() {
-            self.spawn(async move { Outcome::Clinic(api.clinic().await) });
+            self.feeds.spawn(async move { Outcome::Clinic(api.clinic().await) });
         }
     }
 
@@ -178,13 +181,14 @@ impl Actor {
         };
         self.account = Account::SigningIn;
         self.restoring = false;
+        self.feeds = Feeds::new();
         self.remember(|remembered| {
             remembered.server_url = api.address();
             remembered.login = Pii::new(login.clone());
         });
         let known = self.profile.get().accounts.get(&account_name(&api.address(), &login)).copied();
         let folder = self.profile.folder();
-        self.spawn(async move {
+        self.feeds.spawn(async move {
             let signing_in = async {
                 let clinic = api.clinic().await?;
                 // Who has no keys here that can be had is a new device: nobody else's place in the groups is taken.
@@ -233,7 +237,7 @@ impl Actor {
 
     /// Opens what is this person's, on this computer and, as soon as it can be reached, at the server.
     fn enter(&mut self, api: Api, user: UserProfile, device: DeviceId) {
-        let socket = Socket::start(api.clone(), self.socket_events.clone(), self.seed);
+        let socket = Socket::start(api.clone(), self.feeds.of_socket(), self.seed);
         let config = ChatConfig {
             api: api.clone(),
             socket: socket.clone(),
@@ -245,7 +249,7 @@ impl Actor {
             archive: self.profile.get().archive,
             read_receipts: self.profile.get().settings.read_receipts,
         };
-        self.chat = Some(Chat::start(config, self.chat_events.clone()));
+        self.chat = Some(Chat::start(config, self.feeds.of_chat()));
         self.socket = Some(socket);
         self.api = Some(api);
         self.restoring = false;
@@ -261,6 +265,9 @@ impl Actor {
     }
 
     pub(super) fn sign_out(&mut self) {
+        if self.user_id().is_none() {
+            return;
+        }
         self.leave_call_for_good();
         // A device whose keys end with this run does not come back: it leaves the account, and so its conversations.
         let passing = self.chat.as_ref().filter(|chat| chat.view().vault == VaultView::Temporary);
@@ -284,6 +291,8 @@ impl Actor {
     }
 
     fn forget_account(&mut self, failure: Option<Failure>) {
+        self.feeds = Feeds::new();
+        self.api = None;
         self.socket = None;
         self.chat = None;
         self.connection = ConnectionView::Idle;
@@ -306,7 +315,7 @@ impl Actor {
         }
         if let Some(api) = self.api.clone() {
             self.fetching_people = Some(false);
-            self.spawn(async move { Outcome::Contacts(api.contacts().await) });
+            self.feeds.spawn(async move { Outcome::Contacts(api.contacts().await) });
         }
     }
 
@@ -348,7 +357,7 @@ impl Actor {
         let Some(api) = self.api.clone() else { return };
         self.history.loading = true;
         let page = page.max(1);
-        self.spawn(async move {
+        self.feeds.spawn(async move {
             let query =
                 CallHistoryQuery { page: Some(page), per_page: Some(HISTORY_PAGE), ..Default::default() };
             Outcome::History { page, answer: api.call_history(&query).await }
