@@ -30,7 +30,7 @@ use tokio_tungstenite::{
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::{Ask, SocketError, SocketEvent};
+use super::{Ask, SocketError, SocketEvent, WAITING_REQUESTS};
 use crate::api::Api;
 
 /// Without a frame from the server for this long the line is dead.
@@ -162,7 +162,7 @@ impl Line {
                 () = wake.notified() => return Waited::Woken,
                 () = self.closing.cancelled() => return Waited::Abandoned,
                 ask = asks.recv() => match ask {
-                    Some(ask) if is_repeatable(&ask.request) => self.unsent.push_back(ask),
+                    Some(ask) if is_repeatable(&ask.request) && self.has_room() => self.unsent.push_back(ask),
                     Some(ask) => refuse(ask, SocketError::Offline),
                     None => return Waited::Abandoned,
                 },
@@ -279,7 +279,8 @@ impl Line {
                         Some(ServerFrame::Event(_)) | None => {}
                     }
                 }
-                ask = asks.recv() => match ask {
+                // Who answers nothing is not asked for ever.
+                ask = asks.recv(), if self.has_room() => match ask {
                     Some(ask) => self.unsent.push_back(ask),
                     None => {
                         let _ = sink.close().await;
@@ -299,6 +300,11 @@ impl Line {
                 () = tokio::time::sleep_until(dead_at) => return Lost::Retry,
             }
         }
+    }
+
+    /// Whether one more may be on its way.
+    fn has_room(&self) -> bool {
+        self.unsent.len() + self.unanswered.len() < WAITING_REQUESTS
     }
 
     fn take_id(&mut self) -> u64 {

@@ -15,7 +15,7 @@ use bedside_protocol::{
 };
 use tokio::sync::{mpsc, watch};
 
-use super::{Socket, SocketError, SocketEvent};
+use super::{Socket, SocketError, SocketEvent, WAITING_REQUESTS};
 use crate::api::testing;
 use bedside_ui_contract::snapshot::ConnectionView;
 
@@ -261,4 +261,52 @@ async fn state(heard: &mut mpsc::Receiver<SocketEvent>) -> ConnectionView {
         SocketEvent::State(state) => state,
         other => panic!("{other:?} instead"),
     }
+}
+
+async fn told(signal: &mut watch::Receiver<bool>) {
+    let _ = signal.wait_for(|told| *told).await;
+}
+
+#[tokio::test]
+async fn a_server_that_answers_nothing_is_not_asked_for_ever() {
+    const MORE: usize = 44;
+    let (got, mut read) = watch::channel(0);
+    let (answer, answers) = watch::channel(false);
+    let address = serve(move |mut socket| {
+        let (got, mut answers) = (got.clone(), answers.clone());
+        async move {
+            let mut unanswered = Vec::new();
+            loop {
+                tokio::select! {
+                    frame = next_request(&mut socket) => {
+                        let Some(frame) = frame else { return };
+                        unanswered.push(frame.id);
+                        got.send_modify(|got| *got += 1);
+                    }
+                    () = told(&mut answers), if !unanswered.is_empty() => {
+                        for id in unanswered.drain(..) {
+                            let outcome = Outcome::Ok(serde_json::Value::Null);
+                            let _ = socket.send(text(&ServerFrame::Reply(Reply { re: Some(id), outcome }))).await;
+                        }
+                    }
+                }
+            }
+        }
+    })
+    .await;
+    let (events, mut heard) = mpsc::channel(16);
+    let socket = Socket::start(testing::signed_in(&address).await, events, 1);
+    online(&mut heard).await;
+    let hang_up = || {
+        let hangup = HangupCall { reason: EndReason::UserHangup, duration: None };
+        socket.tell(Request::HangupCall { call_id: CallId::random(), hangup });
+    };
+    (0..WAITING_REQUESTS).for_each(|_| hang_up());
+    read.wait_for(|got| *got == WAITING_REQUESTS).await.expect("as many as may wait");
+    (0..MORE).for_each(|_| hang_up());
+    let further = read.wait_for(|got| *got > WAITING_REQUESTS);
+    assert!(tokio::time::timeout(Duration::from_secs(1), further).await.is_err(), "and no more");
+    answer.send_replace(true);
+    let all = read.wait_for(|got| *got == WAITING_REQUESTS + MORE);
+    tokio::time::timeout(PATIENCE, all).await.expect("once they are answered").expect("it reads");
 }
