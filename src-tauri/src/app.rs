@@ -1,6 +1,6 @@
 //! Starting the app: engine, frame server, main window.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use bedside_report::Reporter;
@@ -79,6 +79,7 @@ fn setup(app: &AppHandle, cli: &Cli) -> anyhow::Result<()> {
             sources: cli.sources(),
             network: NetworkOptions::default(),
             tap: reporter.as_ref().map(Reporter::tap),
+            idle: Some(crate::idle::after(Duration::from_secs(cli.idle_after))),
             seed: rand::random(),
         })
     })

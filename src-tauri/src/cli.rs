@@ -10,7 +10,7 @@ use bedside_report::{
     Measures,
     source::{self, Source},
 };
-use bedside_session::Sources;
+use bedside_session::{Sources, idle::IDLE_AFTER};
 use clap::Parser;
 
 /// Bedside: video consultations.
@@ -39,6 +39,9 @@ pub struct Cli {
     /// Burn a frame counter and the time into the picture, to measure its age at the other side.
     #[arg(long)]
     pub(crate) stamp: bool,
+    /// Seconds without keyboard or pointer after which others see that nobody is at this computer.
+    #[arg(long, value_name = "SECONDS", default_value_t = IDLE_AFTER.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) idle_after: u64,
     /// Sign in at once, as this account.
     #[arg(long, value_name = "NAME", requires_all = ["server", "password_file"])]
     pub(crate) login: Option<String>,

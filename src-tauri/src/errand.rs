@@ -84,6 +84,11 @@ pub(crate) fn start(app: &AppHandle, engine: &Engine, cli: &Cli) -> anyhow::Resu
     Ok(())
 }
 
+/// Whether somebody's app is there to be called, whoever sits at it.
+const fn is_connected(status: PresenceStatus) -> bool {
+    matches!(status, PresenceStatus::Online | PresenceStatus::Idle)
+}
+
 /// Calls or answers; `None` when the engine has stopped before.
 async fn run(engine: &Engine, errand: Errand, answered: oneshot::Sender<Instant>) -> Option<()> {
     until(engine, |now| matches!(now.account, AccountView::SignedIn { .. }).then_some(())).await?;
@@ -91,7 +96,7 @@ async fn run(engine: &Engine, errand: Errand, answered: oneshot::Sender<Instant>
         let user_id = until(engine, |now| {
             now.people
                 .iter()
-                .find(|person| person.name.contains(part) && person.status == PresenceStatus::Online)
+                .find(|person| person.name.contains(part) && is_connected(person.status))
                 .map(|person| person.user_id.clone())
         })
         .await?;

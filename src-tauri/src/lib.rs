@@ -10,6 +10,7 @@ mod commands;
 mod errand;
 mod files;
 pub mod frames;
+mod idle;
 mod notification;
 pub mod rendering;
 mod ringing;

@@ -21,6 +21,8 @@ mod files;
 mod long;
 #[path = "window/picture.rs"]
 mod picture;
+#[path = "window/presence.rs"]
+mod presence;
 #[path = "window/ringing.rs"]
 mod ringing;
 #[path = "window/setting.rs"]

@@ -82,6 +82,14 @@ describe("people", () => {
     await sentCommand(page, "reconnect");
   });
 
+  it("are told to update an app that its server does not understand, and can try again then", async () => {
+    await start("home_unsupported_version");
+    await page.getByText("Update Bedside and start it again.").first().waitFor();
+    await tabTo("Try again");
+    await page.keyboard.press("Enter");
+    await sentCommand(page, "reconnect");
+  });
+
   it("see the status one picks", async () => {
     await start("home");
     await page.getByLabel("Your status").selectOption("do_not_disturb");

@@ -316,6 +316,7 @@ const screens: Screen[] = [
   { name: "people-offline", scenario: "home_offline" },
   { name: "people-started-offline", scenario: "home_started_offline" },
   { name: "people-gave-up", scenario: "home_gave_up" },
+  { name: "people-unsupported-version", scenario: "home_unsupported_version" },
   { name: "people-notices", scenario: "home_notices" },
   { name: "history", scenario: "home", go: section("History") },
   { name: "history-empty", scenario: "history_empty", go: section("History") },

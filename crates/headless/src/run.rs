@@ -127,6 +127,7 @@ impl Client {
             },
             network: NetworkOptions::default(),
             tap: Some(reporter.tap()),
+            idle: None,
             seed: u64::from(std::process::id()),
         })?;
         let snapshots = engine.snapshots();

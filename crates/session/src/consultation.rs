@@ -4,6 +4,7 @@
 //! peer connection; pictures are encoded and decoded on named threads; sound runs on the studio's audio thread through
 //! the [`AudioPort`] that starting returns. It knows nothing of the server: signals go out as reports.
 
+mod connecting;
 mod controls;
 mod driver;
 mod lips;

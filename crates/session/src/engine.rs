@@ -6,6 +6,9 @@
 mod account;
 mod actor;
 mod calling;
+mod feeds;
+mod notices;
+mod presence;
 mod view;
 
 use std::{path::PathBuf, sync::Arc};
@@ -18,7 +21,9 @@ use bedside_media::{
 use bedside_ui_contract::{Command, Levels, MessagePage, SearchHit, Snapshot, StatsSample, Update};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::{peer::NetworkOptions, profile::ProfileError, secrets::SecretStore, tap::MediaTap};
+use crate::{
+    idle::IdleOptions, peer::NetworkOptions, profile::ProfileError, secrets::SecretStore, tap::MediaTap,
+};
 
 /// How many seconds of statistics a slow reader may lag behind.
 const STATS_BACKLOG: usize = 16;
@@ -35,6 +40,8 @@ pub struct EngineConfig {
     pub network: NetworkOptions,
     /// Looks at media as it passes: for recording and measuring without a window.
     pub tap: Option<Arc<dyn MediaTap>>,
+    /// How others learn that nobody is at this computer; they never do where it is absent.
+    pub idle: Option<IdleOptions>,
     /// Drives jitter; nothing secret.
     pub seed: u64,
 }

@@ -9,6 +9,7 @@ pub mod chat;
 pub mod clock;
 pub mod consultation;
 pub mod engine;
+pub mod idle;
 pub mod logging;
 pub mod network;
 pub mod peer;

@@ -30,7 +30,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long taking leave of the server may take.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How many requests may wait for the line; more are refused.
+/// How many requests may wait for the line, and how many for an answer; more are refused.
 const WAITING_REQUESTS: usize = 256;
 
 /// Why a request got no good answer.

@@ -22,6 +22,7 @@ use bedside_server::{
 };
 use bedside_session::{
     Engine, EngineConfig, Sources,
+    idle::IdleOptions,
     peer::NetworkOptions,
     secrets::{MemoryStore, SecretStore},
     tap::MediaTap,
@@ -179,6 +180,7 @@ impl Clinic {
             secrets: Arc::new(MemoryStore::default()),
             network: NetworkOptions::loopback(),
             cameras: None,
+            idle: None,
         }
     }
 
@@ -226,6 +228,8 @@ pub struct Computer {
     pub network: NetworkOptions,
     /// Its cameras; the pattern stands in where it has none of its own.
     pub cameras: Option<Cameras>,
+    /// What tells whether somebody is at it.
+    pub idle: Option<IdleOptions>,
 }
 
 impl Computer {
@@ -248,6 +252,7 @@ impl Computer {
             },
             network: self.network,
             tap: Some(eye.clone() as Arc<dyn MediaTap>),
+            idle: self.idle,
             seed: 7,
         })
         .expect("the engine starts");

@@ -21,7 +21,11 @@ use axum::{
 };
 use bedside_protocol::{ConversationId, conversation::LogEntry, socket::Event};
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::broadcast, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{broadcast, watch},
+    task::JoinHandle,
+};
 
 use crate::clinic::Clinic;
 use script::{Script, conversation_in};
@@ -201,6 +205,14 @@ impl Mallory {
         }
     }
 
+    /// Never answers requests whose path holds this. What it returns tells how many wait for an answer.
+    #[must_use]
+    pub fn keep_back(&self, path: &str) -> watch::Receiver<u32> {
+        let (waiting, watched) = watch::channel(0);
+        self.shared.script().kept_back = Some((path.to_owned(), waiting));
+        watched
+    }
+
     /// Ends the app's connections; it comes back by itself.
     pub fn cut(&self) {
         let _ = self.shared.words.send(Word::Cut);
@@ -246,6 +258,10 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         conversation.filter(|_| parts.method == Method::GET && path.contains("/messages?"))
     {
         return log(&shared, &parts.headers, id, from).await;
+    }
+    let kept_back = shared.script().keeps_back(&path);
+    if let Some(_waiting) = kept_back {
+        std::future::pending::<()>().await;
     }
     match fetch(&shared, parts.method, &path, &parts.headers, body).await {
         Some((status, headers, answer)) => {

@@ -100,6 +100,9 @@ pub enum ConnectionView {
     },
     /// Ten attempts failed: "Try again" (and at once when the network changes).
     GaveUp,
+    /// The server is there, and app and server are too far apart in age to understand each other: "Update the app". It is
+    /// not tried again before somebody asks for it or the network changes.
+    UnsupportedVersion,
 }
 
 /// Somebody one may call.

@@ -130,6 +130,7 @@ impl Window {
                 .env("TAURI_WEBVIEW_AUTOMATION", "true")
                 .env("NO_AT_BRIDGE", "1")
                 .env("BEDSIDE_LOG", "trace")
+                .env("XDG_SESSION_TYPE", "x11")
                 .env_remove("WAYLAND_DISPLAY")
                 .stdout(log.try_clone().expect("a log"))
                 .stderr(log),

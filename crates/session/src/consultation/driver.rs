@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     Ask, ConsultationConfig, ConsultationEvent, LastHeard, Report,
+    connecting::Connecting,
     controls::Control,
     lips::Lips,
     meter::Meter,
@@ -38,9 +39,6 @@ use crate::{
 
 /// Without a packet for this long the path counts as lost. Opus DTX sends one every 400 ms.
 pub(super) const LOST_AFTER: Duration = Duration::from_millis(1800);
-
-/// A path that does not come up in this time will not.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often the path is looked at and the plan made.
 const CONTROL_INTERVAL: Duration = Duration::from_millis(100);
@@ -113,24 +111,6 @@ impl Reports {
     }
 }
 
-/// For how long a connection has been tried: from the answer on, since what rang before was up to a person.
-#[derive(Default)]
-struct Connecting {
-    since: Option<Instant>,
-}
-
-impl Connecting {
-    /// Whether the time for it has passed, once each time that it has. Asked as long as it goes on.
-    fn takes_too_long(&mut self, now: Instant) -> bool {
-        let since = *self.since.get_or_insert(now);
-        let late = now.saturating_duration_since(since) > CONNECT_TIMEOUT;
-        if late {
-            self.since = Some(now);
-        }
-        late
-    }
-}
-
 struct Driver {
     peer: Peer,
     reports: Reports,
@@ -153,6 +133,8 @@ struct Driver {
     connecting: Connecting,
     connected: bool,
     flowing: bool,
+    /// What the other side has said of its microphone and camera since the last beat.
+    peer_controls: Option<Control>,
     muted: bool,
     camera_on: bool,
 }
@@ -209,6 +191,7 @@ impl Driver {
             connecting: Connecting::default(),
             connected: false,
             flowing: false,
+            peer_controls: None,
             muted: config.muted,
             camera_on: config.camera_on,
         };
@@ -319,9 +302,8 @@ impl Driver {
             PeerEvent::TransportFeedback(feedback) => self.steering.feedback(Instant::now(), &feedback),
             PeerEvent::KeyframeRequest => self.keyframes.request(),
             PeerEvent::Message(message) => {
-                if let Some(Control::State { muted, camera_on }) = Control::read(&message) {
-                    self.reports.send(Report::PeerControls { muted, camera_on });
-                }
+                // Told with the next beat: who says it over and over fills no queue.
+                self.peer_controls = Control::read(&message).or(self.peer_controls);
             }
             PeerEvent::ChannelOpen => self.tell_controls(),
             PeerEvent::FilesOpen => {
@@ -426,6 +408,9 @@ impl Driver {
 
     async fn control(&mut self) {
         let now = Instant::now();
+        if let Some(Control::State { muted, camera_on }) = self.peer_controls.take() {
+            self.reports.send(Report::PeerControls { muted, camera_on });
+        }
         let silence = self.heard.silence();
         if self.flowing && silence.is_some_and(|silence| silence > LOST_AFTER) {
             self.flowing = false;
@@ -494,22 +479,5 @@ impl Driver {
         if self.connected {
             self.reports.send(report);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_time_to_connect_begins_with_the_answer_and_is_over_once_at_a_time() {
-        let mut connecting = Connecting::default();
-        // First asked when the call was answered, however long it had rung.
-        let answered = Instant::now();
-        let after = |seconds| answered + Duration::from_secs(seconds);
-        assert!(!connecting.takes_too_long(answered));
-        assert!(!connecting.takes_too_long(after(30)));
-        assert!(connecting.takes_too_long(after(31)));
-        assert!(!connecting.takes_too_long(after(32)));
     }
 }

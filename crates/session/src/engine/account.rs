@@ -5,8 +5,7 @@ use std::time::Duration;
 use bedside_protocol::{
     DeviceId, Pii, PresenceStatus, Secret, UserId,
     call::CallRecord,
-    rest::{CallHistoryQuery, ClinicInfo, Page, SignedIn, UpdatePresence},
-    socket::Request,
+    rest::{CallHistoryQuery, ClinicInfo, Page, SignedIn},
     user::{Contact, DeviceInfo, DeviceType, Presence, UserProfile},
 };
 use bedside_ui_contract::{
@@ -15,7 +14,10 @@ use bedside_ui_contract::{
     snapshot::{ConnectionView, HistoryView},
 };
 
-use super::actor::{Account, Actor, Outcome, Person, Recalled};
+use super::{
+    actor::{Account, Actor, Person},
+    feeds::{Feeds, Outcome, Recalled},
+};
 use crate::{
     api::{Api, ApiError},
     chat::{Chat, ChatConfig, Input, installed},
@@ -56,7 +58,7 @@ impl Actor {
         let had = whose.map(|(user, device)| Installation { user, device });
         let had = had.filter(|had| remembered.had_keys(*had));
         let folder = self.profile.folder();
-        self.spawn(async move {
+        self.feeds.spawn(async move {
             if !api.recall(whose).await {
                 return Outcome::Recalled(Recalled::Nothing);
             }
@@ -90,7 +92,7 @@ impl Actor {
             }
         }
         self.renew_after(Duration::ZERO);
-        self.spawn(async move {
+        self.feeds.spawn(async move {
             tokio::time::sleep(RESTORE_PATIENCE).await;
             Outcome::PatienceOver
         });
@@ -98,7 +100,7 @@ impl Actor {
 
     fn renew_after(&self, pause: Duration) {
         let Some(api) = self.api.clone() else { return };
-        self.spawn(async move {
+        self.feeds.spawn(async move {
             tokio::time::sleep(pause).await;
             Outcome::Restored(api.renew().await)
         });
@@ -146,7 +148,7 @@ impl Actor {
     /// Asks who the clinic is and who holds its archive key.
     pub(super) fn fetch_clinic(&self) {
         if let Some(api) = self.api.clone() {
-            self.spawn(async move { Outcome::Clinic(api.clinic().await) });
+            self.feeds.spawn(async move { Outcome::Clinic(api.clinic().await) });
         }
     }
 
@@ -179,13 +181,14 @@ impl Actor {
         };
         self.account = Account::SigningIn;
         self.restoring = false;
+        self.feeds = Feeds::new();
         self.remember(|remembered| {
             remembered.server_url = api.address();
             remembered.login = Pii::new(login.clone());
         });
         let known = self.profile.get().accounts.get(&account_name(&api.address(), &login)).copied();
         let folder = self.profile.folder();
-        self.spawn(async move {
+        self.feeds.spawn(async move {
             let signing_in = async {
                 let clinic = api.clinic().await?;
                 // Who has no keys here that can be had is a new device: nobody else's place in the groups is taken.
@@ -234,7 +237,7 @@ impl Actor {
 
     /// Opens what is this person's, on this computer and, as soon as it can be reached, at the server.
     fn enter(&mut self, api: Api, user: UserProfile, device: DeviceId) {
-        let socket = Socket::start(api.clone(), self.socket_events.clone(), self.seed);
+        let socket = Socket::start(api.clone(), self.feeds.of_socket(), self.seed);
         let config = ChatConfig {
             api: api.clone(),
             socket: socket.clone(),
@@ -246,7 +249,7 @@ impl Actor {
             archive: self.profile.get().archive,
             read_receipts: self.profile.get().settings.read_receipts,
         };
-        self.chat = Some(Chat::start(config, self.chat_events.clone()));
+        self.chat = Some(Chat::start(config, self.feeds.of_chat()));
         self.socket = Some(socket);
         self.api = Some(api);
         self.restoring = false;
@@ -262,6 +265,9 @@ impl Actor {
     }
 
     pub(super) fn sign_out(&mut self) {
+        if self.user_id().is_none() {
+            return;
+        }
         self.leave_call_for_good();
         // A device whose keys end with this run does not come back: it leaves the account, and so its conversations.
         let passing = self.chat.as_ref().filter(|chat| chat.view().vault == VaultView::Temporary);
@@ -285,9 +291,12 @@ impl Actor {
     }
 
     fn forget_account(&mut self, failure: Option<Failure>) {
+        self.feeds = Feeds::new();
+        self.api = None;
         self.socket = None;
         self.chat = None;
         self.connection = ConnectionView::Idle;
+        self.told_presence = None;
         self.account = Account::SignedOut { failure };
         self.remember(|remembered| remembered.user = None);
         self.measured.forget();
@@ -298,24 +307,6 @@ impl Actor {
         self.notices.clear();
     }
 
-    pub(super) fn set_presence(&mut self, wanted: PresenceStatus) {
-        if let Account::SignedIn { status, .. } = &mut self.account {
-            *status = wanted;
-            self.tell_presence();
-        }
-    }
-
-    /// Says what the person chose. The server does not know it of a session that it has not resumed.
-    pub(super) fn tell_presence(&self) {
-        if let Account::SignedIn { status, .. } = self.account {
-            self.tell(Request::UpdatePresence(UpdatePresence {
-                status,
-                current_call_id: None,
-                current_appointment_id: None,
-            }));
-        }
-    }
-
     /// Asks whom one may call, once at a time.
     pub(super) fn fetch_contacts(&mut self) {
         if let Some(again) = &mut self.fetching_people {
@@ -324,7 +315,7 @@ impl Actor {
         }
         if let Some(api) = self.api.clone() {
             self.fetching_people = Some(false);
-            self.spawn(async move { Outcome::Contacts(api.contacts().await) });
+            self.feeds.spawn(async move { Outcome::Contacts(api.contacts().await) });
         }
     }
 
@@ -362,21 +353,11 @@ impl Actor {
         }
     }
 
-    pub(super) fn presence_changed(&mut self, presence: Presence) {
-        if presence.status != PresenceStatus::Offline {
-            self.tell_chat(Input::Reachable(presence.user_id));
-        }
-        match self.people.iter_mut().find(|person| person.user.id == presence.user_id) {
-            Some(person) => person.presence = presence,
-            None => self.fetch_contacts(),
-        }
-    }
-
     pub(super) fn load_history(&mut self, page: u32) {
         let Some(api) = self.api.clone() else { return };
         self.history.loading = true;
         let page = page.max(1);
-        self.spawn(async move {
+        self.feeds.spawn(async move {
             let query =
                 CallHistoryQuery { page: Some(page), per_page: Some(HISTORY_PAGE), ..Default::default() };
             Outcome::History { page, answer: api.call_history(&query).await }

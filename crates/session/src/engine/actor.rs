@@ -5,11 +5,9 @@ use std::{sync::Arc, time::Duration};
 use bedside_call::Rings;
 use bedside_media::frame::VideoFrame;
 use bedside_protocol::{
-    CallId, Problem, UserId,
-    call::CallRecord,
-    rest::{CallTicket, ClinicInfo, Page, SignedIn},
+    CallId, PresenceStatus, UserId,
     socket::{Event, Request},
-    user::{Contact, Presence, UserProfile},
+    user::{Presence, UserProfile},
 };
 use bedside_ui_contract::{
     Command, DeviceKind, Failure, Levels, Notice, Snapshot, StatsSample,
@@ -22,22 +20,21 @@ use tokio::{
 
 use super::{
     EngineConfig,
-    calling::{LiveCall, Measured, Placing},
+    calling::{LiveCall, Measured},
+    feeds::{Feeds, News, Outcome},
 };
 use crate::{
-    api::{Api, ApiError},
+    api::Api,
     chat::{Chat, ChatEvent, Input},
     consultation::ConsultationEvent,
+    idle::Idleness,
     peer::NetworkOptions,
     profile::{Profile, ProfileError, Remembered},
     secrets::SecretStore,
-    socket::{Socket, SocketError, SocketEvent},
+    socket::{Socket, SocketEvent},
     studio::{Studio, StudioEvent},
     tap::MediaTap,
 };
-
-/// Notices beyond this many push out the oldest.
-const MOST_NOTICES: usize = 5;
 
 /// How often levels are told and deadlines looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -50,54 +47,18 @@ pub(super) struct Outlets {
     pub(super) remote: watch::Sender<Option<VideoFrame>>,
 }
 
-/// What a request that was started brought.
-pub(super) enum Outcome {
-    /// Whether there is a sign-in of an earlier run.
-    Recalled(Recalled),
-    /// What the server says of it.
-    Restored(Result<SignedIn, ApiError>),
-    /// It takes long to say so.
-    PatienceOver,
-    Clinic(Result<ClinicInfo, ApiError>),
-    SignedIn {
-        api: Api,
-        clinic: ClinicInfo,
-        signed_in: SignedIn,
-    },
-    SignInFailed(ApiError),
-    Contacts(Result<Vec<Contact>, ApiError>),
-    History {
-        page: u32,
-        answer: Result<Page<CallRecord>, ApiError>,
-    },
-    Placed {
-        placing: Placing,
-        answer: Result<CallTicket, SocketError>,
-    },
-    Answered {
-        call_id: CallId,
-        answer: Result<CallTicket, SocketError>,
-    },
-    /// The call with its new end, or why there is none.
-    Extended(Result<CallRecord, SocketError>),
-    /// What was measured has arrived, or not.
-    Measured(Result<(), ApiError>),
-}
-
-/// What is there of the sign-in of the last run.
-pub(super) enum Recalled {
-    There,
-    Nothing,
-    /// It is there, and the keys of the device that it is of are not.
-    WithoutKeys,
-}
-
 /// Whether anybody is signed in.
 pub(super) enum Account {
     Restoring,
-    SignedOut { failure: Option<Failure> },
+    SignedOut {
+        failure: Option<Failure>,
+    },
     SigningIn,
-    SignedIn { user: UserProfile, status: bedside_protocol::PresenceStatus },
+    /// And what they say of themselves.
+    SignedIn {
+        user: UserProfile,
+        status: PresenceStatus,
+    },
 }
 
 /// Somebody one may call.
@@ -113,10 +74,8 @@ pub(super) struct Actor {
     pub(super) tap: Option<Arc<dyn MediaTap>>,
     pub(super) seed: u64,
     pub(super) outlets: Outlets,
-    pub(super) outcomes: mpsc::UnboundedSender<Outcome>,
-    pub(super) socket_events: mpsc::Sender<SocketEvent>,
+    pub(super) feeds: Feeds,
     pub(super) media_events: mpsc::UnboundedSender<ConsultationEvent>,
-    pub(super) chat_events: mpsc::UnboundedSender<ChatEvent>,
     pub(super) studio: Studio,
     pub(super) api: Option<Api>,
     pub(super) socket: Option<Socket>,
@@ -125,6 +84,9 @@ pub(super) struct Actor {
     /// The sign-in of the last run is being tried, or will be again.
     pub(super) restoring: bool,
     pub(super) connection: ConnectionView,
+    pub(super) idle: bool,
+    /// What the server was told of this person in its present session.
+    pub(super) told_presence: Option<PresenceStatus>,
     pub(super) people: Vec<Person>,
     pub(super) people_loaded: bool,
     /// They are being fetched, and whether something changed meanwhile.
@@ -134,7 +96,7 @@ pub(super) struct Actor {
     pub(super) measured: Measured,
     pub(super) history: HistoryView,
     pub(super) notices: Vec<NoticeView>,
-    next_notice: u32,
+    pub(super) next_notice: u32,
     revision: u64,
     /// The call that the messenger was told of last.
     told_call: Option<(CallId, UserId)>,
@@ -149,10 +111,7 @@ pub(super) fn spawn(
     outlets: Outlets,
 ) -> Result<super::Frames, ProfileError> {
     let profile = Profile::open(&config.profile)?;
-    let (outcomes, outcomes_in) = mpsc::unbounded_channel();
-    let (socket_events, socket_in) = mpsc::channel(256);
     let (media_events, media_in) = mpsc::unbounded_channel();
-    let (chat_events, chat_in) = mpsc::unbounded_channel();
     let (studio_events, studio_in) = mpsc::unbounded_channel();
     let studio = Studio::new(&config.sources, profile.get(), studio_events, config.tap.clone());
     let self_view = studio.self_view();
@@ -163,10 +122,8 @@ pub(super) fn spawn(
         tap: config.tap,
         seed: config.seed,
         outlets,
-        outcomes,
-        socket_events,
+        feeds: Feeds::new(),
         media_events,
-        chat_events,
         studio,
         api: None,
         socket: None,
@@ -174,6 +131,8 @@ pub(super) fn spawn(
         account: Account::Restoring,
         restoring: false,
         connection: ConnectionView::Idle,
+        idle: false,
+        told_presence: None,
         people: Vec::new(),
         people_loaded: false,
         fetching_people: None,
@@ -187,29 +146,19 @@ pub(super) fn spawn(
         told_call: None,
         last_call: None,
     };
-    let inboxes = Inboxes {
-        commands,
-        outcomes: outcomes_in,
-        socket: socket_in,
-        media: media_in,
-        chat: chat_in,
-        studio: studio_in,
-    };
-    tokio::spawn(actor.run(inboxes));
+    let inboxes = Inboxes { commands, media: media_in, studio: studio_in };
+    tokio::spawn(actor.run(inboxes, Idleness::watch(config.idle)));
     Ok(self_view)
 }
 
 struct Inboxes {
     commands: mpsc::UnboundedReceiver<super::Ask>,
-    outcomes: mpsc::UnboundedReceiver<Outcome>,
-    socket: mpsc::Receiver<SocketEvent>,
     media: mpsc::UnboundedReceiver<ConsultationEvent>,
-    chat: mpsc::UnboundedReceiver<ChatEvent>,
     studio: mpsc::UnboundedReceiver<StudioEvent>,
 }
 
 impl Actor {
-    async fn run(mut self, mut inboxes: Inboxes) {
+    async fn run(mut self, mut inboxes: Inboxes, mut idleness: Idleness) {
         let mut network = crate::network::Watcher::start(self.network.address_changes.take());
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -221,15 +170,16 @@ impl Actor {
                     Some(ask) => self.asked(ask),
                     None => break,
                 },
-                Some(outcome) = inboxes.outcomes.recv() => self.outcome(outcome),
-                Some(event) = heard(self.chat.as_ref(), &mut inboxes.socket) => self.socket_event(event),
+                Some(news) = self.feeds.next(self.chat.as_ref()) => self.news(news),
                 Some(event) = inboxes.media.recv() => self.media_event(event),
-                Some(event) = inboxes.chat.recv() => self.chat_event(event),
                 Some(event) = inboxes.studio.recv() => self.studio_event(event),
                 () = network.changed() => self.network_changed(),
+                idle = idleness.changed() => self.idle = idle,
                 _ = tick.tick() => self.tick(),
             }
+            idleness.in_call(self.call.as_ref().is_some_and(|call| call.phase().is_answered()));
             self.follow_call();
+            self.tell_presence();
             self.publish();
         }
         self.leave_call_for_good();
@@ -274,6 +224,14 @@ impl Actor {
         if std::mem::replace(&mut self.told_call, call) != call {
             self.forget_extension();
             self.tell_chat(Input::InCall(call));
+        }
+    }
+
+    fn news(&mut self, news: News) {
+        match news {
+            News::Outcome(outcome) => self.outcome(*outcome),
+            News::Socket(event) => self.socket_event(event),
+            News::Chat(event) => self.chat_event(event),
         }
     }
 
@@ -366,7 +324,7 @@ impl Actor {
                 self.is_now(welcome.user);
                 self.send_measured();
                 if !welcome.resumed {
-                    self.tell_presence();
+                    self.told_presence = None;
                     self.fetch_clinic();
                     self.fetch_contacts();
                 }
@@ -433,11 +391,6 @@ impl Actor {
         }
     }
 
-    pub(super) fn forget_trouble(&mut self, kind: DeviceKind) {
-        let told = |notice: &Notice| matches!(notice, Notice::Device { device, .. } if *device == kind);
-        self.notices.retain(|shown| !told(&shown.notice));
-    }
-
     fn network_changed(&mut self) {
         tracing::info!("the network changed");
         self.with_socket(Socket::connect_now);
@@ -487,42 +440,6 @@ impl Actor {
         self.with_socket(|socket| socket.tell(request));
     }
 
-    /// Starts a request, which ends with the engine at the latest; its outcome comes back as an input.
-    pub(super) fn spawn(&self, work: impl Future<Output = Outcome> + Send + 'static) {
-        let outcomes = self.outcomes.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                outcome = work => drop(outcomes.send(outcome)),
-                () = outcomes.closed() => {}
-            }
-        });
-    }
-
-    pub(super) fn notify(&mut self, notice: Notice) {
-        if self.notices.iter().any(|shown| shown.notice == notice) {
-            return;
-        }
-        if matches!(notice, Notice::NotRung { .. }) {
-            // Whoever calls under ever new names must not push out what else there is to read.
-            self.notices.retain(|shown| !matches!(shown.notice, Notice::NotRung { .. }));
-        }
-        self.notices.push(NoticeView { id: self.next_notice, notice });
-        self.next_notice += 1;
-        if self.notices.len() > MOST_NOTICES {
-            self.notices.remove(0);
-        }
-    }
-
-    /// Says that the server refused, or that it can't be reached.
-    pub(super) fn notify_refusal(&mut self, error: &SocketError) {
-        let failure = match error {
-            SocketError::Refused(problem) => refusal(problem),
-            SocketError::Offline => Failure::ClinicAway,
-            SocketError::Unreadable => Failure::UnsupportedVersion,
-        };
-        self.notify(Notice::Failed { failure });
-    }
-
     fn publish(&mut self) {
         let mut snapshot = self.view();
         snapshot.revision = self.revision;
@@ -533,17 +450,4 @@ impl Actor {
         snapshot.revision = self.revision;
         self.outlets.snapshots.send_replace(Arc::new(snapshot));
     }
-}
-
-/// What the socket says next, once the messenger has taken in enough of what was said before. Until then it waits on the
-/// line: whatever the server sends, no more than this many events of it are in memory.
-async fn heard(chat: Option<&Chat>, socket: &mut mpsc::Receiver<SocketEvent>) -> Option<SocketEvent> {
-    if let Some(chat) = chat {
-        chat.room().await;
-    }
-    socket.recv().await
-}
-
-fn refusal(problem: &Problem) -> Failure {
-    crate::api::failure_of(problem.code)
 }

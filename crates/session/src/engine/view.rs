@@ -47,7 +47,7 @@ impl Actor {
                 user_id: user.id.to_string(),
                 name: user.name.reveal().clone(),
                 role: user.role,
-                status: *status,
+                status: self.presence().unwrap_or(*status),
                 remembered: self.secrets.is_lasting(),
             },
         }

@@ -11,7 +11,7 @@ use bedside_protocol::{
     ErrorCode, MAX_FRAME_BYTES, PROTOCOL_VERSIONS, Problem,
     socket::{ClientFrame, Event, Hello, Outcome, Reply, Request, Resume, ServerFrame, Welcome},
 };
-use bedside_ui_contract::snapshot::ConnectionView;
+use bedside_ui_contract::{Failure, snapshot::ConnectionView};
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
     net::TcpStream,
@@ -30,7 +30,7 @@ use tokio_tungstenite::{
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::{Ask, SocketError, SocketEvent};
+use super::{Ask, SocketError, SocketEvent, WAITING_REQUESTS};
 use crate::api::Api;
 
 /// Without a frame from the server for this long the line is dead.
@@ -69,6 +69,8 @@ enum Lost {
     Retry,
     /// The server goes away for a moment and says for how long.
     RetryAfter(Duration),
+    /// Server and app don't understand each other.
+    UnsupportedVersion,
     /// The sign-in is over.
     SignedOut,
     /// Nobody listens any more.
@@ -113,32 +115,32 @@ pub(super) async fn run(
             Err(lost) => lost,
         };
         line.drop_unrepeatable();
-        let next = match lost {
-            Lost::Retry => policy.failed(),
-            Lost::RetryAfter(pause) => NextTry::After(pause),
+        let (pause, state) = match lost {
+            Lost::Retry => match policy.failed() {
+                NextTry::After(pause) => waiting(pause, policy.attempts()),
+                NextTry::GaveUp => (None, ConnectionView::GaveUp),
+            },
+            Lost::RetryAfter(pause) => waiting(pause, policy.attempts()),
+            Lost::UnsupportedVersion => (None, ConnectionView::UnsupportedVersion),
             Lost::SignedOut => {
                 let _ = line.events.send(SocketEvent::SignedOut).await;
                 return;
             }
             Lost::Closed => return,
         };
-        let pause = match next {
-            NextTry::After(pause) => {
-                let retry_at = crate::clock::now().plus_millis(u64::try_from(pause.as_millis()).unwrap_or(0));
-                line.state(ConnectionView::Waiting { retry_at, attempt: policy.attempts() }).await;
-                Some(pause)
-            }
-            NextTry::GaveUp => {
-                line.state(ConnectionView::GaveUp).await;
-                None
-            }
-        };
+        line.state(state).await;
         match line.wait(pause, &mut asks, &wake).await {
             Waited::TimePassed => {}
             Waited::Woken => _ = policy.network_changed(),
             Waited::Abandoned => return,
         }
     }
+}
+
+/// The next attempt comes by itself after `pause`.
+fn waiting(pause: Duration, attempt: u32) -> (Option<Duration>, ConnectionView) {
+    let retry_at = crate::clock::now().plus_millis(u64::try_from(pause.as_millis()).unwrap_or(0));
+    (Some(pause), ConnectionView::Waiting { retry_at, attempt })
 }
 
 impl Line {
@@ -160,7 +162,7 @@ impl Line {
                 () = wake.notified() => return Waited::Woken,
                 () = self.closing.cancelled() => return Waited::Abandoned,
                 ask = asks.recv() => match ask {
-                    Some(ask) if is_repeatable(&ask.request) => self.unsent.push_back(ask),
+                    Some(ask) if is_repeatable(&ask.request) && self.has_room() => self.unsent.push_back(ask),
                     Some(ask) => refuse(ask, SocketError::Offline),
                     None => return Waited::Abandoned,
                 },
@@ -207,9 +209,13 @@ impl Line {
             if re != Some(id) {
                 continue;
             }
-            let Outcome::Ok(value) = outcome else { return Err(Lost::Retry) };
-            let welcome: Welcome = serde_json::from_value(value).map_err(|_| Lost::Retry)?;
-            return Ok((stream, welcome));
+            return match outcome {
+                Outcome::Ok(value) => match serde_json::from_value(value) {
+                    Ok(welcome) => Ok((stream, welcome)),
+                    Err(_) => Err(Lost::UnsupportedVersion),
+                },
+                Outcome::Error(problem) => Err(refused(problem.code)),
+            };
         }
         Err(Lost::Retry)
     }
@@ -273,7 +279,8 @@ impl Line {
                         Some(ServerFrame::Event(_)) | None => {}
                     }
                 }
-                ask = asks.recv() => match ask {
+                // Who answers nothing is not asked for ever.
+                ask = asks.recv(), if self.has_room() => match ask {
                     Some(ask) => self.unsent.push_back(ask),
                     None => {
                         let _ = sink.close().await;
@@ -293,6 +300,11 @@ impl Line {
                 () = tokio::time::sleep_until(dead_at) => return Lost::Retry,
             }
         }
+    }
+
+    /// Whether one more may be on its way.
+    fn has_room(&self) -> bool {
+        self.unsent.len() + self.unanswered.len() < WAITING_REQUESTS
     }
 
     fn take_id(&mut self) -> u64 {
@@ -331,6 +343,16 @@ impl Line {
         for (_, ask) in refuse_now {
             refuse(ask, SocketError::Offline);
         }
+    }
+}
+
+/// What follows when the server answers `hello` with a problem.
+fn refused(code: ErrorCode) -> Lost {
+    tracing::info!(code = code.as_str(), "the server refuses the line");
+    if crate::api::failure_of(code) == Failure::UnsupportedVersion {
+        Lost::UnsupportedVersion
+    } else {
+        Lost::Retry
     }
 }
 

@@ -8,33 +8,40 @@ use axum::{
     routing::get,
 };
 use bedside_protocol::{
-    CallId, CallType, ConversationId, DeviceId, EndReason, Sealed, SessionId, Timestamp,
+    CallId, CallType, ConversationId, DeviceId, EndReason, ErrorCode, Problem, Sealed, SessionId, Timestamp,
     conversation::Typing,
     rest::{AcceptCall, CallTicket, HangupCall},
     socket::{ClientFrame, Event, EventFrame, Outcome, Reply, Request, ServerFrame, Welcome},
 };
 use tokio::sync::{mpsc, watch};
 
-use super::{Socket, SocketError, SocketEvent};
+use super::{Socket, SocketError, SocketEvent, WAITING_REQUESTS};
 use crate::api::testing;
 use bedside_ui_contract::snapshot::ConnectionView;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Serves one kind of misbehaviour to whoever connects.
+/// Serves one kind of misbehaviour to whoever connects and has been greeted.
 async fn serve<F>(misbehave: impl Fn(WebSocket) -> F + Clone + Send + Sync + 'static) -> String
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let upgrade = move |upgrade: WebSocketUpgrade| {
+    listen(move |mut socket| {
         let misbehave = misbehave.clone();
         async move {
-            upgrade.on_upgrade(move |mut socket| async move {
-                greet(&mut socket).await;
-                misbehave(socket).await;
-            })
+            greet(&mut socket).await;
+            misbehave(socket).await;
         }
-    };
+    })
+    .await
+}
+
+/// Serves whoever connects.
+async fn listen<F>(serve: impl Fn(WebSocket) -> F + Clone + Send + Sync + 'static) -> String
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let upgrade = move |upgrade: WebSocketUpgrade| async move { upgrade.on_upgrade(serve) };
     let router: Router = testing::sign_in_route().route("/ws", get(upgrade));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -43,8 +50,6 @@ where
 }
 
 async fn greet(socket: &mut WebSocket) {
-    let Some(Ok(Message::Text(hello))) = socket.recv().await else { panic!("no hello") };
-    let hello: ClientFrame = serde_json::from_str(&hello).unwrap();
     let welcome = Welcome {
         version: 1,
         session: SessionId::random(),
@@ -55,7 +60,11 @@ async fn greet(socket: &mut WebSocket) {
         heartbeat_ms: 25_000,
         server_time: Timestamp(0),
     };
-    let outcome = Outcome::Ok(serde_json::to_value(welcome).unwrap());
+    answer_hello(socket, Outcome::Ok(serde_json::to_value(welcome).unwrap())).await;
+}
+
+async fn answer_hello(socket: &mut WebSocket, outcome: Outcome) {
+    let hello = next_request(socket).await.expect("a hello");
     let _ = socket.send(text(&ServerFrame::Reply(Reply { re: Some(hello.id), outcome }))).await;
 }
 
@@ -219,4 +228,85 @@ async fn waits(heard: &mut mpsc::Receiver<SocketEvent>, wanted: u32) {
             assert!(attempt < wanted, "attempt {attempt} instead of {wanted}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_speak_this_version_is_asked_once_and_again_when_somebody_wants_it() {
+    let unreadable = serde_json::json!({"version": "two"});
+    let unsupported = Outcome::Error(Box::new(Problem::new(ErrorCode::UnsupportedVersion)));
+    for outcome in [unsupported, Outcome::Ok(unreadable)] {
+        let address = listen(move |mut socket| {
+            let outcome = outcome.clone();
+            async move { answer_hello(&mut socket, outcome).await }
+        })
+        .await;
+        let (events, mut heard) = mpsc::channel(16);
+        let socket = Socket::start(testing::signed_in(&address).await, events, 1);
+        for _ in 0..2 {
+            assert_eq!(state(&mut heard).await, ConnectionView::Connecting);
+            assert_eq!(state(&mut heard).await, ConnectionView::UnsupportedVersion);
+            tokio::time::pause();
+            let hour = tokio::time::timeout(Duration::from_secs(60 * 60), heard.recv()).await;
+            assert!(hour.is_err(), "it is tried again: {hour:?}");
+            tokio::time::resume();
+            socket.connect_now();
+        }
+    }
+}
+
+/// What the line says of itself next.
+async fn state(heard: &mut mpsc::Receiver<SocketEvent>) -> ConnectionView {
+    let next = tokio::time::timeout(PATIENCE, heard.recv()).await.expect("it goes on");
+    match next.expect("the line's task runs") {
+        SocketEvent::State(state) => state,
+        other => panic!("{other:?} instead"),
+    }
+}
+
+async fn told(signal: &mut watch::Receiver<bool>) {
+    let _ = signal.wait_for(|told| *told).await;
+}
+
+#[tokio::test]
+async fn a_server_that_answers_nothing_is_not_asked_for_ever() {
+    const MORE: usize = 44;
+    let (got, mut read) = watch::channel(0);
+    let (answer, answers) = watch::channel(false);
+    let address = serve(move |mut socket| {
+        let (got, mut answers) = (got.clone(), answers.clone());
+        async move {
+            let mut unanswered = Vec::new();
+            loop {
+                tokio::select! {
+                    frame = next_request(&mut socket) => {
+                        let Some(frame) = frame else { return };
+                        unanswered.push(frame.id);
+                        got.send_modify(|got| *got += 1);
+                    }
+                    () = told(&mut answers), if !unanswered.is_empty() => {
+                        for id in unanswered.drain(..) {
+                            let outcome = Outcome::Ok(serde_json::Value::Null);
+                            let _ = socket.send(text(&ServerFrame::Reply(Reply { re: Some(id), outcome }))).await;
+                        }
+                    }
+                }
+            }
+        }
+    })
+    .await;
+    let (events, mut heard) = mpsc::channel(16);
+    let socket = Socket::start(testing::signed_in(&address).await, events, 1);
+    online(&mut heard).await;
+    let hang_up = || {
+        let hangup = HangupCall { reason: EndReason::UserHangup, duration: None };
+        socket.tell(Request::HangupCall { call_id: CallId::random(), hangup });
+    };
+    (0..WAITING_REQUESTS).for_each(|_| hang_up());
+    read.wait_for(|got| *got == WAITING_REQUESTS).await.expect("as many as may wait");
+    (0..MORE).for_each(|_| hang_up());
+    let further = read.wait_for(|got| *got > WAITING_REQUESTS);
+    assert!(tokio::time::timeout(Duration::from_secs(1), further).await.is_err(), "and no more");
+    answer.send_replace(true);
+    let all = read.wait_for(|got| *got == WAITING_REQUESTS + MORE);
+    tokio::time::timeout(PATIENCE, all).await.expect("once they are answered").expect("it reads");
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use axum::http::Method;
 use bedside_protocol::{ConversationId, conversation::LogEntry};
 use serde_json::Value;
+use tokio::sync::watch;
 
 type TwistEntry = Box<dyn FnMut(LogEntry) -> Vec<LogEntry> + Send>;
 type TwistEvent = Box<dyn FnMut(Value) -> Vec<Value> + Send>;
@@ -21,6 +22,15 @@ struct Told {
     entries: BTreeMap<u64, LogEntry>,
 }
 
+/// Somebody who waits for an answer, until it is dropped.
+pub(super) struct Waiting(watch::Sender<u32>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.send_modify(|waiting| *waiting -= 1);
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Script {
     pub(super) log: Option<TwistEntry>,
@@ -32,12 +42,23 @@ pub(super) struct Script {
     pub(super) away: bool,
     /// Entries that are told later, while there is somewhere to keep them.
     pub(super) held: Option<Vec<LogEntry>>,
+    /// Requests whose path holds this are not answered, and how many wait.
+    pub(super) kept_back: Option<(String, watch::Sender<u32>)>,
     pub(super) asked: Vec<String>,
     pub(super) genuine: Vec<LogEntry>,
     logs: HashMap<ConversationId, Told>,
 }
 
 impl Script {
+    /// Whether the answer to a request is kept back.
+    pub(super) fn keeps_back(&self, path: &str) -> Option<Waiting> {
+        let (held, waiting) = self.kept_back.as_ref()?;
+        path.contains(held.as_str()).then(|| {
+            waiting.send_modify(|waiting| *waiting += 1);
+            Waiting(waiting.clone())
+        })
+    }
+
     /// What is told of an entry of the server's log; nothing when it was told before.
     pub(super) fn entry(&mut self, entry: LogEntry) -> Vec<LogEntry> {
         let at = entry.position;

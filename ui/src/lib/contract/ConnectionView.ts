@@ -12,4 +12,4 @@ retry_at: Timestamp,
 /**
  * How many attempts were made.
  */
-attempt: number, } | { "state": "gave_up" };
+attempt: number, } | { "state": "gave_up" } | { "state": "unsupported_version" };

@@ -105,6 +105,10 @@ export const en = {
   "connection.waiting": "No connection to your clinic. Trying again in {seconds} s.",
   "connection.waitingNow": "No connection to your clinic. Trying again now.",
   "connection.gaveUp": "No connection to your clinic. Check your internet connection.",
+  "connection.unsupportedVersion":
+    "Your clinic's server and this version of Bedside don't fit together. Update Bedside and start it again.",
+  "connection.unsupportedVersionHint":
+    "If there is no update, ask your clinic's IT. What you write is kept on this computer until then.",
   "connection.offlineHint": "What you write is sent once you are connected, and then you can call again.",
 
   "history.title": "History",

@@ -184,6 +184,10 @@ export const scenarios = {
       chat: { ...chat, loaded: false },
     };
   },
+  home_unsupported_version: () => ({
+    ...signedIn(),
+    connection: { state: "unsupported_version" as const },
+  }),
   home_gave_up: () => ({ ...signedIn(), connection: { state: "gave_up" as const } }),
   home_notices: () => ({
     ...signedIn(),

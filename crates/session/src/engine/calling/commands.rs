@@ -11,7 +11,7 @@ use bedside_ui_contract::{DeviceKind, Failure, Notice, call::Direction};
 use super::{LiveCall, Placing};
 use crate::{
     chat::Input,
-    engine::actor::{Actor, Outcome},
+    engine::{actor::Actor, feeds::Outcome},
     socket::{Socket, SocketError},
 };
 
@@ -33,7 +33,7 @@ impl Actor {
         self.studio.set_call(Some(call.camera_on));
         let placing = call.placing;
         self.call = Some(call);
-        self.spawn(async move {
+        self.feeds.spawn(async move {
             let request = InitiateCall { callee_id: callee, appointment_id: None, call_type };
             Outcome::Placed { placing, answer: socket.ask(Request::InitiateCall(request)).await }
         });
@@ -118,7 +118,7 @@ impl Actor {
         self.studio.set_call(Some(call.camera_on));
         let request = Request::AcceptCall { call_id, accept: AcceptCall { call_type } };
         let asked = socket.ask(request);
-        self.spawn(async move { Outcome::Answered { call_id, answer: asked.await } });
+        self.feeds.spawn(async move { Outcome::Answered { call_id, answer: asked.await } });
     }
 
     /// The server has the call as answered here. Where the answer to that was given up before it came, the call is taken
@@ -206,7 +206,7 @@ impl Actor {
         }
         let extend = ExtendCall { ends_at: warning.ends_at };
         let asked = socket.ask(Request::ExtendCall { call_id, extend });
-        self.spawn(async move { Outcome::Extended(asked.await) });
+        self.feeds.spawn(async move { Outcome::Extended(asked.await) });
     }
 
     pub(in crate::engine) fn extended(&mut self, answer: Result<CallRecord, SocketError>) {

@@ -9,7 +9,7 @@ use crate::{
     api::{Api, ApiError},
     chat::Input,
     consultation::{Consultation, ConsultationConfig, ConsultationEvent, FrameKeys, Report},
-    engine::actor::{Actor, Outcome},
+    engine::{actor::Actor, feeds::Outcome},
     peer::NetworkOptions,
     signal::SignalBody,
 };
@@ -75,7 +75,7 @@ impl Actor {
         let going_on = self.call.as_ref().filter(|call| call.consultation.is_some()).and_then(LiveCall::id);
         let Some(api) = self.api.clone() else { return };
         if let Some((call, batch)) = self.measured.take(going_on) {
-            self.spawn(async move { Outcome::Measured(api.post_quality(call, &batch).await) });
+            self.feeds.spawn(async move { Outcome::Measured(api.post_quality(call, &batch).await) });
         }
     }
 
