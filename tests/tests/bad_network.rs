@@ -9,7 +9,7 @@ use std::time::Duration;
 use bedside_protocol::{CallPhase, EndReason};
 use bedside_testkit::net::{Loss, Shape};
 use bedside_ui_contract::{Command, snapshot::ConnectionView};
-use visit::{Visit, clarity, longest_gap};
+use visit::{Visit, longest_gap};
 
 const CLEAN: Shape = Shape { delay_ms: 40.0, ..Shape::PERFECT };
 
@@ -27,7 +27,7 @@ async fn a_clean_network_shows_every_picture_in_order_and_carries_the_voice() {
         println!("pictures are {median:.0} ms old, at most {:.0}", ages[ages.len() - 1]);
         assert!(ages[0] >= 40.0, "a picture {} ms old has outrun the network", ages[0]);
         assert!(median < 1000.0, "pictures are {median} ms old");
-        let clarity = clarity(seat, 0.8).await;
+        let clarity = seat.eye.clarity(0.8).await;
         assert!(clarity > 0.8, "the voice is not what was said: {clarity}");
     }
     let [doctor, patient] = visit.end().await;
@@ -53,7 +53,7 @@ async fn loss_and_jitter_cost_neither_the_picture_nor_the_voice() {
         let gap = longest_gap(&seen);
         println!("longest freeze {gap:?}");
         assert!(gap < Duration::from_secs(3), "the picture stood still for {gap:?}");
-        let clarity = clarity(seat, 0.6).await;
+        let clarity = seat.eye.clarity(0.6).await;
         assert!(clarity > 0.6, "the voice is not recognisable: {clarity}");
     }
     assert!(visit.lost_packets().iter().all(|lost| *lost > 0), "the network lost nothing");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bedside_media::{
-    audio::{InputId, OutputId},
+    audio::{InputId, OutputId, compare, tone_sample},
     camera::{CameraId, Cameras},
     frame::I420,
     stamp,
@@ -400,6 +400,30 @@ impl Eye {
                 );
             }
         }
+    }
+
+    /// How much of what is played is the tone that the other side's microphone hears, 0.0..=1.0: the best of some
+    /// stretches of two seconds, up to the first that is good `enough`. A stretch in which the playout catches up is
+    /// none. It forgets what has arrived before.
+    ///
+    /// # Panics
+    /// When nothing is played.
+    pub async fn clarity(&self, enough: f32) -> f32 {
+        const STRETCHES: u32 = 8;
+        const STRETCH: usize = 2 * 48_000;
+        let tone: Vec<f32> = (0..24_000).map(tone_sample).collect();
+        let mut best = 0.0_f32;
+        for _ in 0..STRETCHES {
+            self.forget();
+            let seen = self.until("two seconds of sound", |seen| seen.played.len() >= STRETCH).await;
+            let found = compare::find(&tone, &seen.played, seen.played.len());
+            best = best.max(found.map_or(0.0, |found| found.correlation));
+            if best > enough {
+                break;
+            }
+        }
+        println!("clarity {best:.2}");
+        best
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bedside_media::audio::{compare, tone_sample};
 use bedside_protocol::{CallPhase, CallType, EndReason, Role};
 use bedside_testkit::{
     clinic::{Clinic, PATIENCE, Seat, Seen},
@@ -176,25 +175,6 @@ impl Phases {
         let list = tokio::time::timeout(PATIENCE, self.0.wait_for(over)).await;
         list.expect("the call is over").expect("the engine runs").clone()
     }
-}
-
-/// How much of what is played is the tone that the other side's microphone hears, 0.0..=1.0: the best of some stretches
-/// of two seconds, up to the first that is good `enough`. A stretch in which the playout catches up is none.
-pub(crate) async fn clarity(seat: &Seat, enough: f32) -> f32 {
-    const STRETCHES: u32 = 8;
-    let tone: Vec<f32> = (0..24_000).map(tone_sample).collect();
-    let mut best = 0.0_f32;
-    for _ in 0..STRETCHES {
-        seat.eye.forget();
-        let seen = seat.eye.until("two seconds of sound", |seen| seen.played.len() >= 96_000).await;
-        let found = compare::find(&tone, &seen.played, seen.played.len());
-        best = best.max(found.map_or(0.0, |found| found.correlation));
-        if best > enough {
-            break;
-        }
-    }
-    println!("clarity {best:.2}");
-    best
 }
 
 /// The longest time between two pictures.
