@@ -64,7 +64,7 @@ fn build() -> Result<()> {
 }
 
 /// Tests for each core: most of them wait for something nearly all the time.
-const TESTS_PER_CORE: usize = 4;
+const TESTS_PER_CORE: usize = 3;
 
 /// Every Rust test but those of [`real_time`].
 fn tests() -> Result<()> {
