@@ -236,12 +236,6 @@ impl Hub {
         self.connected_devices(user).contains(&device)
     }
 
-    /// How many sockets are open.
-    #[must_use]
-    pub fn open_sockets(&self) -> usize {
-        self.lock().sessions.values().filter(|session| session.is_open()).count()
-    }
-
     /// Ends the sessions that belong to a sign-in; their sockets close.
     pub fn end_sign_in(&self, sign_in: SessionId) {
         let mut state = self.lock();

@@ -5,7 +5,6 @@
 //! | [`machine`] | client and server | where does one call stand, what may follow, when does it time out |
 //! | [`exchange`] | server | who is in which call, whose devices ring, who may signal to whom |
 //! | [`reconnect`] | client | when is the lost socket tried again |
-//! | [`inbox`] | client | is this event new, known already, or is one missing |
 //! | [`rings`] | client | does this device ring, or has it rung too often |
 //! | [`rate`] | client and server | how often may one side make the other do something |
 //!
@@ -15,7 +14,6 @@
 //! store it and a test can run an hour in a microsecond.
 
 pub mod exchange;
-pub mod inbox;
 pub mod limits;
 pub mod machine;
 pub mod rate;
@@ -23,7 +21,6 @@ pub mod reconnect;
 pub mod rings;
 
 pub use exchange::{Act, Actor, Exchange, ExchangeError};
-pub use inbox::{Arrival, Inbox};
 pub use limits::CallLimits;
 pub use machine::{Call, IllegalTransition, Input, Output, Refused};
 pub use reconnect::{NextTry, Reconnect};

@@ -55,11 +55,6 @@ impl Rung {
         Some(VideoShape { width, height, fps })
     }
 
-    /// Whether sound is sent.
-    pub const fn has_audio(self) -> bool {
-        !matches!(self, Self::TextOnly)
-    }
-
     /// The bandwidth below which the rung is left, sound included.
     pub const fn floor(self) -> DataRate {
         DataRate::from_kbps(match self {

@@ -11,7 +11,7 @@
 //! | [`journal`] | conversations and their messages, as records |
 //! | [`body`] | what members tell each other |
 //! | [`trust`] | whose devices were checked |
-//! | [`sample`] | a long conversation, to be measured |
+//! | `sample` | a long conversation, to be measured; with the feature of that name |
 //! | [`inbox`] | what the engine tells, and when that is enough for now |
 //! | [`worker`] | what happens when |
 
@@ -19,7 +19,7 @@ pub mod body;
 mod disk;
 mod inbox;
 mod journal;
-#[doc(hidden)]
+#[cfg(feature = "sample")]
 pub mod sample;
 mod trust;
 mod vault;

@@ -89,11 +89,6 @@ impl Side {
         }
     }
 
-    /// An event that is already there.
-    pub fn ready_event(&mut self) -> Option<PeerEvent> {
-        self.kept.pop_front().or_else(|| self.events.try_recv().ok())
-    }
-
     /// Waits for the first event that `wanted` maps to something.
     ///
     /// # Panics

@@ -9,17 +9,16 @@ pub(crate) mod words;
 
 /// `cargo xtask lint`.
 pub(crate) fn main(_options: Options) -> Result<()> {
-    let mut steps = Steps::new(true);
-    steps.step("Words", words::check)?;
-    steps.step("Formatting", formatting)?;
-    steps.step("Front end", front_end)?;
+    let steps = Steps::new(true);
+    steps.step("Words", words::check);
+    steps.step("Formatting", formatting);
+    steps.step("Front end", front_end);
     steps.step("Clippy", || {
         ui::build()?;
         clippy()
-    })?;
-    steps.step("Purity", purity::check)?;
-    steps
-        .step("Bindings", || bindings::main(Options::parse(vec!["--check".to_owned()], &["check"], &[])?))?;
+    });
+    steps.step("Purity", purity::check);
+    steps.step("Bindings", || bindings::main(Options::parse(vec!["--check".to_owned()], &["check"], &[])?));
     steps.finish()
 }
 

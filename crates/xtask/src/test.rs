@@ -1,4 +1,6 @@
-//! Everything that CI checks, quick failures first, each step timed.
+//! Everything that CI checks, quick failures first, what does not disturb one another side by side, each step timed.
+
+use std::{num::NonZeroUsize, process::Command, thread};
 
 use anyhow::{Result, bail};
 
@@ -8,48 +10,50 @@ use crate::{
     package,
     setup::{self, Purpose, apt},
     shell,
-    steps::Steps,
+    steps::{Step, Steps},
     ui,
 };
 
-type Work = fn() -> Result<()>;
-
-/// In this order: what fails within seconds, then what needs the compiler, then what needs everything.
-const STEPS: &[(&str, Work)] = &[
-    ("setup", || setup::ready(Purpose::Test)),
-    ("words", lint::words::check),
-    ("formatting", lint::formatting),
-    ("front-end", lint::front_end),
-    ("front-end-units", || ui::script("test:unit")),
-    ("front-end-build", ui::build),
-    ("clippy", lint::clippy),
-    ("purity", lint::purity::check),
-    ("build", build),
-    ("bindings", bindings::check),
-    ("tests", tests),
-    ("screens", || ui::script("test:screens")),
-    ("package", package::test),
+/// One after the other: what fails within seconds, then what needs the compiler, then what needs everything. The lanes
+/// of a stage run side by side, the steps of a lane one after the other.
+const STAGES: &[&[&[Step]]] = &[
+    &[&[
+        ("setup", || setup::ready(Purpose::Test)),
+        ("words", lint::words::check),
+        ("formatting", lint::formatting),
+        ("front-end-build", ui::build),
+    ]],
+    &[
+        &[("front-end", lint::front_end), ("front-end-units", || ui::script("test:unit"))],
+        &[
+            ("clippy", lint::clippy),
+            ("purity", lint::purity::check),
+            ("build", build),
+            ("bindings", bindings::check),
+        ],
+    ],
+    &[&[("tests", tests)], &[("screens", || ui::script("test:screens")), ("package", package::test)]],
+    &[&[("real-time", real_time)]],
 ];
 
 /// `cargo xtask test`.
 pub(crate) fn main(options: Options) -> Result<()> {
+    let names: Vec<&str> =
+        STAGES.iter().copied().flatten().copied().flatten().map(|(name, _)| *name).collect();
     if options.flag("list") {
-        for (name, _) in STEPS {
-            println!("{name}");
-        }
+        println!("{}", names.join("\n"));
         return Ok(());
     }
-    let only = options.all("only");
-    let skip = options.all("skip");
-    if let Some(unknown) = only.iter().chain(&skip).find(|name| !STEPS.iter().any(|(step, _)| step == *name))
-    {
+    let (only, skip) = (options.all("only"), options.all("skip"));
+    if let Some(unknown) = only.iter().chain(&skip).find(|name| !names.contains(name)) {
         bail!("There is no step called `{unknown}`; `cargo xtask test --list` names them all.");
     }
-    let mut steps = Steps::new(options.flag("keep-going"));
-    for (name, work) in STEPS {
-        if (only.is_empty() || only.contains(name)) && !skip.contains(name) {
-            steps.step(name, work)?;
-        }
+    let wanted = |(name, _): &Step| (only.is_empty() || only.contains(name)) && !skip.contains(name);
+    let steps = Steps::new(options.flag("keep-going"));
+    for stage in STAGES {
+        let lanes: Vec<Vec<Step>> =
+            stage.iter().map(|lane| lane.iter().copied().filter(wanted).collect()).collect();
+        steps.side_by_side(&lanes);
     }
     steps.finish()
 }
@@ -59,17 +63,37 @@ fn build() -> Result<()> {
     shell::run(shell::cargo().args(["build", "--workspace", "--all-targets", "--locked"]))
 }
 
-/// Every Rust test. Nextest where it is installed (a process per test), cargo's own runner elsewhere.
+/// Tests for each core: most of them wait for something nearly all the time.
+const TESTS_PER_CORE: usize = 3;
+
+/// Every Rust test but those of [`real_time`].
 fn tests() -> Result<()> {
-    let nextest = shell::read(shell::cargo().args(["nextest", "--version"])).is_ok();
-    let mut cargo = shell::cargo();
-    if nextest {
-        cargo.args(["nextest", "run", "--workspace", "--all-targets", "--locked", "--no-fail-fast"]);
-    } else {
-        cargo.args(["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"]);
-        // It knows no groups: real media, browsers and windows beside one another would measure each other.
-        cargo.env("RUST_TEST_THREADS", "1");
+    if !has_nextest() {
+        return Ok(());
     }
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let at_once = (cores * TESTS_PER_CORE).to_string();
+    run_tests(shell::cargo().args(NEXTEST).args(["--test-threads", &at_once, "-E", "not group(real-time)"]))
+}
+
+/// The Rust tests that would measure what runs beside them; `.config/nextest.toml` names them. Cargo's own runner, where
+/// nextest is not installed, knows no such group and runs every test here, one after the other.
+fn real_time() -> Result<()> {
+    if has_nextest() {
+        return run_tests(shell::cargo().args(NEXTEST).args(["-E", "group(real-time)"]));
+    }
+    let every = ["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"];
+    run_tests(shell::cargo().args(every).env("RUST_TEST_THREADS", "1"))
+}
+
+/// A process for each test.
+const NEXTEST: [&str; 6] = ["nextest", "run", "--workspace", "--all-targets", "--locked", "--no-fail-fast"];
+
+fn has_nextest() -> bool {
+    shell::read(shell::cargo().args(["nextest", "--version"])).is_ok()
+}
+
+fn run_tests(cargo: &mut Command) -> Result<()> {
     if apt::brings_everything()? {
         cargo.env("BEDSIDE_REQUIRE_ALL", "1");
     }

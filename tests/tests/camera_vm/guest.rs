@@ -23,7 +23,8 @@ for module in $(cat /modules/order); do
     esac
 done
 scene() { name=$1; shift; "$@" 2>&1 | while read -r line; do echo "$name $line"; echo "$line" >> /tmp/$name; done; }
-until_says() { touch /tmp/$1; until [ "$(grep -c "$2" /tmp/$1)" -ge "$3" ]; do sleep 0.2; done; }
+said() { touch /tmp/$1; grep -c "$2" /tmp/$1; }
+until_says() { until [ "$(said $1 "$2")" -ge "$3" ]; do sleep 0.2; done; }
 
 # The firmware left half a line.
 echo
@@ -35,8 +36,9 @@ until_says watching '"pictures"' 2
 scene in-use /probe once
 echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind
 until_says watching '"trouble"' 1
+before=$(said watching '"pictures"')
 echo vivid.0 > /sys/bus/platform/drivers/vivid/bind
-until_says watching '"pictures"' 4
+until_says watching '"pictures"' $((before + 1))
 killall probe
 until [ -c /dev/video0 ]; do sleep 0.2; done
 chmod 600 /dev/video0

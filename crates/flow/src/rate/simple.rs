@@ -118,11 +118,6 @@ impl SimpleEstimator {
         Self { target, ..Self::new() }
     }
 
-    /// The queue that packets stand in on the way now.
-    pub fn queueing_delay(&self) -> Duration {
-        Duration::from_secs_f64(self.queueing.queue_ms() / 1e3)
-    }
-
     fn ms(&mut self, now: Instant) -> f64 {
         ms_between(*self.origin.get_or_insert(now), now)
     }

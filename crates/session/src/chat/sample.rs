@@ -1,5 +1,5 @@
 //! A long conversation for whoever measures: messages that nobody wrote, put straight into the store of an installation.
-//! Nothing that people use calls this.
+//! Only tests and measurements ask for the feature that brings this.
 
 use std::path::Path;
 
