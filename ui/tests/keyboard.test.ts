@@ -148,6 +148,11 @@ describe("a call", () => {
   it("lets its controls fade though nobody ever moves, and brings them back with a key", async () => {
     await start("call");
     await page.locator("main.stage.idle").waitFor();
+    const opacity = (part: string) =>
+      page.locator(`main.stage ${part}`).evaluate((node) => getComputedStyle(node).opacity);
+    await expect.poll(() => opacity(".foot > .bar")).toBe("0");
+    // Who is here and how the call is protected is always to be seen.
+    expect(await opacity("header")).toBe("1");
     await page.keyboard.press("Shift");
     await page.locator("main.stage:not(.idle)").waitFor();
   });
