@@ -32,7 +32,7 @@ const STAGES: &[&[&[Step]]] = &[
             ("bindings", bindings::check),
         ],
     ],
-    &[&[("tests", tests)], &[("screens", || ui::script("test:screens")), ("package", package::test)]],
+    &[&[("tests", tests)], &[("screens", || ui::script("test:screens"))], &[("package", package::test)]],
     &[&[("real-time", real_time)]],
 ];
 
