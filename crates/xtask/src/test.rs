@@ -32,7 +32,7 @@ const STAGES: &[&[&[Step]]] = &[
             ("bindings", bindings::check),
         ],
     ],
-    &[&[("tests", tests)], &[("screens", || ui::script("test:screens"))], &[("package", package::test)]],
+    &[&[("tests", tests)], &[("screens", || ui::script("test:screens")), ("package", package::test)]],
     &[&[("real-time", real_time)]],
 ];
 
@@ -64,7 +64,7 @@ fn build() -> Result<()> {
 }
 
 /// Tests for each core: most of them wait for something nearly all the time.
-const TESTS_PER_CORE: usize = 3;
+const TESTS_PER_CORE: usize = 2;
 
 /// Every Rust test but those of [`real_time`].
 fn tests() -> Result<()> {
