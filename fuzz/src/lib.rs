@@ -4,7 +4,7 @@ use std::{sync::OnceLock, time::SystemTime};
 
 use bedside_e2ee::{
     DeviceIdentity,
-    mls::{Change, Device, Event, GroupId, MembersDecide, MessageId, MlsError},
+    mls::{Change, Device, Event, GroupId, OwnDevicesLeave, MessageId, MlsError},
     store::{Batch, MemoryStore, Records, Store as _},
 };
 use bedside_protocol::{DeviceId, EntryId, UserId};
@@ -29,7 +29,7 @@ impl Frozen {
         }
         store.apply(batch).expect("memory takes it");
         let identity = DeviceIdentity::import(&self.identity).expect("an identity");
-        Device::open(identity, store, Box::new(MembersDecide))
+        Device::open(identity, store, Box::new(OwnDevicesLeave))
     }
 }
 
@@ -66,7 +66,7 @@ impl Room {
             let identity =
                 DeviceIdentity::generate(UserId::random(), DeviceId::random()).expect("an identity");
             let (exported, store) = (identity.export(), MemoryStore::default());
-            (Device::open(identity, store.clone(), Box::new(MembersDecide)), exported, store)
+            (Device::open(identity, store.clone(), Box::new(OwnDevicesLeave)), exported, store)
         };
         let group = GroupId::new(*b"conversation").expect("a name");
         let [
@@ -81,7 +81,7 @@ impl Room {
         alice.create(&group, now).expect("a group");
         let add = Change::Add(vec![package(&mut bob)]);
         let added = alice.commit(&group, &add).expect("a commit");
-        alice.receive(&group, 0, &added.entry.0).expect("her own commit");
+        alice.receive(&group, 0, &added.entry.0, None).expect("her own commit");
         bob.join(&added.welcome.expect("a welcome").0, 1).expect("he is in");
         let message = alice.send(&group, MessageId(EntryId::random().0), b"hello").expect("a message");
         let commit = alice.commit(&group, &Change::Add(vec![package(&mut carol)])).expect("a commit");

@@ -277,7 +277,7 @@ impl ConversationService {
         if commit.welcome_for.len() > MAX_WELCOMED {
             return Err(invalid(format!("A commit adds at most {MAX_WELCOMED} devices.")));
         }
-        let from_outside = form::change(conversation, &commit)?;
+        let from_outside = form::change(who, conversation, &commit)?;
         let entry = NewEntry {
             conversation,
             id: commit.id,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bedside_e2ee::{
     DeviceIdentity,
-    mls::{Change, Device, GroupId, MembersDecide, MessageId, MlsError},
+    mls::{Change, Device, GroupId, MessageId, MlsError, OwnDevicesLeave},
     store::MemoryStore,
 };
 use bedside_protocol::{DeviceId, UserId};
@@ -33,7 +33,7 @@ fn seconds() -> u64 {
 
 fn member() -> Outcome<Member> {
     let identity = DeviceIdentity::generate(UserId::random(), DeviceId::random())?;
-    Ok(Device::open(identity, MemoryStore::default(), Box::new(MembersDecide)))
+    Ok(Device::open(identity, MemoryStore::default(), Box::new(OwnDevicesLeave)))
 }
 
 /// A group of `size` devices, of which two are kept: who founded it, and one other. Their log has one entry.
@@ -52,7 +52,7 @@ fn group(id: &GroupId, size: usize) -> Outcome<(Member, Member)> {
 }
 
 fn read(device: &mut Member, id: &GroupId, position: u64, entry: &[u8]) -> Result<(), MlsError> {
-    device.receive(id, position, entry)?;
+    device.receive(id, position, entry, None)?;
     device.acknowledge(id, position)
 }
 

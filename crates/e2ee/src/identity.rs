@@ -5,20 +5,15 @@
 //! but the people themselves, who compare a [check code](crate::check_code). A device is revoked by removing it from
 //! every group ([`crate::mls::Device::revoke`]); there is no other authority that could do it.
 
-use bedside_protocol::{DeviceId, UserId};
+use bedside_protocol::{DeviceId, UserId, mls::Credential};
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::entropy::{self, EntropyError};
 
-/// First byte of every exported identity and credential.
-const VERSION: u8 = 1;
-/// Bytes of a credential: version, user, device.
-const CREDENTIAL_BYTES: usize = 1 + 16 + 16;
 /// Bytes of an exported identity: a credential and the secret key.
-const EXPORT_BYTES: usize = CREDENTIAL_BYTES + 32;
+const EXPORT_BYTES: usize = Credential::BYTES + 32;
 /// Begins every signature's input, so that none can pass for one of MLS (whose inputs begin with a length below 64).
 const SIGNATURE_DOMAIN: &[u8] = b"Bedside 1 ";
 
@@ -112,8 +107,9 @@ impl DeviceIdentity {
     /// [`IdentityError::Malformed`] for anything else.
     pub fn import(bytes: &[u8]) -> Result<Self, IdentityError> {
         let (credential, secret) =
-            bytes.split_at_checked(CREDENTIAL_BYTES).ok_or(IdentityError::Malformed)?;
-        let (user, device) = parse_credential(credential)?;
+            bytes.split_at_checked(Credential::BYTES).ok_or(IdentityError::Malformed)?;
+        let Credential { user, device } =
+            Credential::from_bytes(credential).ok_or(IdentityError::Malformed)?;
         let secret: &[u8; 32] = secret.try_into().map_err(|_| IdentityError::Malformed)?;
         Ok(Self::new(user, device, SigningKey::from_bytes(secret)))
     }
@@ -153,7 +149,8 @@ impl PublicIdentity {
     /// # Errors
     /// [`IdentityError::Malformed`] when either is none, or the key is one that anybody could sign for.
     pub fn from_parts(credential: &[u8], key: &[u8]) -> Result<Self, IdentityError> {
-        let (user, device) = parse_credential(credential)?;
+        let Credential { user, device } =
+            Credential::from_bytes(credential).ok_or(IdentityError::Malformed)?;
         let key: [u8; 32] = key.try_into().map_err(|_| IdentityError::Malformed)?;
         let point = VerifyingKey::from_bytes(&key).map_err(|_| IdentityError::Malformed)?;
         if point.is_weak() {
@@ -162,14 +159,10 @@ impl PublicIdentity {
         Ok(Self { user, device, key })
     }
 
-    /// The MLS basic credential's content: version, user, device; 33 bytes.
+    /// The MLS basic credential's content.
     #[must_use]
-    pub fn credential(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(CREDENTIAL_BYTES);
-        bytes.push(VERSION);
-        bytes.extend_from_slice(self.user.0.as_bytes());
-        bytes.extend_from_slice(self.device.0.as_bytes());
-        bytes
+    pub fn credential(&self) -> [u8; Credential::BYTES] {
+        Credential { user: self.user, device: self.device }.to_bytes()
     }
 
     /// SHA-256 over credential and key: two identities that differ in anything have different fingerprints.
@@ -193,17 +186,6 @@ impl PublicIdentity {
             ed25519_dalek::Signature::from_slice(signature).map_err(|_| IdentityError::WrongSignature)?;
         key.verify_strict(&purpose.input(message), &signature).map_err(|_| IdentityError::WrongSignature)
     }
-}
-
-fn parse_credential(bytes: &[u8]) -> Result<(UserId, DeviceId), IdentityError> {
-    let bytes: &[u8; CREDENTIAL_BYTES] = bytes.try_into().map_err(|_| IdentityError::Malformed)?;
-    let (version, ids) = bytes.split_first().ok_or(IdentityError::Malformed)?;
-    if *version != VERSION {
-        return Err(IdentityError::Malformed);
-    }
-    let uuid = |bytes: &[u8]| Uuid::from_slice(bytes).map_err(|_| IdentityError::Malformed);
-    let (user, device) = ids.split_at(16);
-    Ok((UserId(uuid(user)?), DeviceId(uuid(device)?)))
 }
 
 #[cfg(test)]
@@ -270,10 +252,10 @@ mod tests {
     proptest! {
         #[test]
         fn random_bytes_are_no_identity(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            if bytes.len() != EXPORT_BYTES || bytes[0] != VERSION {
+            if bytes.len() != EXPORT_BYTES || bytes[0] != 1 {
                 prop_assert!(DeviceIdentity::import(&bytes).is_err());
             }
-            if bytes.len() != CREDENTIAL_BYTES || bytes[0] != VERSION {
+            if bytes.len() != Credential::BYTES || bytes[0] != 1 {
                 prop_assert!(PublicIdentity::from_parts(&bytes, &bytes).is_err());
             }
             prop_assert!(someone().public().verify(Purpose::Consent, b"yes", &bytes).is_err());

@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use device::{Device, Revocation};
-pub use rules::{Act, Authority, MembersDecide};
+pub use rules::{Act, Authority, OwnDevicesLeave};
 
 use crate::{
     EntropyError, PublicIdentity,
@@ -222,6 +222,9 @@ pub enum Refusal {
     /// A change that this member may not make, or a member whose identity is none.
     #[error("the change to the group is not allowed")]
     Unauthorised,
+    /// Another device put it into the log than made it.
+    #[error("the entry was posted by another device than made it")]
+    PostedByAnother,
 }
 
 /// Why a call did nothing. The state is as before the call.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+#[path = "devices/authority.rs"]
+mod authority;
 #[path = "devices/common.rs"]
 mod common;
 #[path = "devices/crashes.rs"]

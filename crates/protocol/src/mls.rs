@@ -4,8 +4,47 @@
 //! Nothing here is decrypted or verified. Lengths are checked against what is there before anything is looked at, nothing is
 //! copied, and a message has to end where its last field does.
 
+use uuid::Uuid;
+
+use crate::{DeviceId, UserId};
+
 /// The longest group name that is looked at, bytes: a conversation's has sixteen.
 const MAX_GROUP_ID_BYTES: usize = 64;
+
+/// The version of [`Credential`] that is written.
+const CREDENTIAL_VERSION: u8 = 1;
+
+/// Whose device somebody says they are: the content of an MLS basic credential (RFC 9420 §5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// Whose.
+    pub user: UserId,
+    /// Which of theirs.
+    pub device: DeviceId,
+}
+
+impl Credential {
+    /// Version, user, device.
+    pub const BYTES: usize = 1 + 16 + 16;
+
+    /// Its bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [CREDENTIAL_VERSION; Self::BYTES];
+        bytes[1..17].copy_from_slice(self.user.0.as_bytes());
+        bytes[17..].copy_from_slice(self.device.0.as_bytes());
+        bytes
+    }
+
+    /// What [`Credential::to_bytes`] wrote; `None` for anything else.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (&CREDENTIAL_VERSION, ids) = bytes.split_first()? else { return None };
+        let (user, device) = ids.split_at_checked(16)?;
+        let (user, device) = (Uuid::from_slice(user).ok()?, Uuid::from_slice(device).ok()?);
+        Some(Self { user: UserId(user), device: DeviceId(device) })
+    }
+}
 
 /// What the clear part of a message says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +52,7 @@ pub enum Clear<'a> {
     /// A private message: who says or changes what is sealed, its kind is not.
     Private(Framed<'a>),
     /// A public message: signed, not sealed.
-    Public(Framed<'a>, Sender),
+    Public(Framed<'a>, Sender<'a>),
     /// A welcome. For which group is sealed.
     Welcome,
     /// What a device needs to join from outside.
@@ -49,7 +88,7 @@ pub enum ContentType {
 
 /// Who a public message says it is from (RFC 9420 §6, `SenderType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender {
+pub enum Sender<'a> {
     /// A member.
     Member,
     /// Somebody outside whom the group knows.
@@ -57,7 +96,11 @@ pub enum Sender {
     /// Somebody who proposes to join.
     NewMemberProposal,
     /// Somebody who joins from outside by this commit.
-    NewMemberCommit,
+    NewMemberCommit {
+        /// Who they say they are: the content of the basic credential in the commit's leaf (RFC 9420 §5.3). `None` where
+        /// there is none, or of another kind.
+        credential: Option<&'a [u8]>,
+    },
 }
 
 impl<'a> Clear<'a> {
@@ -132,12 +175,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn sender(&mut self) -> Option<Sender> {
+    fn sender(&mut self) -> Option<Sender<'a>> {
         match self.u8()? {
             1 => self.take(4).map(|_| Sender::Member),
             2 => self.take(4).map(|_| Sender::External),
             3 => Some(Sender::NewMemberProposal),
-            4 => Some(Sender::NewMemberCommit),
+            4 => Some(Sender::NewMemberCommit { credential: None }),
             _ => None,
         }
     }
@@ -152,12 +195,28 @@ impl<'a> Reader<'a> {
         self.0.is_empty().then_some(read)
     }
 
-    /// `PublicMessage`: what follows the kind of its content is signed and of no fixed form.
+    /// The credential in the update path of a `Commit` (RFC 9420 §12.4): proposals, the path's leaf with two keys before
+    /// its credential.
+    fn committer(mut self) -> Option<&'a [u8]> {
+        self.vector()?;
+        let 1 = self.u8()? else { return None };
+        for _ in 0..2 {
+            self.vector()?;
+        }
+        let 1 = self.u16()? else { return None };
+        self.vector()
+    }
+
+    /// `PublicMessage`: what follows the kind of its content is signed, and looked at only for who comes in.
     fn public(mut self) -> Option<Clear<'a>> {
-        let (group, epoch, sender) = (self.group()?, self.u64()?, self.sender()?);
+        let (group, epoch, mut sender) = (self.group()?, self.u64()?, self.sender()?);
         self.vector()?;
         let content = self.content_type()?;
-        self.more(Clear::Public(Framed { group, epoch, content }, sender))
+        self.more(())?;
+        if let (Sender::NewMemberCommit { credential }, ContentType::Commit) = (&mut sender, content) {
+            *credential = Reader(self.0).committer();
+        }
+        Some(Clear::Public(Framed { group, epoch, content }, sender))
     }
 
     /// `PrivateMessage`: authenticated data, sealed sender data and ciphertext follow.
@@ -218,7 +277,7 @@ mod tests {
                 (&[1, 0, 0, 0, 5][..], Sender::Member),
                 (&[2, 0, 0, 0, 5], Sender::External),
                 (&[3], Sender::NewMemberProposal),
-                (&[4], Sender::NewMemberCommit),
+                (&[4], Sender::NewMemberCommit { credential: None }),
             ] {
                 let public = [&begun(1)[..], sender, &[0, byte, 1]].concat();
                 assert_eq!(Clear::read(&public), Some(Clear::Public(framed, named)));
@@ -227,6 +286,29 @@ mod tests {
         assert_eq!(Clear::read(&[0, 1, 0, 3, 0, 1, 1, 7, 1, 8]), Some(Clear::Welcome));
         let context = [&[0, 1, 0, 4, 0, 1, 0, 1, 16], GROUP, &7u64.to_be_bytes(), &[0; 5], &[0; 4], &[1, 9]];
         assert_eq!(Clear::read(&context.concat()), Some(Clear::GroupInfo { group: GROUP, epoch: 7 }));
+    }
+
+    #[test]
+    fn a_commit_from_outside_says_who_comes_in() {
+        let who = Credential { user: UserId::random(), device: DeviceId::random() };
+        assert_eq!(Credential::from_bytes(&who.to_bytes()), Some(who));
+        let comes_in = |kind: u8, credential: &[u8]| {
+            let length = u8::try_from(credential.len()).unwrap();
+            // Sender, authenticated data, commit; two bytes of proposals; a path, whose leaf begins with two keys.
+            let head = [4, 0, 3, 2, 8, 8, 1, 1, 5, 1, 6, 0, kind, length];
+            [&begun(1)[..], &head, credential, &[9; 20]].concat()
+        };
+        let said = |message: &[u8]| match Clear::read(message) {
+            Some(Clear::Public(_, Sender::NewMemberCommit { credential })) => {
+                credential.and_then(Credential::from_bytes)
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said(&comes_in(1, &who.to_bytes())), Some(who));
+        assert_eq!(said(&comes_in(2, &who.to_bytes())), None, "a certificate");
+        assert_eq!(said(&comes_in(1, &who.to_bytes()[1..])), None, "another form");
+        let cut = comes_in(1, &who.to_bytes());
+        assert_eq!(said(&cut[..cut.len() - 30]), None, "cut in the credential");
     }
 
     #[test]

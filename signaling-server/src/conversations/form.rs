@@ -2,13 +2,13 @@
 //! each MLS message and refuses what could only be in the way of everybody who reads the log.
 
 use bedside_protocol::{
-    ConversationId,
+    ConversationId, ErrorCode, Problem,
     conversation::AppendCommit,
-    mls::{Clear, ContentType, Framed, Sender},
+    mls::{Clear, ContentType, Credential, Framed, Sender},
 };
 
 use super::invalid;
-use crate::fault::Fault;
+use crate::{fault::Fault, identity::Identity};
 
 /// Something that is said: a private message with content for the application.
 pub(super) fn said(conversation: ConversationId, epoch: u64, body: &[u8]) -> Result<(), Fault> {
@@ -20,11 +20,23 @@ pub(super) fn said(conversation: ConversationId, epoch: u64, body: &[u8]) -> Res
     }
 }
 
-/// A change of the group with what comes with it. Says whether it is made from outside.
-pub(super) fn change(conversation: ConversationId, commit: &AppendCommit) -> Result<bool, Fault> {
+/// A change of the group with what comes with it. Says whether it is made from outside, which devices do for themselves
+/// alone: whoever came in under another's name could speak as them.
+pub(super) fn change(
+    who: &Identity,
+    conversation: ConversationId,
+    commit: &AppendCommit,
+) -> Result<bool, Fault> {
     let (framed, from_outside) = match Clear::read(&commit.body.0) {
         Some(Clear::Private(framed)) => (framed, false),
-        Some(Clear::Public(framed, Sender::NewMemberCommit)) => (framed, true),
+        Some(Clear::Public(framed, Sender::NewMemberCommit { credential })) => {
+            if credential != Some(&Credential { user: who.user, device: who.device }.to_bytes()[..]) {
+                return Err(Problem::new(ErrorCode::Forbidden)
+                    .with_detail("A device comes in from outside as itself.")
+                    .into());
+            }
+            (framed, true)
+        }
         _ => return Err(invalid("body must be an MLS commit: private, or from outside.")),
     };
     if framed.content != ContentType::Commit {

@@ -89,7 +89,7 @@ impl<S: Store> Device<S> {
 pub(super) fn credential(identity: &DeviceIdentity) -> CredentialWithKey {
     let public = identity.public();
     CredentialWithKey {
-        credential: BasicCredential::new(public.credential()).into(),
+        credential: BasicCredential::new(public.credential().to_vec()).into(),
         signature_key: public.key.to_vec().into(),
     }
 }

@@ -2,7 +2,7 @@
 
 use bedside_protocol::{
     Sealed,
-    mls::{Clear, ContentType},
+    mls::{Clear, ContentType, Credential},
 };
 use openmls::{
     framing::{ProcessedMessageContent, ProtocolMessage},
@@ -51,13 +51,22 @@ impl From<Refusal> for Stop {
 impl<S: Store> Device<S> {
     /// Reads the entry at `position` of a group's log and says what it meant; `None` when it was read before.
     ///
+    /// `poster` is who put it there, where the delivery service says so. It can't make anybody's words another's; but
+    /// neither can a member who has made up a device of somebody else: what that one says has been posted by the member.
+    ///
     /// The event is on disk, with the state it led to, when this returns; it stays there until
     /// [`Device::acknowledge`].
     ///
     /// # Errors
     /// [`MlsError::Gap`] when an earlier entry is missing; [`MlsError::Removed`] when this device is no member any
     /// more. Never for what the entry holds.
-    pub fn receive(&mut self, id: &GroupId, position: u64, entry: &[u8]) -> Result<Option<Event>, MlsError> {
+    pub fn receive(
+        &mut self,
+        id: &GroupId,
+        position: u64,
+        entry: &[u8],
+        poster: Option<Credential>,
+    ) -> Result<Option<Event>, MlsError> {
         let notes: Notes = Ledger::new(&self.store).get(Kind::NOTES, id)?.ok_or(MlsError::UnknownGroup)?;
         if position < notes.next {
             return Ok(None);
@@ -72,7 +81,7 @@ impl<S: Store> Device<S> {
             return self.receive_joining(id, notes, entry).map(Some);
         }
         let read = self.change(id, |work| {
-            let event = work.read(entry)?;
+            let event = work.read(entry, poster)?;
             work.note(&event)?;
             Ok::<_, Stop>(event)
         });
@@ -176,7 +185,7 @@ impl<S: Store> Work<'_, S> {
         Ok(())
     }
 
-    fn read(&mut self, entry: &[u8]) -> Result<Event, Stop> {
+    fn read(&mut self, entry: &[u8], poster: Option<Credential>) -> Result<Event, Stop> {
         if let Some(event) = self.own_message(entry)? {
             return Ok(event);
         }
@@ -195,9 +204,9 @@ impl<S: Store> Work<'_, S> {
         let sender = processed.sender().clone();
         match processed.into_content() {
             ProcessedMessageContent::ApplicationMessage(message) => {
-                self.message(&sender, &zeroize::Zeroizing::new(message.into_bytes()))
+                self.message(&sender, &zeroize::Zeroizing::new(message.into_bytes()), poster)
             }
-            ProcessedMessageContent::StagedCommitMessage(commit) => self.commit_of(&sender, *commit),
+            ProcessedMessageContent::StagedCommitMessage(commit) => self.commit_of(&sender, *commit, poster),
             // Nobody here makes proposals without committing to them.
             ProcessedMessageContent::ProposalMessage(_)
             | ProcessedMessageContent::ExternalJoinProposalMessage(_) => Err(Refusal::Unauthorised.into()),
@@ -227,10 +236,16 @@ impl<S: Store> Work<'_, S> {
         Ok(Some(Event::Message { sender, id: message.id, body: message.body, own: true, missing }))
     }
 
-    fn message(&mut self, sender: &Sender, content: &[u8]) -> Result<Event, Stop> {
+    fn message(
+        &mut self,
+        sender: &Sender,
+        content: &[u8],
+        poster: Option<Credential>,
+    ) -> Result<Event, Stop> {
         let Sender::Member(leaf) = sender else { return Err(Refusal::Unauthorised.into()) };
         let members = rules::members(&self.group)?;
         let member = members.iter().find(|member| member.leaf == leaf.u32()).ok_or(Refusal::Unauthorised)?;
+        posted_by(&member.identity, poster)?;
         let content = Content::read(content)?;
         let heard = self.notes.heard.get(&member.identity.device).copied();
         if heard.is_some_and(|heard| content.number <= heard) {
@@ -243,9 +258,15 @@ impl<S: Store> Work<'_, S> {
     }
 
     /// Another device's commit.
-    fn commit_of(&mut self, sender: &Sender, commit: StagedCommit) -> Result<Event, Stop> {
+    fn commit_of(
+        &mut self,
+        sender: &Sender,
+        commit: StagedCommit,
+        poster: Option<Credential>,
+    ) -> Result<Event, Stop> {
         let before = self.identities()?;
         let (by, external) = rules::judge(self.id, &self.group, sender, &commit, self.authority)?;
+        posted_by(&by, poster)?;
         let lost = self.notes.commit.take().map(|own| own.change);
         if lost.is_some() {
             self.group.clear_pending_commit(self.provider.storage())?;
@@ -300,6 +321,12 @@ impl<S: Store> Work<'_, S> {
         let own = by == self.identity.public();
         Ok(Event::Changed { by, epoch, joined, left, external, own, lost: None })
     }
+}
+
+/// Whether the device that made an entry put it into the log itself.
+fn posted_by(by: &PublicIdentity, poster: Option<Credential>) -> Result<(), Refusal> {
+    let itself = Credential { user: by.user, device: by.device };
+    if poster.is_none_or(|poster| poster == itself) { Ok(()) } else { Err(Refusal::PostedByAnother) }
 }
 
 fn protocol_message(entry: &[u8]) -> Result<ProtocolMessage, Refusal> {

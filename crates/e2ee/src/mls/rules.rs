@@ -36,14 +36,16 @@ pub trait Authority: Send + Sync {
     fn permits(&self, act: &Act<'_>) -> bool;
 }
 
-/// The least that makes sense: members change the group as they like, and from outside come only devices of users who
-/// have one in it already. That it came is told to all ([`super::Event::Changed`]), and its key is in the check code.
+/// Bedside's: members let in whom they like, and a device is put out by another of the same user alone. From outside come
+/// only devices of users who have one in it already. That it came is told to all ([`super::Event::Changed`]), and its key
+/// is in the check code.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct MembersDecide;
+pub struct OwnDevicesLeave;
 
-impl Authority for MembersDecide {
+impl Authority for OwnDevicesLeave {
     fn permits(&self, act: &Act<'_>) -> bool {
-        !act.external || act.members.iter().any(|member| member.identity.user == act.by.user)
+        let known = || act.members.iter().any(|member| member.identity.user == act.by.user);
+        act.leaving.iter().all(|gone| gone.user == act.by.user) && (!act.external || known())
     }
 }
 

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use bedside_e2ee::{
     DeviceIdentity, PublicIdentity,
-    mls::{Change, Device, Event, GroupId, MembersDecide, MessageId, MlsError, Outgoing},
+    mls::{Act, Authority, Change, Device, Event, GroupId, MessageId, MlsError, Outgoing, OwnDevicesLeave},
     store::{Batch, MemoryStore, Store, StoreError},
 };
 use bedside_protocol::{DeviceId, Sealed, UserId};
@@ -20,6 +20,15 @@ pub(crate) fn now() -> u64 {
 /// The name of the group that most tests have.
 pub(crate) fn group() -> GroupId {
     GroupId::new(*b"conversation").unwrap()
+}
+
+/// What the app permits, and more: whoever is in a group puts anybody out.
+struct AnybodyPutsOut;
+
+impl Authority for AnybodyPutsOut {
+    fn permits(&self, act: &Act<'_>) -> bool {
+        OwnDevicesLeave.permits(&Act { leaving: &[], ..*act })
+    }
 }
 
 /// A store that can be killed: at the given write from now, before or after it took effect.
@@ -115,7 +124,7 @@ impl Log {
 /// A device with a store that can be killed, and what its window has shown.
 pub(crate) struct Person {
     pub(crate) identity: PublicIdentity,
-    exported: Zeroizing<Vec<u8>>,
+    pub(crate) exported: Zeroizing<Vec<u8>>,
     pub(crate) store: Mortal,
     pub(crate) device: Device<Mortal>,
     /// Events of the group, by position: what a window keeps.
@@ -126,7 +135,7 @@ impl Person {
     pub(crate) fn of(user: UserId) -> Self {
         let identity = DeviceIdentity::generate(user, DeviceId::random()).unwrap();
         let (public, exported, store) = (identity.public(), identity.export(), Mortal::default());
-        let device = Device::open(identity, store.clone(), Box::new(MembersDecide));
+        let device = Device::open(identity, store.clone(), Box::new(AnybodyPutsOut));
         Self { identity: public, exported, store, device, shown: BTreeMap::new() }
     }
 
@@ -138,7 +147,7 @@ impl Person {
     pub(crate) fn restart(&mut self) {
         self.store.revive();
         let identity = DeviceIdentity::import(&self.exported).unwrap();
-        self.device = Device::open(identity, self.store.clone(), Box::new(MembersDecide));
+        self.device = Device::open(identity, self.store.clone(), Box::new(AnybodyPutsOut));
     }
 
     /// The profile is deleted, but for the identity in the keyring.
@@ -160,7 +169,7 @@ impl Person {
         let from = self.device.position(&group())?;
         for (position, entry) in log.entries.iter().enumerate().skip(usize::try_from(from).unwrap()) {
             let position = position as u64;
-            if let Some(event) = self.device.receive(&group(), position, entry)? {
+            if let Some(event) = self.device.receive(&group(), position, entry, None)? {
                 self.shown.insert(position, event);
                 self.device.acknowledge(&group(), position)?;
             }

@@ -7,7 +7,7 @@ use bedside_protocol::Sealed;
 /// What a device shows after reading `entry` as the next of the log.
 fn after(person: &mut Person, entry: &[u8]) -> Event {
     let position = person.device.position(&group()).unwrap();
-    person.device.receive(&group(), position, entry).unwrap().unwrap()
+    person.device.receive(&group(), position, entry, None).unwrap().unwrap()
 }
 
 #[test]
@@ -260,12 +260,12 @@ fn entries_seen_before_skipped_changed_or_foreign_are_each_answered_in_their_way
     ben.catch_up(&log).unwrap();
     let one = log.entries.last().unwrap().clone();
     // The server delivers the same position again.
-    assert_eq!(ben.device.receive(&group(), 1, &one), Ok(None));
+    assert_eq!(ben.device.receive(&group(), 1, &one, None), Ok(None));
     // It delivers the same entry as a new one.
     assert_eq!(after(&mut ben, &one), Event::Refused(Refusal::Replayed));
     assert_eq!(after(&mut ana, &one), Event::Refused(Refusal::Replayed), "to its own sender, too");
     // It leaves one out.
-    let gap = ben.device.receive(&group(), 9, &one);
+    let gap = ben.device.receive(&group(), 9, &one, None);
     assert_eq!(gap, Err(MlsError::Gap { expected: 3, got: 9 }));
     // Bits change on the way.
     ana.say("two");
@@ -466,7 +466,7 @@ fn a_group_lives_in_a_sealed_store_and_nothing_of_it_can_be_read_there() {
     use bedside_e2ee::{
         DeviceIdentity,
         at_rest::{RecordKey, SealedStore},
-        mls::{Device, MembersDecide},
+        mls::{Device, OwnDevicesLeave},
         store::MemoryStore,
     };
     let (disk, key) = (MemoryStore::default(), RecordKey::generate().unwrap());
@@ -475,7 +475,7 @@ fn a_group_lives_in_a_sealed_store_and_nothing_of_it_can_be_read_there() {
             .unwrap();
     let (public, exported) = (identity.public(), identity.export());
     let open = |identity| {
-        Device::open(identity, SealedStore::new(disk.clone(), key.clone()), Box::new(MembersDecide))
+        Device::open(identity, SealedStore::new(disk.clone(), key.clone()), Box::new(OwnDevicesLeave))
     };
     let mut device = open(identity);
     device.create(&group(), now()).unwrap();

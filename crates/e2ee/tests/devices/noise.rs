@@ -8,7 +8,7 @@ use proptest::prelude::*;
 /// What a device is given, and what it must answer: an error, or a refusal that is noted.
 fn offer_everything(person: &mut Person, bytes: &[u8]) {
     let position = person.device.position(&group()).unwrap();
-    let event = person.device.receive(&group(), position, bytes).unwrap().unwrap();
+    let event = person.device.receive(&group(), position, bytes, None).unwrap().unwrap();
     assert!(matches!(event, Event::Refused(_)), "{event:?}");
     assert!(person.device.join(bytes, 0).is_err());
     assert!(person.device.rejoin(bytes, 0).is_err());
@@ -84,7 +84,7 @@ fn genuine_bytes_with_one_changed_bit_are_refused() {
     // After all that, the genuine ones are still read.
     for entry in [&message, &commit.entry.0] {
         let position = chi.device.position(&group()).unwrap();
-        let event = chi.device.receive(&group(), position, entry).unwrap().unwrap();
+        let event = chi.device.receive(&group(), position, entry, None).unwrap().unwrap();
         assert!(!matches!(event, Event::Refused(_)), "{event:?}");
     }
     assert_eq!(log.offer(&commit), crate::common::Answer::Taken);
