@@ -256,7 +256,7 @@ async fn two_people_compare_a_code_and_a_new_key_stops_them_until_they_look() {
             }) && snapshot.call.is_none()
         })
         .await;
-    doctor.ask(|conversation_id| Command::AcknowledgeKeyChange { conversation_id });
+    doctor.acknowledge_key_change();
     doctor
         .until("goes on, not verified", |one| {
             one.state == ConversationState::Ready && one.protection == Protection::Encrypted

@@ -186,6 +186,14 @@ impl Desk {
         self.ask(|conversation_id| Command::ConfirmCheckCode { conversation_id, code, with });
     }
 
+    /// Goes on although keys changed: those that are shown.
+    pub fn acknowledge_key_change(&self) {
+        let snapshot = self.seat.engine.snapshots().borrow().clone();
+        let shown = snapshot.chat.conversations.iter().find(|one| one.id == self.conversation);
+        let changes = shown.map(|one| one.changed.clone()).unwrap_or_default();
+        self.ask(|conversation_id| Command::AcknowledgeKeyChange { conversation_id, changes });
+    }
+
     /// Says that all devices in the conversation that claim to be this person's are theirs.
     ///
     /// # Panics

@@ -150,6 +150,8 @@ pub struct KeyChangeView {
     pub archive: bool,
     /// When it was noticed.
     pub at: Timestamp,
+    /// The [`MemberDeviceView::fingerprint`] of each device of theirs that nobody has checked.
+    pub fingerprints: Vec<String>,
 }
 
 /// What two people compare.
@@ -221,6 +223,8 @@ pub struct MessageView {
     pub reply_to: Option<ReplyView>,
     /// It was written in a call.
     pub in_call: bool,
+    /// Keys had been compared here, and the key of the device that it came from had not.
+    pub unchecked: bool,
     /// How far one's own message came.
     pub state: MessageState,
     /// Who has it: one line per device of others, for one's own messages.

@@ -4,7 +4,11 @@ use bedside_protocol::{CallType, PresenceStatus};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{chat::CheckCodeView, device::DeviceKind, snapshot::Settings};
+use crate::{
+    chat::{CheckCodeView, KeyChangeView},
+    device::DeviceKind,
+    snapshot::Settings,
+};
 
 /// A request from the window. Its effect shows in a later snapshot; none of them blocks.
 #[derive(Clone, Serialize, Deserialize, TS)]
@@ -174,6 +178,9 @@ pub enum Command {
     AcknowledgeKeyChange {
         /// Where.
         conversation_id: String,
+        /// What was on the screen: [`crate::chat::ConversationView::changed`]. Where more has changed meanwhile, nothing is
+        /// acknowledged ([`crate::Failure::CodeChanged`]).
+        changes: Vec<KeyChangeView>,
     },
     /// Send files from this computer: straight to the other person during a call with them, else by the server.
     SendFiles {

@@ -168,12 +168,15 @@ async fn a_device_in_another_conversation_cannot_speak_for_the_person_in_a_call(
         .await;
     assert_eq!(snapshot.chat.conversations.len(), 2);
     // She looks at it and goes on all the same; what is said there still says nothing about calls.
-    scene.patient.seat.ask(Command::AcknowledgeKeyChange { conversation_id: conversation.to_string() });
+    let led = snapshot.chat.conversations.iter().find(|one| one.id == conversation.to_string());
+    let changes = led.expect("it was there").changed.clone();
+    let conversation_id = conversation.to_string();
+    scene.patient.seat.ask(Command::AcknowledgeKeyChange { conversation_id, changes });
     scene.before_patient.twist_log(|entry| if is_signal(&entry) { Vec::new() } else { vec![entry] });
     scene.call().await;
     let call = scene.patient.seat.until_call("answered", |call| call.accepted_at.is_some()).await;
     let offer = json!({"signal": {"call": call.call_id, "signal": {"offer": {"sdp": "v=0", "round": 1}}}});
-    let body = ghost.seal(&conversation.to_string(), &offer);
+    let body = ghost.seal(&conversation.to_string(), &offer).entry;
     scene.before_patient.say(&Event::of_entry(LogEntry {
         conversation_id: conversation,
         position: 1,

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bedside_e2ee::{
     DeviceIdentity,
-    mls::{Change, Device, Event, GroupId, MembersDecide, MessageId, Outgoing},
+    mls::{Change, Device, Event, GroupId, MessageId, Outgoing, OwnDevicesLeave},
     store::MemoryStore,
 };
 use bedside_protocol::{
@@ -12,7 +12,11 @@ use bedside_protocol::{
     conversation::{AppendCommit, ClaimedKeyPackage},
     user::DeviceInfo,
 };
-use bedside_session::{api::Api, chat::body::Body, secrets::MemoryStore as Secrets};
+use bedside_session::{
+    api::{Api, ApiError},
+    chat::body::Body,
+    secrets::MemoryStore as Secrets,
+};
 use bedside_testkit::{
     clinic::{Clinic, PASSWORD},
     mallory::Mallory,
@@ -38,6 +42,12 @@ impl Ghost {
             .expect("signed in");
         let (user, id) = (signed_in.user.id, signed_in.device_id);
         Self { api, device: keys(user, id), user, id }
+    }
+
+    /// Keys that this person has made up and says are a device of `user`'s; whatever it does, it does signed in as itself.
+    pub(crate) fn posing_as(&self, user: UserId) -> Self {
+        let id = DeviceId::random();
+        Self { api: self.api.clone(), device: keys(user, id), user, id }
     }
 
     /// What the server hands out in answer to a claim.
@@ -87,6 +97,11 @@ impl Ghost {
 
     /// Changes a conversation's group.
     pub(crate) async fn offer(&self, conversation: &str, commit: Outgoing) {
+        self.try_to_offer(conversation, commit).await.expect("the server takes it");
+    }
+
+    /// The same, where the server may say no.
+    pub(crate) async fn try_to_offer(&self, conversation: &str, commit: Outgoing) -> Result<(), ApiError> {
         let id: ConversationId = conversation.parse().expect("a conversation");
         let body = AppendCommit {
             id: EntryId::random(),
@@ -97,7 +112,21 @@ impl Ghost {
             welcome_for: Vec::new(),
             group_info: commit.group_info.expect("group information"),
         };
-        self.api.append_commit(id, &body).await.expect("the server takes it");
+        self.api.append_commit(id, &body).await.map(drop)
+    }
+
+    /// Says something in a conversation; the server takes it.
+    pub(crate) async fn say(&mut self, clinic: &Clinic, conversation: &str, body: &Value) {
+        let sealed = self.seal(conversation, body);
+        self.post(clinic, conversation, &sealed).await;
+    }
+
+    /// Hands in what was sealed, by itself or by another device.
+    pub(crate) async fn post(&self, clinic: &Clinic, conversation: &str, sealed: &Outgoing) {
+        let entry = json!({"id": EntryId::random(), "epoch": sealed.epoch, "body": sealed.entry});
+        let token = self.api.access_token().await.expect("signed in");
+        let path = format!("/api/conversations/{conversation}/send-message");
+        assert_eq!(clinic.post(&token, &path, &entry).await, 200);
     }
 
     /// What it can read in a conversation's log.
@@ -108,7 +137,8 @@ impl Ghost {
         let mut texts = Vec::new();
         for entry in self.api.entries(id, from).await.expect("entries") {
             let Some(body) = entry.body else { continue };
-            if let Ok(Some(Event::Message { body, .. })) = self.device.receive(&name, entry.position, &body.0)
+            if let Ok(Some(Event::Message { body, .. })) =
+                self.device.receive(&name, entry.position, &body.0, None)
                 && let Some(Body::Text { text, .. }) = Body::read(&body.0)
             {
                 texts.push(text);
@@ -122,21 +152,21 @@ impl Ghost {
         let name = name_of(conversation);
         self.device.create(&name, now()).expect("a group");
         let commit = self.device.commit(&name, &Change::Add(packages)).expect("a commit");
-        self.device.receive(&name, 0, &commit.entry.0).expect("its own commit");
+        self.device.receive(&name, 0, &commit.entry.0, None).expect("its own commit");
         commit
     }
 
     /// Seals something in its group.
-    pub(crate) fn seal(&mut self, conversation: &str, body: &serde_json::Value) -> Sealed {
+    pub(crate) fn seal(&mut self, conversation: &str, body: &Value) -> Outgoing {
         let id = MessageId(bedside_protocol::EntryId::random().0);
         let body = serde_json::to_vec(body).expect("JSON");
-        self.device.send(&name_of(conversation), id, &body).expect("sealed").entry
+        self.device.send(&name_of(conversation), id, &body).expect("sealed")
     }
 }
 
 fn keys(user: UserId, id: DeviceId) -> Device<MemoryStore> {
     let identity = DeviceIdentity::generate(user, id).expect("a key");
-    Device::open(identity, MemoryStore::default(), Box::new(MembersDecide))
+    Device::open(identity, MemoryStore::default(), Box::new(OwnDevicesLeave))
 }
 
 pub(crate) fn name_of(conversation: &str) -> GroupId {

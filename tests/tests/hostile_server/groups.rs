@@ -7,7 +7,7 @@ use bedside_protocol::{
 };
 use bedside_testkit::desk::Desk;
 use bedside_ui_contract::{
-    Command, Notice,
+    Command, Failure, Notice,
     call::Protection,
     chat::{ChatEvent, ConversationState},
 };
@@ -17,7 +17,7 @@ use crate::{
     ghost::{Ghost, now},
     scene::{
         Scene, cannot_write, code, happenings, is_message, joined, others_devices, own_devices, refused,
-        sees_coming, send, several, while_away,
+        refuses, sees_coming, send, several, while_away,
     },
 };
 
@@ -61,7 +61,91 @@ async fn a_ghost_in_a_conversation_whose_code_was_compared_stops_everything_and_
     assert!(scene.patient.until("the list", |_| true).await.changed[0].own, "it claims to be one's own");
     assert!(!ghost.read(&scene.conversation()).await.contains(&"must not leave".to_owned()));
     for desk in [&scene.doctor, &scene.patient] {
-        desk.ask(|conversation_id| Command::AcknowledgeKeyChange { conversation_id });
+        desk.acknowledge_key_change();
+    }
+    scene.still_talk().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_codes_were_compared_a_ghosts_words_are_marked_and_its_changes_refused() {
+    let mut scene = Scene::verified().await;
+    let conversation = scene.conversation();
+    let hers = scene.patient.items().await.into_iter().find(|item| item.own).unwrap().id;
+    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
+    ghost.walk_in(&conversation).await;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        desk.until("blocked", |one| one.state == ConversationState::Blocked).await;
+    }
+    ghost.read(&conversation).await;
+    for body in [
+        json!({"edit": {"message": hers, "text": "goodbye"}}),
+        json!({"delete": {"message": hers}}),
+        json!({"text": {"text": "it is me", "sent_at": 1}}),
+    ] {
+        ghost.say(&scene.clinic, &conversation, &body).await;
+    }
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        desk.until_texts("the ghost is read", |texts| texts == ["good morning", "hello", "it is me"]).await;
+        let items = desk.items().await;
+        assert_eq!(refused(&items), 2);
+        let marked: Vec<_> = items.iter().filter(|item| item.unchecked).map(|item| item.own).collect();
+        assert_eq!(marked, [desk.id() == ghost.user.to_string()]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compared_device_that_was_revoked_is_news_when_the_server_brings_it_back() {
+    let mut scene = Scene::talking().await;
+    let conversation = scene.conversation();
+    let mut stolen = Ghost::of(&scene.clinic, "ana").await;
+    stolen.walk_in(&conversation).await;
+    scene.patient.until("both are hers", |one| own_devices(one) == 2).await;
+    scene.patient.accept_own_devices().await;
+    let (osei, ana) = (scene.patient.seat.person("osei"), scene.doctor.seat.person("ana"));
+    for (desk, other) in [(&mut scene.doctor, ana), (&mut scene.patient, osei)] {
+        let code = code(desk).await;
+        desk.confirm(code, vec![other]);
+        desk.until("verified", |one| one.protection == Protection::Verified).await;
+    }
+    scene.patient.seat.ask(Command::RevokeInstallation { device_id: stolen.id.to_string() });
+    let view = scene.doctor.until("it is out", |one| others_devices(one) == 1).await;
+    assert_eq!((view.protection, view.changed), (Protection::Verified, Vec::new()));
+    // The genuine server lets it in no more. One that is in league with the thief can show the doctor that it came.
+    let insider = Ghost::of(&scene.clinic, "osei").await;
+    let info = insider.api.group_info(conversation.parse().unwrap()).await.unwrap();
+    let commit = stolen.device.rejoin(&info.group_info.0, info.position).unwrap();
+    scene.before_doctor.say(&Event::of_entry(LogEntry {
+        conversation_id: conversation.parse().unwrap(),
+        position: info.position,
+        id: EntryId::random(),
+        epoch: commit.epoch,
+        kind: EntryKind::Commit,
+        from_user: stolen.user,
+        from_device: stolen.id,
+        call_id: None,
+        at: Timestamp(0),
+        body: Some(commit.entry),
+    }));
+    let view = scene.doctor.until("blocked", |one| one.state == ConversationState::Blocked).await;
+    assert_eq!(view.changed[0].name, "ana of the clinic");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_change_is_acknowledged_as_far_as_it_was_shown() {
+    let mut scene = Scene::verified().await;
+    let conversation = scene.conversation();
+    Ghost::of(&scene.clinic, "ana").await.walk_in(&conversation).await;
+    let shown = scene.doctor.until("blocked", |one| one.changed.len() == 1).await.changed;
+    assert_eq!(shown[0].fingerprints.len(), 1);
+    Ghost::of(&scene.clinic, "ana").await.walk_in(&conversation).await;
+    scene.doctor.until("another one", |one| one.changed[0].fingerprints.len() == 2).await;
+    let conversation_id = conversation.clone();
+    scene.doctor.seat.ask(Command::AcknowledgeKeyChange { conversation_id, changes: shown });
+    refuses(&mut scene.doctor, Failure::CodeChanged).await;
+    cannot_write(&mut scene.doctor).await;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        desk.until("both are shown", |one| one.changed.iter().any(|one| one.fingerprints.len() == 2)).await;
+        desk.acknowledge_key_change();
     }
     scene.still_talk().await;
 }
@@ -325,7 +409,8 @@ async fn nobody_is_put_in_the_place_of_somebody_whose_code_was_compared() {
     let osei = scene.patient.seat.person("osei");
     let lind = scene.patient.seat.person("lind");
     scene.before_patient.twist_answers(move |path, answer| {
-        if !path.contains("/api/conversations") {
+        // Who wrote a message is another question: see `a_message_that_somebody_else_is_said_to_have_posted…`.
+        if !path.contains("/api/conversations") || path.contains("/messages") {
             return answer;
         }
         let text = answer.to_string().replace(&osei, &lind).replace("\"direct\"", "\"group\"");

@@ -54,7 +54,7 @@ async fn a_server_that_takes_a_device_for_another_one_opens_nothing_and_what_was
             one.state == ConversationState::Blocked && others_devices(one) == 1
         })
         .await;
-    scene.patient.ask(|conversation_id| Command::AcknowledgeKeyChange { conversation_id });
+    scene.patient.acknowledge_key_change();
     scene.still_talk().await;
 }
 

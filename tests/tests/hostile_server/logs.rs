@@ -1,7 +1,7 @@
 //! What is said is withheld, repeated, exchanged, described wrongly.
 
 use bedside_protocol::{
-    CallId, ConversationId, DeviceId, EntryId, Sealed, Timestamp, UserId,
+    CallId, ConversationId, DeviceId, EntryId, Sealed, Timestamp,
     conversation::{EntryKind, LogEntry, Typing},
     socket::Event,
 };
@@ -11,7 +11,7 @@ use bedside_ui_contract::{
     snapshot::ConnectionView,
 };
 
-use crate::scene::{Scene, happenings, is_message, is_receipt, missing, refused};
+use crate::scene::{Scene, happenings, is_message, is_receipt, missing, refused, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_told_twice_is_shown_once_and_the_second_is_refused() {
@@ -128,18 +128,8 @@ async fn withheld_messages_show_with_the_next_one() {
 async fn what_the_server_says_of_a_message_is_not_believed() {
     let mut scene = Scene::talking().await;
     scene.before_patient.twist_log(|entry| {
-        let (from_user, from_device) = (UserId::random(), DeviceId::random());
         let (at, call_id, kind) = (Timestamp(0), Some(CallId::random()), EntryKind::Read);
-        vec![LogEntry {
-            id: EntryId::random(),
-            from_user,
-            from_device,
-            at,
-            call_id,
-            kind,
-            epoch: 77,
-            ..entry
-        }]
+        vec![LogEntry { id: EntryId::random(), at, call_id, kind, epoch: 77, ..entry }]
     });
     scene.doctor.write("it was me, today");
     scene.patient.until_texts("it arrives", |texts| texts.len() == 3).await;
@@ -149,6 +139,20 @@ async fn what_the_server_says_of_a_message_is_not_believed() {
     assert_eq!((seen.sent_at, seen.id), (sent.sent_at, sent.id));
     assert!(!seen.own && !seen.in_call);
     assert_eq!(happenings(&scene.patient.items().await), []);
+    scene.still_talk().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_somebody_else_is_said_to_have_posted_is_refused_in_sight() {
+    let mut scene = Scene::talking().await;
+    scene.before_patient.twist_log(|entry| {
+        let from_device = if is_message(&entry) { DeviceId::random() } else { entry.from_device };
+        vec![LogEntry { from_device, ..entry }]
+    });
+    send(&mut scene.doctor, "it was me").await;
+    scene.patient.until_items("it is refused", |items| refused(items) == 1).await;
+    assert_eq!(scene.patient.texts().await, ["good morning", "hello"]);
+    scene.before_patient.behave();
     scene.still_talk().await;
 }
 

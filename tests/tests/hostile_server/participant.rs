@@ -2,13 +2,14 @@
 //! said nor what is changed: a commit that nobody can follow counts as the epoch's.
 
 use bedside_e2ee::mls::{Change, MessageId, Outgoing};
-use bedside_protocol::{CallPhase, EntryId, Sealed};
+use bedside_protocol::{CallPhase, EntryId, ErrorCode, Sealed};
+use bedside_session::api::ApiError;
 use bedside_ui_contract::{Command, call::Protection, chat::ChatEvent};
 use serde_json::json;
 
 use crate::{
-    ghost::{Ghost, name_of},
-    scene::{Scene, happenings, refused, sees_coming, send},
+    ghost::{Ghost, name_of, now},
+    scene::{Scene, happenings, refused, sees_coming, send, while_away},
 };
 
 /// The same bytes but for the last: what can be seen from outside is as it was.
@@ -106,12 +107,62 @@ async fn words_under_the_name_of_others_are_refused_in_sight_and_change_nothing(
     let name = MessageId(known.id.parse().unwrap());
     let sealed =
         ghost.device.send(&name_of(&conversation), name, &serde_json::to_vec(&text).unwrap()).unwrap();
-    let entry = json!({"id": EntryId::random(), "epoch": sealed.epoch, "body": sealed.entry});
-    let token = ghost.api.access_token().await.unwrap();
-    let path = format!("/api/conversations/{conversation}/send-message");
-    assert_eq!(scene.clinic.post(&token, &path, &entry).await, 200);
+    ghost.post(&scene.clinic, &conversation, &sealed).await;
     for desk in [&mut scene.doctor, &mut scene.patient] {
         desk.until_items("it is refused", |items| refused(items) == 1).await;
+        assert_eq!(desk.texts().await, ["good morning", "hello"]);
+    }
+    scene.still_talk().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_comes_in_from_outside_under_the_name_of_another() {
+    let scene = Scene::talking().await;
+    let conversation = scene.conversation();
+    let patient = Ghost::of(&scene.clinic, "ana").await;
+    let mut doctor = patient.posing_as(scene.doctor.id().parse().unwrap());
+    let commit = doctor.coming(&conversation).await;
+    let refused = doctor.try_to_offer(&conversation, commit).await.unwrap_err();
+    assert!(
+        matches!(&refused, ApiError::Problem(problem) if problem.code == ErrorCode::Forbidden),
+        "{refused}"
+    );
+    scene.still_talk().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_made_up_device_of_somebody_else_can_join_and_neither_speak_nor_change_what_was_said() {
+    let mut scene = Scene::talking().await;
+    let conversation = scene.conversation();
+    let theirs = scene.doctor.items().await.into_iter().find(|item| item.own).unwrap().id;
+    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
+    ghost.walk_in(&conversation).await;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        sees_coming(desk, "ana of the clinic").await;
+    }
+    ghost.read(&conversation).await;
+    let mut posing = ghost.posing_as(scene.doctor.id().parse().unwrap());
+    // The doctor's own app would put it out at once.
+    while_away(&scene.before_doctor, &mut scene.doctor, async || {
+        let package = posing.claimed(now()).key_package;
+        let commit = ghost.device.commit(&name_of(&conversation), &Change::Add(vec![package])).unwrap();
+        ghost.offer(&conversation, commit.clone()).await;
+        ghost.read(&conversation).await;
+        let position = ghost.device.position(&name_of(&conversation)).unwrap();
+        posing.device.join(&commit.welcome.unwrap().0, position).unwrap();
+        for body in [
+            json!({"text": {"text": "take fifty", "sent_at": 1}}),
+            json!({"edit": {"message": theirs, "text": "good night"}}),
+            json!({"delete": {"message": theirs}}),
+        ] {
+            let sealed = posing.seal(&conversation, &body);
+            ghost.post(&scene.clinic, &conversation, &sealed).await;
+        }
+        scene.patient.until_items("all is refused", |items| refused(items) == 3).await;
+    })
+    .await;
+    scene.doctor.until_items("all is refused", |items| refused(items) == 3).await;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
         assert_eq!(desk.texts().await, ["good morning", "hello"]);
     }
     scene.still_talk().await;
@@ -132,14 +183,11 @@ async fn entries_of_one_participant_that_make_no_sense_put_nobody_out() {
     for desk in [&mut scene.doctor, &mut scene.patient] {
         desk.until_texts("both", |texts| texts.len() == 4).await;
     }
-    let token = ghost.api.access_token().await.unwrap();
-    let path = format!("/api/conversations/{conversation}/send-message");
     for number in 0..20 {
         let name = MessageId(EntryId::random().0);
         let sealed = ghost.device.send(&name_of(&conversation), name, &[number]).unwrap();
-        let body = spoilt(sealed.entry);
-        let entry = json!({"id": EntryId::random(), "epoch": sealed.epoch, "body": body});
-        assert_eq!(scene.clinic.post(&token, &path, &entry).await, 200);
+        let entry = spoilt(sealed.entry.clone());
+        ghost.post(&scene.clinic, &conversation, &Outgoing { entry, ..sealed }).await;
     }
     for desk in [&mut scene.doctor, &mut scene.patient] {
         let items = desk.until_items("all are refused", |items| refused(items) == 20).await;

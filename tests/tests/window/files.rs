@@ -57,8 +57,10 @@ fn files(window: &Window) -> Vec<String> {
 fn save(window: &Window, display: &Display, name: &str, folder: &Path, bytes: &[u8]) {
     window.press(&format!("Save in… {name}"));
     choose(display, FOLDER, folder);
-    window.wait(&format!("{name} saved"), || window.text().contains("Show in folder"));
-    assert_eq!(fs::read(folder.join(name)).unwrap(), bytes, "{name} is not what was sent");
+    // The words may be another file's; under its final name there is nothing before all of it is there.
+    let saved = folder.join(name);
+    window.wait(&format!("{name} saved"), || saved.exists() && window.text().contains("Show in folder"));
+    assert_eq!(fs::read(saved).unwrap(), bytes, "{name} is not what was sent");
 }
 
 /// A folder of that name, new and empty.

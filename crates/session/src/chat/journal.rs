@@ -132,6 +132,9 @@ pub(crate) struct Item {
     pub(crate) reply_to: Option<Uuid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) call: Option<CallId>,
+    /// Where keys had been compared, it came from a device whose key was not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) unchecked: bool,
 }
 
 /// What a line says.

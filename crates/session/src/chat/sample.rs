@@ -46,6 +46,7 @@ pub fn append(
             edited: false,
             reply_to: None,
             call: None,
+            unchecked: false,
         };
         journal.append(&mut room, item)?;
     }

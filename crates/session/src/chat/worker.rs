@@ -12,6 +12,7 @@ mod commands;
 mod devices;
 mod files;
 mod groups;
+mod hearing;
 mod joining;
 #[cfg(test)]
 mod killed;

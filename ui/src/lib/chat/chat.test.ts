@@ -34,6 +34,7 @@ function message(more: Partial<MessageView> = {}): MessageView {
     edited: false,
     reply_to: null,
     in_call: false,
+    unchecked: false,
     state: "received",
     receipts: [],
     ...more,

@@ -2,6 +2,7 @@
 import type { CallType } from "./CallType";
 import type { CheckCodeView } from "./CheckCodeView";
 import type { DeviceKind } from "./DeviceKind";
+import type { KeyChangeView } from "./KeyChangeView";
 import type { PresenceStatus } from "./PresenceStatus";
 import type { Settings } from "./Settings";
 
@@ -161,7 +162,12 @@ conversation_id: string, } } | { "type": "acknowledge_key_change", "data": {
 /**
  * Where.
  */
-conversation_id: string, } } | { "type": "send_files", "data": {
+conversation_id: string,
+/**
+ * What was on the screen: [`crate::chat::ConversationView::changed`]. Where more has changed meanwhile, nothing is
+ * acknowledged ([`crate::Failure::CodeChanged`]).
+ */
+changes: Array<KeyChangeView>, } } | { "type": "send_files", "data": {
 /**
  * Where.
  */

@@ -20,4 +20,8 @@ archive: boolean,
 /**
  * When it was noticed.
  */
-at: Timestamp, };
+at: Timestamp,
+/**
+ * The [`MemberDeviceView::fingerprint`] of each device of theirs that nobody has checked.
+ */
+fingerprints: Array<string>, };

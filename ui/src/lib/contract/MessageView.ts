@@ -50,6 +50,10 @@ reply_to: ReplyView | null,
  */
 in_call: boolean,
 /**
+ * Keys had been compared here, and the key of the device that it came from had not.
+ */
+unchecked: boolean,
+/**
  * How far one's own message came.
  */
 state: MessageState,

@@ -50,7 +50,7 @@ export const en = {
   "failure.server_trouble": "The server has a problem. Try again in a moment.",
   "failure.key_changed": "A checked key changed. Look at it in Messages before you go on.",
   "failure.code_changed":
-    "The code changed while you compared it, so nothing was confirmed. Compare the new one from the beginning.",
+    "The devices in this conversation changed while you looked, so nothing was confirmed. Look again, and compare the new code from the beginning.",
   "failure.no_keys":
     "Messages and calls can't be protected yet: the other person hasn't signed in with this version of Bedside. Try again once they have.",
   "failure.too_short": "This passphrase is too short. Take at least 12 characters.",
@@ -518,6 +518,7 @@ export const en = {
   "chat.toNewestCount": { one: "{count} new message", other: "{count} new messages" },
   "chat.inCall": "In a call",
   "chat.edited": "changed",
+  "chat.unchecked": "From a device nobody has checked",
   "chat.deleted": "This message was deleted.",
   "chat.actions": "What to do with this message",
   "chat.reply": "Reply",
@@ -603,6 +604,7 @@ export const en = {
     "You had checked who reads along here, and since {when} the keys are different. Most often somebody has a new computer or installed Bedside again. But it can also mean that somebody stands between you and pretends to be {name}.",
   "keyChange.textOwn":
     "You had checked who reads along here. Since {when} one more device reads along that claims to be yours. If you didn't set one up, remove it under Settings, Your devices.",
+  "keyChange.device": "Not checked: {fingerprint}",
   "keyChange.titleArchive": "The clinic's archive is another one",
   "keyChange.textArchive":
     "You had checked who reads along here. Since {when} your clinic's server says that another account keeps the clinic's archive, or none. Ask your clinic whether that is so before you go on.",

@@ -231,6 +231,7 @@ export class MockChat {
       edited: false,
       reply_to: null,
       in_call: this.#host.inCallWith() === id,
+      unchecked: false,
       state: who.own ? "queued" : "received",
       receipts: [],
       ...more,

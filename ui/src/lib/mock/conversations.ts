@@ -113,7 +113,15 @@ export function conversations(stores: Stores): ConversationView[] {
     conversation(stores, "c2", 50_000, 23, [me(), member("u2", true)], { protection: "verified" }),
     conversation(stores, "c4", 31, 400, [me(), member("u3", true)], {
       state: "blocked",
-      changed: [{ name: people[2]!.name, own: false, archive: false, at: NOW - 2 * HOUR }],
+      changed: [
+        {
+          name: people[2]!.name,
+          own: false,
+          archive: false,
+          at: NOW - 2 * HOUR,
+          fingerprints: ["5c1e 90ab 77d2 e034 1f6b a8c9 2d50 be13"],
+        },
+      ],
     }),
     conversation(stores, "c5", 12, 900, [me(), member("u4")], { protection: "unprotected" }),
     conversation(stores, "c6", 22, 2000, [me(), member("u6")], { state: "removed" }),

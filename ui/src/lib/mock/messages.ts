@@ -103,6 +103,7 @@ export function made(store: Store, index: number): MessageView {
     edited: false,
     reply_to: null,
     in_call: back % 40 > 20 && back % 40 < 26,
+    unchecked: false,
     state,
     receipts: sender.own
       ? store.members

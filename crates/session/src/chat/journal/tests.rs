@@ -30,6 +30,7 @@ fn text(position: u64, text: &str) -> Item {
         edited: false,
         reply_to: None,
         call: None,
+        unchecked: false,
     }
 }
 

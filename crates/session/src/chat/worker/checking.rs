@@ -9,7 +9,7 @@ use bedside_e2ee::{PublicIdentity, check_code::CheckCode};
 use bedside_protocol::{ConversationId, UserId};
 use bedside_ui_contract::{
     Failure,
-    chat::{CheckCodeView, CheckEmojiView},
+    chat::{CheckCodeView, CheckEmojiView, KeyChangeView},
 };
 
 use super::{Live, Outcome, Worker, view::fingerprint};
@@ -127,7 +127,12 @@ impl Worker {
         self.keep(id);
     }
 
-    pub(super) fn acknowledge_change(&mut self, id: ConversationId) {
+    /// The person goes on although these keys changed: what was on the screen, which may be less than there is by now.
+    pub(super) fn acknowledge_change(&mut self, id: ConversationId, shown: &[KeyChangeView]) {
+        let Some(live) = self.rooms.get(&id) else { return };
+        if self.key_changes(live) != shown {
+            return self.notify_failure(Failure::CodeChanged);
+        }
         let Some(live) = self.rooms.get_mut(&id) else { return };
         live.room.verified = false;
         live.room.changed.clear();

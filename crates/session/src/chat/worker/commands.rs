@@ -57,8 +57,8 @@ impl Worker {
                 self.with(&conversation_id, |worker, id| worker.confirm_code(id, &code, &with));
             }
             Command::ResetCheck { conversation_id } => self.with(&conversation_id, Self::reset_check),
-            Command::AcknowledgeKeyChange { conversation_id } => {
-                self.with(&conversation_id, Self::acknowledge_change);
+            Command::AcknowledgeKeyChange { conversation_id, changes } => {
+                self.with(&conversation_id, |worker, id| worker.acknowledge_change(id, &changes));
             }
             Command::SendFiles { conversation_id, paths } => {
                 self.with(&conversation_id, |worker, id| worker.send_files(id, paths));

@@ -46,11 +46,11 @@ impl Worker {
 
     fn come_in(&mut self, id: ConversationId) {
         let Some(live) = self.rooms.get_mut(&id) else { return };
-        if live.room.removed {
-            return;
-        }
         if let Some(welcome) = live.welcome.take() {
             return self.join(id, &welcome);
+        }
+        if live.room.removed {
+            return;
         }
         if !live.room.server.founded {
             if live.wanted || !live.room.waiting.is_empty() {

@@ -212,6 +212,8 @@ impl Worker {
                 if let Some(live) = self.rooms.get_mut(&id) {
                     live.succeeded();
                     live.room.server.founded = true;
+                    // Whoever was put out is let in again by somebody who is in it.
+                    live.room.removed = false;
                     live.room.processed = welcome.position;
                     live.room.server.next_position = live.room.server.next_position.max(welcome.position);
                     again = std::mem::take(&mut live.rejoining);

@@ -10,7 +10,7 @@ use bedside_call::rate::TokenBucket;
 use bedside_e2ee::store::StoreError;
 use bedside_e2ee::{
     DeviceIdentity,
-    mls::{Device, MembersDecide},
+    mls::{Device, OwnDevicesLeave},
 };
 use bedside_ui_contract::{
     Command, Failure, Notice,
@@ -162,7 +162,7 @@ async fn hold_until<T>(
 impl Worker {
     pub(super) fn open(config: ChatConfig, vault: Vault, channels: Channels) -> Result<Self, VaultError> {
         let Channels { events, shown, outcomes, transfer_events } = channels;
-        let device = Device::open(vault.identity()?, vault.local.clone(), Box::new(MembersDecide));
+        let device = Device::open(vault.identity()?, vault.local.clone(), Box::new(OwnDevicesLeave));
         let journal = Journal::new(vault.local.clone());
         let transfers = Transfers::new(config.api.clone(), vault.local.clone(), transfer_events.clone())?;
         let mut worker = Self {
@@ -265,7 +265,7 @@ impl Worker {
 
     /// The vault lies elsewhere now.
     pub(super) fn reopen(&mut self, identity: DeviceIdentity) {
-        self.device = Device::open(identity, self.vault.local.clone(), Box::new(MembersDecide));
+        self.device = Device::open(identity, self.vault.local.clone(), Box::new(OwnDevicesLeave));
         self.journal = Journal::new(self.vault.local.clone());
         let (api, local) = (self.config.api.clone(), self.vault.local.clone());
         match Transfers::new(api, local, self.transfer_events.clone()) {

@@ -1,15 +1,14 @@
 //! What the logs bring: each entry opened in order, and what it means written into the journal.
 
-use std::time::Duration;
-
 use bedside_e2ee::{
     PublicIdentity,
     mls::{Event as GroupEvent, MlsError, Refusal},
     store::StoreError,
 };
 use bedside_protocol::{
-    ConversationId, Pii, Timestamp, UserId,
+    ConversationId, Timestamp, UserId,
     conversation::{EntryKind, LogEntry},
+    mls::Credential,
 };
 use bedside_ui_contract::Notice;
 use tokio::time::Instant;
@@ -17,13 +16,10 @@ use uuid::Uuid;
 
 use super::{Membership, Worker, group};
 use crate::chat::{
-    ChatEvent,
     body::Body,
-    journal::{Content, Item, KeyChange, Preview, Receipt},
+    journal::{Content, Item, KeyChange},
+    trust::Trust,
 };
-
-/// Others are told what has arrived after this pause, once for all that came in it.
-const RECEIPT_PAUSE: Duration = Duration::from_millis(300);
 
 /// Where and when an entry was.
 #[derive(Clone, Copy)]
@@ -56,7 +52,8 @@ impl Worker {
             return;
         }
         let Some(body) = &entry.body else { return };
-        match self.device.receive(&group(id), entry.position, &body.0) {
+        let poster = Credential { user: entry.from_user, device: entry.from_device };
+        match self.device.receive(&group(id), entry.position, &body.0, Some(poster)) {
             Ok(Some(event)) => {
                 let refusal = if let GroupEvent::Refused(refusal) = event { Some(refusal) } else { None };
                 self.take(id, At { position: entry.position, at: entry.at }, event);
@@ -148,7 +145,7 @@ impl Worker {
         }
     }
 
-    fn refused(
+    pub(super) fn refused(
         &mut self,
         id: ConversationId,
         at: At,
@@ -226,11 +223,14 @@ impl Worker {
             self.tell_the_name(id, joined, external, own);
             self.newcomers_in(id, &before);
         }
-        let gone: Vec<_> = left.iter().map(|member| member.device).collect();
         if let Some(live) = self.rooms.get_mut(&id) {
-            for device in gone {
-                live.room.receipts.remove(&device);
+            for member in left {
+                live.room.receipts.remove(&member.device);
             }
+        }
+        // Whoever puts out a device of their own has lost it: nobody takes it for theirs again.
+        if self.trust.retire(left) {
+            self.journal.write_value(Trust::NAME, &self.trust)?;
         }
         self.tell_frame_keys();
         Ok(())
@@ -271,6 +271,7 @@ impl Worker {
             edited: false,
             reply_to: None,
             call: None,
+            unchecked: false,
         };
         self.journal.append(&mut live.room, item)
     }
@@ -303,188 +304,6 @@ impl Worker {
             Ok(false) => self.happened_here(id, content),
             Err(error) => self.store_failed(error),
         }
-    }
-
-    fn heard(
-        &mut self,
-        id: ConversationId,
-        at: At,
-        sender: &PublicIdentity,
-        message: Uuid,
-        body: Body,
-        own: bool,
-    ) -> Result<(), StoreError> {
-        let mine = sender.user == self.me();
-        match body {
-            Body::Text { text, reply_to, call, sent_at } => {
-                let item = Item {
-                    id: message,
-                    position: at.position,
-                    sender: sender.user,
-                    device: sender.device,
-                    sent_at,
-                    content: Content::Text(Pii::new(text)),
-                    edited: false,
-                    reply_to,
-                    call,
-                };
-                self.written(id, at, item, mine)
-            }
-            Body::File { file, call, sent_at } => {
-                let item = Item {
-                    id: message,
-                    position: at.position,
-                    sender: sender.user,
-                    device: sender.device,
-                    sent_at,
-                    content: Content::File { file, saved: None },
-                    edited: false,
-                    reply_to: None,
-                    call,
-                };
-                self.written(id, at, item, mine)
-            }
-            Body::Edit { message, text } => self.change_own(id, sender, message, |item| {
-                // Text becomes other text; a file stays what it is.
-                if matches!(item.content, Content::Text(_)) {
-                    item.edited = true;
-                    item.content = Content::Text(Pii::new(text));
-                }
-            }),
-            Body::Delete { message } => {
-                self.change_own(id, sender, message, |item| item.content = Content::Deleted)
-            }
-            Body::Receipt { delivered, read } => self.receipt(id, sender, Receipt { delivered, read }, own),
-            Body::Title { title, .. } => {
-                let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
-                let title = Pii::new(title);
-                // It is said again to those who came in later.
-                if live.room.title.replace(title.clone()).as_ref() == Some(&title) {
-                    return Ok(());
-                }
-                self.happened(id, at, sender, Content::Renamed(title))
-            }
-            Body::Signal { call, signal } => {
-                // Only where the two talk, and not behind a key that nobody has looked at: whoever leads this device
-                // into some other conversation must not speak for the person called.
-                let open = self.rooms.get(&id).is_some_and(|live| live.room.changed.is_empty());
-                if !mine && open && self.direct(sender.user) == Some(id) {
-                    let _ = self.events.send(ChatEvent::Signal { call, from: *sender, signal });
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// A message: into the list, onto the front page, to the person's attention.
-    fn written(&mut self, id: ConversationId, at: At, item: Item, mine: bool) -> Result<(), StoreError> {
-        let viewed = self.viewed == Some(id);
-        let name = self.name_of(id, item.sender);
-        let place = self.journal.place(id, item.id)?;
-        if let Some(place) = place
-            && let Some(known) = self.journal.item(id, place)?
-            && (known.sender, known.device) != (item.sender, item.device)
-        {
-            // Another device's words under the name of these would be shown to some and not to others.
-            let nobody = self.device.identity().public();
-            return self.refused(id, at, &nobody, Refusal::Replayed);
-        }
-        let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
-        // A sender that repeats itself after a crash uses the same name again.
-        if let Some(place) = place {
-            self.journal.change(&mut live.room, place, |known| match (&mut known.content, item.content) {
-                // The same file, to be had elsewhere now.
-                (Content::File { file, .. }, Content::File { file: moved, .. })
-                    if known.sender == item.sender && file.sha256 == moved.sha256 =>
-                {
-                    *file = moved;
-                    true
-                }
-                _ => false,
-            })?;
-            return Ok(());
-        }
-        live.typing.remove(&item.sender);
-        let (text, file) = item.content.line();
-        live.room.preview = Some(Preview { id: item.id, sender: item.sender, text, at: item.sent_at, file });
-        if !mine {
-            live.room.heard = at.position.saturating_add(1);
-            live.room.unread += 1;
-            live.receipt_at.get_or_insert_with(|| Instant::now() + RECEIPT_PAUSE);
-        }
-        self.journal.append(&mut live.room, item)?;
-        if !mine && !viewed {
-            self.notify(Notice::Message { name, conversation_id: id.to_string() });
-        }
-        Ok(())
-    }
-
-    /// Somebody changes a message: only who wrote it may, on whatever device.
-    fn change_own(
-        &mut self,
-        id: ConversationId,
-        sender: &PublicIdentity,
-        message: Uuid,
-        change: impl FnOnce(&mut Item),
-    ) -> Result<(), StoreError> {
-        let Some(place) = self.journal.place(id, message)? else { return Ok(()) };
-        let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
-        let mut text = None;
-        self.journal.change(&mut live.room, place, |item| {
-            let may = item.sender == sender.user && item.content.is_message();
-            if may {
-                change(item);
-                text = Some(item.content.line());
-            }
-            may
-        })?;
-        if let (Some(line), Some(preview)) = (text, &mut live.room.preview)
-            && preview.id == message
-        {
-            (preview.text, preview.file) = line;
-        }
-        Ok(())
-    }
-
-    /// How far another device is; on one's own other device, also what needs no more attention here.
-    fn receipt(
-        &mut self,
-        id: ConversationId,
-        sender: &PublicIdentity,
-        receipt: Receipt,
-        own: bool,
-    ) -> Result<(), StoreError> {
-        if own {
-            return Ok(());
-        }
-        let mine = sender.user == self.me();
-        let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
-        // Nobody has what is not in the log yet.
-        let until = live.room.processed;
-        let (_, known) = live.room.receipts.entry(sender.device).or_insert((sender.user, Receipt::default()));
-        known.delivered = known.delivered.max(receipt.delivered.min(until));
-        known.read = known.read.max(receipt.read.min(until));
-        live.room.revision += 1;
-        if mine {
-            let read = live.room.receipts.get(&sender.device).map_or(0, |(_, known)| known.read);
-            let seen = self.journal.place_of(&live.room, read)?;
-            self.seen_until(id, seen)?;
-        }
-        Ok(())
-    }
-
-    /// Items before `seen` need no more attention.
-    pub(super) fn seen_until(&mut self, id: ConversationId, seen: u32) -> Result<(), StoreError> {
-        let me = self.me();
-        let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
-        if seen <= live.room.seen {
-            return Ok(());
-        }
-        live.room.seen = seen.min(live.room.total);
-        let rest = self.journal.items(id, live.room.total, live.room.seen, u32::MAX)?;
-        let unread = rest.iter().filter(|(_, item)| item.sender != me && item.content.is_message()).count();
-        live.room.unread = u32::try_from(unread).unwrap_or(u32::MAX);
-        Ok(())
     }
 
     /// What somebody in a conversation is called.

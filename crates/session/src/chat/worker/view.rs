@@ -16,7 +16,7 @@ use super::{Live, Membership, Worker};
 use crate::chat::{
     ChatEvent,
     body::Body,
-    journal::{Content, Item, Journal, Receipt, Room, Waiting},
+    journal::{Content, Item, Journal, KeyChange, Receipt, Room, Waiting},
 };
 use crate::transfer::{FileSource, SharedFile, preview};
 
@@ -111,17 +111,25 @@ impl Worker {
                 | ConversationState::PushedOut => Protection::Pending,
             },
             check_code: self.code(live).cloned(),
-            changed: room
-                .changed
-                .iter()
-                .map(|change| KeyChangeView {
-                    name: people.name(change.user),
-                    own: change.user == self.me() && !change.archive,
-                    archive: change.archive,
-                    at: change.at,
-                })
-                .collect(),
+            changed: self.key_changes(live),
         }
+    }
+
+    /// What blocks a conversation until the person has looked at it.
+    pub(super) fn key_changes(&self, live: &Live) -> Vec<KeyChangeView> {
+        let people = self.people(&live.room);
+        let devices = |user: UserId| {
+            let unchecked = |member: &&PublicIdentity| member.user == user && !self.checked(live, member);
+            live.members.iter().filter(unchecked).map(fingerprint).collect()
+        };
+        let view = |change: &KeyChange| KeyChangeView {
+            name: people.name(change.user),
+            own: change.user == self.me() && !change.archive,
+            archive: change.archive,
+            at: change.at,
+            fingerprints: devices(change.user),
+        };
+        live.room.changed.iter().map(view).collect()
     }
 
     fn state(&self, live: &Live) -> ConversationState {
@@ -239,7 +247,9 @@ impl People<'_> {
     }
 
     fn title(&self) -> String {
-        if let Some(title) = &self.room.title {
+        if let Some(title) = &self.room.title
+            && self.room.server.kind == ConversationKind::Group
+        {
             return title.reveal().clone();
         }
         let names: Vec<_> = self.others().map(|user| self.name(user)).collect();
@@ -291,6 +301,7 @@ impl Reader<'_> {
             edited: item.edited,
             reply_to: item.reply_to.map(|id| self.reply(id)),
             in_call: item.call.is_some(),
+            unchecked: item.unchecked,
             state: if own { self.progress(item.position) } else { MessageState::Received },
             receipts,
             content: self.content(item.content),
@@ -346,6 +357,7 @@ impl Reader<'_> {
             edited: false,
             reply_to: reply_to.map(|id| self.reply(id)),
             in_call: call.is_some(),
+            unchecked: false,
             state: MessageState::Queued,
             receipts: Vec::new(),
         })
