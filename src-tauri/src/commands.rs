@@ -169,6 +169,6 @@ fn show_ringing(ringing: State<'_, Ringing>, words: Words) {
 }
 
 #[tauri::command]
-fn hide_ringing(ringing: State<'_, Ringing>, answered: bool) {
-    ringing.hide(answered);
+fn hide_ringing(ringing: State<'_, Ringing>, forward: bool) {
+    ringing.hide(forward);
 }

@@ -23,8 +23,8 @@ const HEIGHT: f64 = 360.0;
 enum Input {
     /// A call rings.
     Rings(Words),
-    /// It rings no more, answered here or not.
-    IsOver { answered: bool },
+    /// It rings no more here, and may go on in the main window.
+    IsOver { forward: bool },
     /// The small window is gone.
     Gone,
 }
@@ -53,9 +53,9 @@ impl Ringing {
         self.tell(Input::Rings(words));
     }
 
-    /// The call rings no more; `answered` in the small window, it goes on in the main one, which comes to the front.
-    pub(crate) fn hide(&self, answered: bool) {
-        self.tell(Input::IsOver { answered });
+    /// The call rings no more; `forward` from the small window: it goes on in the main one, which comes to the front.
+    pub(crate) fn hide(&self, forward: bool) {
+        self.tell(Input::IsOver { forward });
     }
 
     fn tell(&self, input: Input) {
@@ -97,10 +97,10 @@ impl Small {
                     self.notification.show(words);
                 }
             }
-            Input::IsOver { answered } => {
+            Input::IsOver { forward } => {
                 self.title = None;
                 self.notification.withdraw();
-                in_front = answered && self.window.is_some();
+                in_front = forward && self.window.is_some();
             }
             Input::Gone => {
                 // Whoever closes it wants to see no more of this call.

@@ -54,11 +54,12 @@ async fn a_call_answered_on_a_lost_line_rings_on_and_can_be_answered_again() {
     let before = patient.until("offline", offline).await;
     assert!(!says_that_it_failed(&before));
     patient.ask(Command::Answer { call_type: CallType::Video });
+    patient.until_call("that it is being answered", |call| call.answering).await;
     patient.until("that it failed", says_that_it_failed).await;
     line.mend();
     patient.ask(Command::Reconnect);
     patient.until("back online", |snapshot| snapshot.connection == ConnectionView::Online).await;
-    let call = patient.until_call("the call", |_| true).await;
+    let call = patient.until_call("the call", |call| !call.answering).await;
     assert_eq!(call.phase, CallPhase::Ringing, "it was answered by nobody");
     patient.ask(Command::Answer { call_type: CallType::Video });
     both_see(&doctor, &patient).await;

@@ -90,7 +90,7 @@ async fn a_server_that_does_not_answer_is_named_and_the_address_can_be_corrected
         let display = Display::open();
         let window = Window::open("unreachable", &display, &folder.0, MEDIA);
         sign_in(&window, &nobody(), "ana", PASSWORD);
-        says_under(&window, "server", "Nothing answers at this address.");
+        says_under(&window, "server", "No server responds at this address.");
         window.keep("unreachable");
         sign_in(&window, &server, "ana", PASSWORD);
         window.sees(ALONE);

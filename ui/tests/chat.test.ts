@@ -73,8 +73,8 @@ describe("writing", () => {
     await write().fill("Are you there?");
     await write().press("Enter");
     const mine = page.getByRole("article").filter({ hasText: "Are you there?" });
-    await mine.getByText("Waits for the network").waitFor();
-    await page.getByText("2 wait for the network").first().waitFor();
+    await mine.getByText("Waiting to be sent").waitFor();
+    await page.getByText("2 waiting to be sent").first().waitFor();
   });
 });
 
@@ -102,7 +102,7 @@ describe("a message", () => {
     await start("Dr Henrik Lind");
     await log().focus();
     await page.keyboard.press("End");
-    await tabUntil(page, "Change", 4);
+    await tabUntil(page, "Edit", 4);
     await page.keyboard.press("Enter");
     expect(await write().inputValue()).toContain("swimming");
     await page.keyboard.press("Escape");
@@ -110,7 +110,7 @@ describe("a message", () => {
     expect(await count("edit_message")).toBe(0);
     await log().focus();
     await page.keyboard.press("End");
-    await tabUntil(page, "Change", 4);
+    await tabUntil(page, "Edit", 4);
     await page.keyboard.press("Enter");
     await write().fill("May I swim again?");
     await page.keyboard.press("Enter");
@@ -119,7 +119,7 @@ describe("a message", () => {
       message_id: "m49999",
       text: "May I swim again?",
     });
-    await page.getByRole("article").filter({ hasText: "May I swim again?" }).getByText("changed").waitFor();
+    await page.getByRole("article").filter({ hasText: "May I swim again?" }).getByText("edited").waitFor();
   });
 
   it("is deleted only after one was asked", async () => {
@@ -130,7 +130,7 @@ describe("a message", () => {
     await page.keyboard.press("Enter");
     await page.getByRole("dialog", { name: "Delete this message?" }).waitFor();
     expect(await count("delete_message")).toBe(0);
-    await tabUntil(page, "Delete everywhere", 5);
+    await tabUntil(page, "Delete for everyone", 5);
     await page.keyboard.press("Enter");
     await page.getByText("This message was deleted.").last().waitFor();
     expect(await count("delete_message")).toBe(1);
@@ -141,7 +141,7 @@ describe("a message", () => {
     const link = log().getByRole("button", { name: "https://www.example.org" }).last();
     await link.press("Enter");
     await page.getByText("It leads to www.example.org").waitFor();
-    await tabUntil(page, "Open in the browser", 5);
+    await tabUntil(page, "Open in browser", 5);
     await page.keyboard.press("Enter");
     await page.getByRole("dialog").waitFor({ state: "detached" });
     expect(await page.evaluate(() => (window as unknown as Mocked).mock.opened)).toEqual([
@@ -287,7 +287,7 @@ describe("checking each other", () => {
     await page.getByRole("alert").getByText("Mireille Fontaine's key changed").waitFor();
     expect(await write().count()).toBe(0);
     expect(await focusedName(page)).toBe("Compare the code again");
-    await tabUntil(page, "Go on without checking: anyone could be reading", 2);
+    await tabUntil(page, "Continue without verifying: anyone could be reading", 2);
     await page.keyboard.press("Enter");
     expect((await sentCommand(page, "acknowledge_key_change")).data).toEqual({ conversation_id: "c4" });
     await write().waitFor();
@@ -316,10 +316,10 @@ describe("checking each other", () => {
     await page.getByRole("alert").getByText("The code has just changed").waitFor();
     const matches = page.getByRole("button", { name: "They match" });
     expect(await matches.isDisabled()).toBe(true);
-    await page.getByRole("button", { name: "Begin anew" }).press("Enter");
+    await page.getByRole("button", { name: "Start again" }).press("Enter");
     expect(await matches.isEnabled()).toBe(true);
     await page.getByRole("button", { name: "They don't match" }).press("Enter");
-    await page.getByText("Somebody may stand between you").waitFor();
+    await page.getByText("Someone may be intercepting").waitFor();
     expect(await count("reset_check")).toBe(0);
     await page.getByRole("button", { name: "Done" }).press("Enter");
     expect(await write().count()).toBe(0);
@@ -332,12 +332,12 @@ describe("checking each other", () => {
     await page.getByRole("button", { name: "Compare the code" }).press("Enter");
     await page.getByText("Are they all yours?").waitFor();
     await page
-      .getByRole("list", { name: "Devices that say they are yours" })
+      .getByRole("list", { name: "Devices that claim to be yours" })
       .getByText("Kitchen computer")
       .waitFor();
     expect(await count("show_check_code")).toBe(0);
     await page.getByRole("button", { name: "One of them isn't" }).press("Enter");
-    await page.getByRole("alert").getByText("Then somebody may be reading along").waitFor();
+    await page.getByRole("alert").getByText("Someone may be reading your messages").waitFor();
     await page.getByRole("button", { name: "Back" }).press("Enter");
     await page.getByRole("button", { name: "Yes, all mine" }).press("Enter");
     expect((await sentCommand(page, "accept_own_devices")).data).toMatchObject({ conversation_id: "c1" });
@@ -363,7 +363,7 @@ describe("checking each other", () => {
     await page.getByRole("checkbox", { name: "Dr Amara Osei" }).check();
     await page.getByRole("button", { name: "They match" }).press("Enter");
     expect((await sentCommand(page, "confirm_check_code")).data).toMatchObject({ with: ["u1"] });
-    await page.getByText("you will be warned, loudly, if Dr Osei's key").waitFor();
+    await page.getByText("you will be warned if Dr Osei's key").waitFor();
     await page.getByRole("button", { name: "Done" }).press("Enter");
     await page.getByRole("button", { name: "Encrypted · not verified" }).waitFor();
   });
@@ -373,7 +373,7 @@ describe("checking each other", () => {
     await page.getByRole("button", { name: "Video call with Mireille Fontaine" }).press("Enter");
     await page.getByRole("dialog", { name: "Before you call" }).waitFor();
     expect(await count("call")).toBe(0);
-    await page.getByRole("button", { name: "Go on without checking" }).press("Enter");
+    await page.getByRole("button", { name: "Continue without verifying" }).press("Enter");
     await tabUntil(page, "Video call", 6);
     await page.keyboard.press("Enter");
     expect((await sentCommand(page, "call")).data).toEqual({ user_id: "u3", call_type: "video" });
@@ -394,7 +394,7 @@ describe("files", () => {
     });
     await page.getByRole("button", { name: "Pause scan.zip" }).press("Enter");
     await page.getByText("Paused").waitFor();
-    await page.getByRole("button", { name: "Stop scan.zip" }).press("Enter");
+    await page.getByRole("button", { name: "Cancel scan.zip" }).press("Enter");
     await page.getByRole("progressbar").waitFor({ state: "detached" });
   });
 
@@ -427,7 +427,7 @@ describe("files", () => {
     );
     expect((await sentCommand(page, "send_files")).data).toMatchObject({ conversation_id: "c1" });
     await page.getByRole("tab", { name: "Files", selected: true }).waitFor();
-    await page.getByText("straight to the other device").waitFor();
+    await page.getByText("directly to the other device").waitFor();
   });
 });
 
@@ -456,7 +456,7 @@ describe("the passphrase", () => {
       await page.keyboard.type(attempt);
       await page.keyboard.press("Enter");
       await page.getByRole("button", { name: "Unlocking" }).waitFor();
-      await page.getByText("This is not the passphrase").waitFor();
+      await page.getByText("This isn't the right passphrase").waitFor();
     }
     await page.keyboard.type("correct horse battery");
     await page.keyboard.press("Enter");
@@ -468,11 +468,11 @@ describe("the passphrase", () => {
     page = await open(browser, "vault_temporary");
     await page.getByRole("button", { name: "Set a passphrase" }).press("Enter");
     await page.getByLabel("Passphrase", { exact: true }).fill("four plain words here");
-    await page.getByLabel("The same once more").fill("four plain words");
+    await page.getByLabel("Repeat the passphrase").fill("four plain words");
     await page.keyboard.press("Enter");
-    await page.getByText("The two are not the same.").waitFor();
+    await page.getByText("The two passphrases don't match.").waitFor();
     expect(await count("unlock_vault")).toBe(0);
-    await page.getByLabel("The same once more").fill("four plain words here");
+    await page.getByLabel("Repeat the passphrase").fill("four plain words here");
     await page.keyboard.press("Enter");
     await sentCommand(page, "unlock_vault");
     await page.getByRole("button", { name: "Set a passphrase" }).waitFor({ state: "detached" });
@@ -492,7 +492,7 @@ describe("one's devices", () => {
     });
     expect(await focusedName(page)).toBe("Rename Study");
     await page.getByRole("button", { name: "Remove Study" }).press("Enter");
-    await tabUntil(page, "Remove it and sign it out", 4);
+    await tabUntil(page, "Remove and sign out", 4);
     await page.keyboard.press("Enter");
     expect((await sentCommand(page, "revoke_installation")).data).toEqual({ device_id: "d-me-2" });
     await page.getByText("Leaving 4 conversations…").waitFor();

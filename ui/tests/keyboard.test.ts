@@ -134,6 +134,80 @@ describe("a ringing call", () => {
     await page.keyboard.press("Escape");
     await sentCommand(page, "decline");
   });
+
+  it("shows that it is being answered, keeps the keyboard where it is and answers no second time", async () => {
+    await start("incoming_answering");
+    await page.getByRole("alert").getByText("Answering").waitFor();
+    expect(await focused()).toBe("Answer with video");
+    await page.keyboard.press("Enter");
+    expect(await sent(page)).toEqual([]);
+    await tabTo("Decline");
+    await page.keyboard.press("Enter");
+    await sentCommand(page, "decline");
+  });
+
+  it.each([undefined, "incoming"] as const)("says why it was not answered (window: %s)", async (window) => {
+    await start("incoming_not_answered", window ? { window, width: 460, height: 340 } : {});
+    const said = page.getByRole("region", { name: "Notices" }).getByText("can't be reached");
+    await said.waitFor();
+    // Nobody has to look for it.
+    const { y, height } = (await said.boundingBox())!;
+    expect(y + height).toBeLessThan(page.viewportSize()!.height);
+    expect(await focused()).toBe("Answer with video");
+  });
+
+  it("of somebody whose checked key changed is answered after a look at that", async () => {
+    await start("incoming_blocked");
+    await page.getByRole("alert").getByText("key changed after you had verified it").waitFor();
+    expect(await page.getByRole("button", { name: "Answer with video" }).count()).toBe(0);
+    expect(await focused()).toBe("Review");
+    await page.keyboard.press("Enter");
+    const review = page.getByRole("dialog", { name: "Before you answer" });
+    await review.waitFor();
+    await page.keyboard.press("Escape");
+    await review.waitFor({ state: "detached" });
+    expect(await sent(page)).toEqual([]);
+    expect(await focused()).toBe("Review");
+    await page.keyboard.press("Enter");
+    await tabTo("Continue without verifying: anyone could be reading");
+    await page.keyboard.press("Enter");
+    expect((await sentCommand(page, "acknowledge_key_change")).data).toEqual({ conversation_id: "c4" });
+    await review.getByRole("button", { name: "Answer with video" }).press("Enter");
+    expect((await sentCommand(page, "answer")).data).toEqual({ call_type: "video" });
+  });
+
+  it("of such a person is looked at in the main window, where there is room", async () => {
+    await start("incoming_blocked", { window: "incoming" });
+    await tabTo("Review");
+    await page.keyboard.press("Enter");
+    expect(await page.evaluate(() => (window as unknown as { mock: MockBridge }).mock.forward)).toBe(true);
+    expect(await sent(page)).toEqual([]);
+  });
+});
+
+describe("a call that is placed", () => {
+  it("says what is wrong with the camera, with a way on", async () => {
+    await start("outgoing_camera_trouble");
+    await tabTo("Continue without video");
+    await page.keyboard.press("Enter");
+    expect((await sentCommand(page, "set_camera_on")).data).toEqual({ on: false });
+  });
+});
+
+describe("a call with somebody who is not who they should be", () => {
+  it("says so once it was ended, and nothing of firewalls", async () => {
+    await start("ended_not_authentic");
+    const said = page.getByText("could not confirm that the other end was Dr Amara Osei");
+    await said.waitFor();
+    expect(await said.count()).toBe(1);
+    expect(await page.getByText("firewall").count()).toBe(0);
+  });
+
+  it("leads to the code of the two, whoever else bears the name", async () => {
+    await start("namesakes");
+    await page.getByRole("button", { name: "Review" }).press("Enter");
+    expect((await sentCommand(page, "view_conversation")).data).toEqual({ conversation_id: "c1" });
+  });
 });
 
 describe("a call", () => {
@@ -193,17 +267,17 @@ describe("a call", () => {
 
   it("moves one's own picture with the arrow keys and hides it", async () => {
     await start("call");
-    const self = page.getByRole("group", { name: "Your picture." });
+    const self = page.getByRole("group", { name: "Your video." });
     await self.focus();
     const before = (await self.boundingBox())!;
     await page.keyboard.press("ArrowLeft");
     await page.keyboard.press("ArrowUp");
     await expect.poll(async () => (await self.boundingBox())!.x).toBeLessThan(before.x);
     expect((await self.boundingBox())!.y).toBeLessThan(before.y);
-    await tabTo("Hide my picture");
+    await tabTo("Hide my video");
     await page.keyboard.press("Enter");
     await self.waitFor({ state: "detached" });
-    await expect.poll(focused).toBe("Show my picture");
+    await expect.poll(focused).toBe("Show my video");
     await page.keyboard.press("Enter");
     await self.waitFor();
   });
@@ -238,7 +312,7 @@ describe("settings", () => {
     await tabTo("Settings");
     await page.keyboard.press("Enter");
     expect((await sentCommand(page, "set_preview")).data).toEqual({ on: true });
-    await page.getByRole("switch", { name: "Show me as in a mirror" }).focus();
+    await page.getByRole("switch", { name: "Mirror my video" }).focus();
     await page.keyboard.press("Space");
     expect((await sentCommand(page, "set_settings")).data).toMatchObject({
       settings: { mirror_self: false },

@@ -94,7 +94,7 @@ const chatScreens: Screen[] = [
     scenario: "home",
     go: conversation("Care team", async (page) => {
       await page.locator("article.own").last().hover();
-      await page.getByRole("button", { name: "Who has it" }).click();
+      await page.getByRole("button", { name: "Delivery details" }).click();
     }),
   },
   {
@@ -343,6 +343,21 @@ const screens: Screen[] = [
   { name: "incoming", scenario: "incoming" },
   { name: "incoming-voice", scenario: "incoming_voice" },
   { name: "incoming-window", scenario: "incoming", look: { width: 460, height: 340, window: "incoming" } },
+  { name: "incoming-answering", scenario: "incoming_answering" },
+  { name: "incoming-not-answered", scenario: "incoming_not_answered" },
+  {
+    name: "incoming-not-answered-window",
+    scenario: "incoming_not_answered",
+    look: { width: 460, height: 340, window: "incoming" },
+  },
+  { name: "incoming-blocked", scenario: "incoming_blocked" },
+  {
+    name: "incoming-blocked-window",
+    scenario: "incoming_blocked",
+    look: { width: 460, height: 340, window: "incoming" },
+  },
+  { name: "incoming-key-review", scenario: "incoming_blocked", go: section("Review") },
+  { name: "outgoing-camera-trouble", scenario: "outgoing_camera_trouble" },
   { name: "outgoing", scenario: "outgoing", go: moving },
   { name: "connecting", scenario: "connecting", go: moving },
   { name: "call", scenario: "call", go: moving },
@@ -388,6 +403,7 @@ const screens: Screen[] = [
   { name: "ended", scenario: "ended" },
   { name: "ended-declined", scenario: "ended_declined" },
   { name: "ended-failed", scenario: "ended_failed" },
+  { name: "ended-not-authentic", scenario: "ended_not_authentic" },
   ...chatScreens,
 ];
 

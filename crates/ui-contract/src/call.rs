@@ -31,6 +31,11 @@ pub struct CallView {
     pub phase: CallPhase,
     /// Why it is over.
     pub end_reason: Option<EndReason>,
+    /// It was answered here, and the server has not confirmed that yet.
+    pub answering: bool,
+    /// It was ended because the other end could not prove to be the other person: the certificate of the connection is
+    /// not the one that their device named.
+    pub not_authentic: bool,
     /// When it was answered.
     pub accepted_at: Option<Timestamp>,
     /// When media first flowed; the window counts the seconds itself.

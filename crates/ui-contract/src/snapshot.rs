@@ -220,11 +220,13 @@ pub enum Notice {
     },
     /// The keyring can't be used: the sign-in lasts until the app is closed.
     NotRemembered,
-    /// The call was ended: who answered could not prove to be the person called (the certificate of the connection is
+    /// The call was ended: the other end could not prove to be the other person (the certificate of the connection is
     /// not the one that person's device named).
     NotAuthentic {
         /// Whom the call was with.
         name: String,
+        /// The conversation with them, whose code can be compared.
+        conversation_id: Option<String>,
     },
     /// A checked key changed; the conversation is blocked until that is looked at.
     KeyChanged {

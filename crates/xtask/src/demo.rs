@@ -294,15 +294,15 @@ fn say(report: &Value) {
     for (who, side) in ["Caller", "Callee"].iter().zip(report["sides"].as_array().into_iter().flatten()) {
         let figure = |path: &str| side.pointer(path).and_then(Value::as_f64);
         let facts = [
-            ("first picture after", "/setup_ms/accept_to_first_frame", " ms", 0),
+            ("first frame after", "/setup_ms/accept_to_first_frame", " ms", 0),
             ("", "/video/width", " ×", 0),
-            ("", "/video/height", " points", 0),
-            ("", "/video/fps_decoded", " pictures a second", 1),
+            ("", "/video/height", " pixels", 0),
+            ("", "/video/fps_decoded", " frames per second", 1),
             ("", "/video/freezes", " freezes", 0),
             ("decoded after", "/video/latency_ms/p50", " ms", 0),
             ("drawn after", "/video/drawn_ms/p50", " ms", 0),
             ("heard after", "/audio/latency_ms", " ms", 0),
-            ("sound alike by", "/audio/correlation", "", 2),
+            ("audio correlation", "/audio/correlation", "", 2),
         ]
         .map(|(before, path, unit, decimals)| {
             figure(path).map(|number| format!("{before} {number:.decimals$}{unit}").trim().to_owned())

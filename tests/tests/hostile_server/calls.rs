@@ -6,7 +6,7 @@ use bedside_protocol::{
     socket::Event,
 };
 use bedside_testkit::interloper::Interloper;
-use bedside_ui_contract::{CallView, Command, Notice, Snapshot, call::Protection};
+use bedside_ui_contract::{CallView, Command, Notice, call::Protection};
 use serde_json::json;
 
 use crate::{
@@ -34,10 +34,18 @@ async fn somebody_on_the_path_of_the_packets_is_found_out_and_hears_nothing() {
         let over = |call: &CallView| call.phase == CallPhase::Failed || call.phase == CallPhase::Ended;
         let call = desk.seat.until_call("it ends", over).await;
         assert_eq!(call.end_reason, Some(EndReason::ConnectionFailed));
-        let warned = |snapshot: &Snapshot| {
-            snapshot.notices.iter().any(|shown| matches!(shown.notice, Notice::NotAuthentic { .. }))
-        };
-        told += usize::from(warned(&*desk.seat.until("the end", |_| true).await));
+        let snapshot = desk.seat.until("the end", |snapshot| snapshot.call.is_some()).await;
+        let warned = snapshot.notices.iter().find_map(|shown| match &shown.notice {
+            Notice::NotAuthentic { conversation_id, .. } => Some(conversation_id.clone()),
+            _ => None,
+        });
+        let call = snapshot.call.as_ref().expect("it was waited for");
+        assert_eq!(warned.is_some(), call.not_authentic, "the notice and the call say the same");
+        if let Some(conversation_id) = warned {
+            assert!(conversation_id.is_some(), "it leads to a conversation");
+            assert_eq!(conversation_id, call.conversation_id, "it leads to the conversation of the two");
+            told += 1;
+        }
     }
     assert!(told > 0, "whoever saw the wrong certificate says so");
     let (towards_doctor, towards_patient) = interloper.handshakes();

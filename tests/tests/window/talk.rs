@@ -50,14 +50,14 @@ fn change_and_delete(doctor: &Window, patient: &Window) {
     let newest = "[...document.querySelectorAll('article.own')].at(-1).closest('[data-index]')
          .dispatchEvent(new PointerEvent('pointerenter'))";
     doctor.script(newest);
-    doctor.press("Change");
+    doctor.press("Edit");
     doctor.write(CHANGED);
     patient.sees(CHANGED);
     is_not_listed(patient, ANSWER);
     patient.script(newest);
     patient.press("Delete");
     patient.sees("Delete this message?");
-    patient.press("Delete everywhere");
+    patient.press("Delete for everyone");
     doctor.sees("This message was deleted.");
     is_not_listed(doctor, QUESTION);
 }
@@ -90,7 +90,7 @@ pub(crate) fn compare(doctor: &Window, patient: &Window) {
         window.sees("From now on you will be warned");
         window.press("Done");
         window.sees("Encrypted · verified");
-        window.sees("You compared the code. It was right.");
+        window.sees("You compared the code, and it matched.");
         window.keep("verified");
     }
 }

@@ -98,7 +98,7 @@ fn write_in_a_call(pair: &Pair) {
 fn the_doctor_goes_on(pair: &Pair) {
     let doctor = &pair.doctor;
     doctor.sees("ana of the clinic's key changed");
-    doctor.sees("Nothing is sent and no call begins here until you decide.");
+    doctor.sees("Messages and calls are on hold here until you decide.");
     doctor.keep("key-changed");
     assert_eq!(doctor.script("return document.querySelectorAll('textarea').length"), 0, "a place to write");
     has_the_keyboard(doctor, "[role=alert] button");
@@ -113,7 +113,7 @@ fn the_doctor_goes_on(pair: &Pair) {
 /// The patient sees both devices, names the other one and removes it.
 fn the_patient_removes_it(pair: &Pair) {
     let [doctor, patient] = [&pair.doctor, &pair.patient];
-    patient.sees("Another device says that it is yours");
+    patient.sees("Another device claims to be yours");
     patient.keep("own-device");
     patient.press("Settings");
     patient.press_at(
@@ -122,11 +122,11 @@ fn the_patient_removes_it(pair: &Pair) {
     has_the_keyboard(patient, "input[aria-label='Name of this device']");
     types(&pair.displays[1], TABLET);
     patient.press(&format!("Remove {TABLET}"));
-    patient.sees("It is signed out and leaves all your conversations.");
-    patient.press("Remove it and sign it out");
+    patient.sees("It will be signed out and leave all your conversations.");
+    patient.press("Remove and sign out");
     patient.sees_no_more(TABLET);
     patient.keep("removed");
-    doctor.sees("A device of ana of the clinic reads along no longer.");
+    doctor.sees("A device of ana of the clinic left. It can't read new messages any more.");
     // What is left is what was compared.
     doctor.press("Encrypted · verified");
     doctor.sees("1 device");

@@ -50,8 +50,8 @@ export interface Bridge {
     ((stream: StreamKind, onsize: (width: number, height: number) => void) => Beneath) | undefined;
   /** Says outside the window that somebody calls, in these words. */
   showRinging(words: RingingWords): void;
-  /** The call rings no more; `answered` brings the main window to the front. */
-  hideRinging(answered: boolean): void;
+  /** The call rings no more; `forward`: it goes on in the main window, which comes to the front. */
+  hideRinging(forward: boolean): void;
   /** Fills the screen with the window, or stops doing so. */
   setFullScreen(on: boolean): Promise<void>;
   /** Whether there is no GPU to draw with. */

@@ -73,6 +73,9 @@ describe("a call that is over", () => {
     ];
     for (const reason of reasons) expect(ended(reason).title).not.toBe("");
     expect(ended("connection_failed").hint).toContain("firewall");
+    expect(ended("connection_failed", { not_authentic: true }).hint).toContain(
+      "the other end was Dr Amara Osei",
+    );
   });
 
   it("tells cancelled, declined and missed apart from both sides", () => {
@@ -117,7 +120,7 @@ describe("a notice", () => {
     });
     const alone = noticeWords({ ...unplugged, replaced_by: null });
     expect(alone).toMatchObject({ action: "retry_devices", inCall: "camera_off" });
-    expect(alone.text).toContain("go on with sound only");
+    expect(alone.text).toContain("continue without video");
   });
 
   it("says until when a call was extended", () => {

@@ -113,6 +113,9 @@ export interface EndedWords {
 export function endedWords(call: CallView): EndedWords {
   const name = shortName(call.peer_name);
   const incoming = call.direction === "incoming";
+  if (call.not_authentic) {
+    return { title: t("ended.not_authentic"), hint: t("ended.hint.not_authentic", { name: call.peer_name }) };
+  }
   switch (call.end_reason) {
     case null:
     case "user_hangup":

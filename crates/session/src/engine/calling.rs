@@ -56,7 +56,9 @@ pub(super) struct LiveCall {
     /// The person hung up before the server had answered.
     hang_up_when_placed: bool,
     /// Answered here; the ticket is asked for.
-    answering: bool,
+    pub(super) answering: bool,
+    /// The other end could not prove to be the other person.
+    pub(super) not_authentic: bool,
     /// Media comes from the other side.
     flowing: bool,
 }
@@ -112,6 +114,7 @@ impl LiveCall {
             before: None,
             hang_up_when_placed: false,
             answering: false,
+            not_authentic: false,
             flowing: false,
         }
     }

@@ -100,6 +100,8 @@ fn call_view(
         call_type: record.map_or(call.wanted, |record| record.call_type),
         phase,
         end_reason: record.and_then(|record| record.end_reason),
+        answering: call.answering,
+        not_authentic: call.not_authentic,
         accepted_at: record.and_then(|record| record.accepted_at),
         connected_at: record.and_then(|record| record.connected_at),
         duration_s: record.map_or(0, |record| record.duration_s),

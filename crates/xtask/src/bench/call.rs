@@ -135,16 +135,16 @@ fn costs(processes: [u32; 2], during: Duration) -> Result<Vec<Value>> {
 
 /// A row: what, its path in a side's figures, divisor for display, decimals.
 const ROWS: &[(&str, &str, f64, usize)] = &[
-    ("accept → first remote picture, ms", "/setup_ms/accept_to_first_frame", 1.0, 0),
+    ("accept → first remote frame, ms (goal: ≤ 300)", "/setup_ms/accept_to_first_frame", 1.0, 0),
     ("accept → 720p, ms", "/setup_ms/accept_to_full_size", 1.0, 0),
-    ("pictures decoded per second", "/video/fps_decoded", 1.0, 1),
-    ("picture width", "/video/width", 1.0, 0),
+    ("frames decoded per second", "/video/fps_decoded", 1.0, 1),
+    ("frame width", "/video/width", 1.0, 0),
     ("freezes", "/video/freezes", 1.0, 0),
     ("capture → decoded p50, ms", "/video/latency_ms/p50", 1.0, 1),
     ("capture → decoded p95, ms", "/video/latency_ms/p95", 1.0, 1),
     ("capture → drawn p50, ms", "/video/drawn_ms/p50", 1.0, 1),
     ("capture → drawn p95, ms", "/video/drawn_ms/p95", 1.0, 1),
-    ("picture bit rate, Mbit/s", "/video/bitrate_bps", 1e6, 2),
+    ("video bit rate, Mbit/s (goal: ≤ 2)", "/video/bitrate_bps", 1e6, 2),
     ("mouth → ear, ms", "/audio/latency_ms", 1.0, 0),
     ("mouth → ear through a sound server, ms (goal: ≤ 150)", "/audio/sound_server_latency_ms", 1.0, 0),
     ("CPU seconds per minute", "/cost/cpu_s_per_minute", 1.0, 1),

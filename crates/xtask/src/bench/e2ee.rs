@@ -122,7 +122,7 @@ fn report(clinic: &Clinic, name: &str) -> Result<Value> {
 
 fn page(figures: &Value) -> Result<String> {
     let mut page = format!(
-        "{}.\n\n| group of | sealed, messages/s | opened, messages/s | adding a device, ms |\n| --- | --- | --- | --- |\n",
+        "{}.\n\n| group of | encrypted, messages/s | decrypted, messages/s | adding a device, ms |\n| --- | --- | --- | --- |\n",
         figures["machine"].as_str().unwrap_or_default()
     );
     for row in figures["groups"].as_array().context("groups")? {
@@ -136,18 +136,18 @@ fn page(figures: &Value) -> Result<String> {
     let openings: Vec<f64> = openings.iter().map(number).collect();
     let peak = |side: &Value| number(&side["process"]["peak_rss_bytes"]) / 1e6;
     page += &format!(
-        "\n| messages, engine to engine through the server | |\n| --- | --- |\n| sent → can be shown, p50 | {:.1} ms |\n\
+        "\n| messages, engine to engine through the server | |\n| --- | --- |\n| sent → ready to show, p50 | {:.1} ms |\n\
          | p99 | {:.1} ms (goal: < 100) |\n\n\
          | a conversation of {} messages, after a start of the app | |\n| --- | --- |\n\
-         | opened: its newest 50 are there | {:.1} ms (goal: < 100) |\n\
-         | searched: the one that holds a word is found | {:.0} ms |\n\n\
+         | opened: newest 50 loaded | {:.1} ms (goal: < 100) |\n\
+         | searched: the one message with a given word found | {:.0} ms |\n\n\
          | the same in the app's window | |\n| --- | --- |\n\
          | click → its newest message painted, right after a start | {:.0} ms (goal: < 100) |\n\
          | the slowest of four openings after that | {:.0} ms |\n\
-         | Home → its oldest message painted | {:.0} ms |\n\
-         | turning pages: a frame, p95 of {} | {:.0} ms |\n\n| a file of 2 GiB by the server | MB/s | peak memory (RSS), MB |\n\
-         | --- | --- | --- |\n| sealed and uploaded | {:.0} | {:.0} |\n| fetched, opened and saved | {:.0} | {:.0} |\n\
-         | (the same programs with messages alone) | | {:.0} |\n",
+         | Home key → its oldest message painted | {:.0} ms |\n\
+         | paging: frame time, p95 of {} | {:.0} ms |\n\n| a 2 GiB file through the server | MB/s | peak memory (RSS), MB |\n\
+         | --- | --- | --- |\n| encrypted and uploaded | {:.0} | {:.0} |\n| downloaded, decrypted and saved | {:.0} | {:.0} |\n\
+         | (the same programs, messages only) | | {:.0} |\n",
         number(&figures["messages"]["latency_ms"]["p50"]),
         number(&figures["messages"]["latency_ms"]["p99"]),
         figures["long"]["messages"],

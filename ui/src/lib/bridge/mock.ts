@@ -28,6 +28,8 @@ export class MockBridge implements Bridge {
   readonly server = undefined;
   /** What is said outside the window. */
   ringing: RingingWords | undefined;
+  /** The main window was brought to the front in its place. */
+  forward = false;
   /** Every command the window sent, for tests. */
   readonly sent: Command[] = [];
   /** What the person chooses when asked for files, and links and folders that were opened, for tests. */
@@ -111,8 +113,9 @@ export class MockBridge implements Bridge {
     this.ringing = words;
   }
 
-  hideRinging(): void {
+  hideRinging(forward: boolean): void {
     this.ringing = undefined;
+    this.forward = forward;
   }
 
   async setFullScreen(on: boolean): Promise<void> {

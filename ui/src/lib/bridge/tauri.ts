@@ -87,8 +87,8 @@ export class TauriBridge implements Bridge {
     void invoke("show_ringing", { words });
   }
 
-  hideRinging(answered: boolean): void {
-    void invoke("hide_ringing", { answered });
+  hideRinging(forward: boolean): void {
+    void invoke("hide_ringing", { forward });
   }
 
   async setFullScreen(on: boolean): Promise<void> {

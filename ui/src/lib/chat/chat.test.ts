@@ -114,7 +114,7 @@ describe("protection", () => {
     expect(protectionText("unprotected", members)).not.toContain("Only");
     expect(protectionText("pending", members)).not.toContain("Only");
     const kept = protectionText("verified", [...members, archive]);
-    expect(kept).toContain("nobody else stands between you");
+    expect(kept).toContain("no one else can intercept it");
     expect(kept).not.toContain("not even your clinic's server");
   });
 
@@ -130,9 +130,9 @@ describe("protection", () => {
 describe("a conversation's words", () => {
   it("say who writes", () => {
     expect(typingText([])).toBeUndefined();
-    expect(typingText(["Dr Amara Osei"])).toBe("Dr Osei is writing");
-    expect(typingText(["Dr Amara Osei", "Ana Ruiz"])).toBe("Dr Osei and Ana are writing");
-    expect(typingText(["A B", "C D", "E F"])).toBe("Several people are writing");
+    expect(typingText(["Dr Amara Osei"])).toBe("Dr Osei is typing");
+    expect(typingText(["Dr Amara Osei", "Ana Ruiz"])).toBe("Dr Osei and Ana are typing");
+    expect(typingText(["A B", "C D", "E F"])).toBe("Several people are typing");
   });
 
   it("sum up the newest message", () => {
@@ -142,18 +142,18 @@ describe("a conversation's words", () => {
     expect(previewText({ ...preview, own: true, text: "" }, false)).toBe("You: Message deleted");
   });
 
-  it("tell a device that let itself in from one that was added", () => {
+  it("tell a device that joined on its own from one that was added", () => {
     const joined = { what: "device_joined", name: "Ana", by_itself: true } as const;
-    expect(eventText(joined)).toContain("let itself in");
-    expect(eventText({ ...joined, by_itself: false })).not.toContain("let itself in");
+    expect(eventText(joined)).toContain("joined on its own");
+    expect(eventText({ ...joined, by_itself: false })).not.toContain("joined on its own");
     expect(eventText({ what: "missing", name: "Ana", count: 2 })).toContain(
-      "2 messages of Ana never arrived",
+      "2 messages from Ana never arrived",
     );
   });
 
   it("say who reads along on several devices, and that the archive is another one", () => {
     const several = { what: "several_devices", name: "Dr Osei", own: false, count: 2 } as const;
-    expect(eventText(several)).toBe("Dr Osei reads along here on 2 devices.");
+    expect(eventText(several)).toBe("Dr Osei takes part here on 2 devices.");
     expect(eventText({ ...several, own: true })).toContain("If one of them isn't yours");
     expect(isWarning({ what: "archive_changed", present: true })).toBe(true);
   });
@@ -205,7 +205,8 @@ describe("notices about trust", () => {
   it("are loud and lead to where something can be done", () => {
     const changed = noticeWords({ kind: "key_changed", name: "Dr Osei", conversation_id: "c1" });
     expect(changed).toMatchObject({ tone: "bad", action: "look_at_keys" });
-    expect(noticeWords({ kind: "not_authentic", name: "Dr Osei" }).tone).toBe("bad");
+    const forged = noticeWords({ kind: "not_authentic", name: "Dr Osei", conversation_id: "c1" });
+    expect(forged).toMatchObject({ tone: "bad", action: "look_at_keys" });
     expect(noticeWords({ kind: "failed", failure: "key_changed" }).action).toBe("look_at_keys");
     expect(noticeWords({ kind: "archive_changed" })).toMatchObject({ tone: "bad", action: "look_at_keys" });
     const added = noticeWords({ kind: "device_added", name: "Kitchen computer" });

@@ -40,6 +40,15 @@ phase: CallPhase,
  */
 end_reason: EndReason | null,
 /**
+ * It was answered here, and the server has not confirmed that yet.
+ */
+answering: boolean,
+/**
+ * It was ended because the other end could not prove to be the other person: the certificate of the connection is
+ * not the one that their device named.
+ */
+not_authentic: boolean,
+/**
  * When it was answered.
  */
 accepted_at: Timestamp | null,

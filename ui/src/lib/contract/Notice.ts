@@ -48,7 +48,11 @@ ends_at: Timestamp, } | { "kind": "not_remembered" } | { "kind": "not_authentic"
 /**
  * Whom the call was with.
  */
-name: string, } | { "kind": "key_changed",
+name: string,
+/**
+ * The conversation with them, whose code can be compared.
+ */
+conversation_id: string | null, } | { "kind": "key_changed",
 /**
  * Whose.
  */

@@ -131,6 +131,8 @@ function withCall(call: Partial<CallView>, rest: Partial<Snapshot> = {}): Snapsh
       call_type: "video",
       phase: "connected",
       end_reason: null,
+      answering: false,
+      not_authentic: false,
       accepted_at: NOW - 725_000,
       connected_at: NOW - 724_000,
       duration_s: 0,
@@ -225,9 +227,16 @@ export const scenarios = {
     ),
   trust_notices: () =>
     withNotices(
-      { kind: "not_authentic", name: "Dr Amara Osei" },
+      { kind: "not_authentic", name: "Dr Amara Osei", conversation_id: "c1" },
       { kind: "key_changed", name: "Mireille Fontaine", conversation_id: "c4" },
     ),
+  /** Two people bear the name of the one who was not who they should be; the other one comes first. */
+  namesakes: () => {
+    const snapshot = withNotices({ kind: "not_authentic", name: "Dr Amara Osei", conversation_id: "c1" });
+    const [osei, ...others] = snapshot.chat.conversations;
+    snapshot.chat.conversations = [{ ...others.at(-1)!, title: osei!.title }, osei!, ...others.slice(0, -1)];
+    return snapshot;
+  },
   vault_locked: () =>
     withChat({
       vault: { state: "locked", wrong: false, unlocking: false },
@@ -271,6 +280,32 @@ export const scenarios = {
   }),
   incoming: () => withCall({ ...before, direction: "incoming", phase: "ringing" }),
   incoming_voice: () => withCall({ ...before, direction: "incoming", phase: "ringing", call_type: "voice" }),
+  incoming_answering: () => withCall({ ...before, direction: "incoming", phase: "ringing", answering: true }),
+  /** The line was lost as it was answered. */
+  incoming_not_answered: () =>
+    withCall(
+      { ...before, direction: "incoming", phase: "ringing" },
+      { notices: [{ id: 5, notice: { kind: "failed", failure: "clinic_away" } }] },
+    ),
+  /** The caller's checked key has changed. */
+  incoming_blocked: () =>
+    withCall({
+      ...before,
+      direction: "incoming",
+      phase: "ringing",
+      peer_id: "u3",
+      peer_name: "Mireille Fontaine",
+      conversation_id: "c4",
+    }),
+  outgoing_camera_trouble: () =>
+    withCall(
+      { ...before, phase: "ringing" },
+      {
+        notices: [
+          { id: 4, notice: { kind: "device", device: "camera", trouble: "in_use", replaced_by: null } },
+        ],
+      },
+    ),
   outgoing: () => withCall({ ...before, phase: "ringing" }),
   connecting: () => withCall({ ...before, phase: "connecting" }),
   call: () => withCall({}),
@@ -293,6 +328,14 @@ export const scenarios = {
   ended: () => withCall({ phase: "ended", end_reason: "user_hangup", duration_s: 742 }),
   ended_declined: () => withCall({ ...before, phase: "ended", end_reason: "callee_declined" }),
   ended_failed: () => withCall({ ...before, phase: "failed", end_reason: "connection_failed" }),
+  /** Somebody on the way answered in the other person's place. */
+  ended_not_authentic: () =>
+    withCall(
+      { ...before, phase: "failed", end_reason: "connection_failed", not_authentic: true },
+      {
+        notices: [{ id: 6, notice: { kind: "not_authentic", name: "Dr Amara Osei", conversation_id: "c1" } }],
+      },
+    ),
 } satisfies Record<string, () => Snapshot>;
 
 export type ScenarioName = keyof typeof scenarios;

@@ -60,11 +60,10 @@ export class Nav {
     else this.#app.dispatch({ type: "call", data: { user_id, call_type } });
   }
 
-  /** Goes to the conversation whose keys are in question: this one, the one with that person, or the blocked one. */
-  lookAtKeys(conversation?: string, name?: string): void {
+  /** Goes to the conversation whose keys are in question: this one, or the blocked one. */
+  lookAtKeys(conversation?: string | null): void {
     const all = this.#app.snapshot?.chat.conversations ?? [];
-    const theirs = name && all.find((one) => one.kind === "direct" && one.title === name);
-    const id = conversation ?? (theirs || all.find((one) => one.state === "blocked"))?.id;
+    const id = conversation ?? all.find((one) => one.state === "blocked")?.id;
     if (id) this.open(id);
     else this.page = "messages";
   }

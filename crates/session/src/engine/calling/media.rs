@@ -137,9 +137,12 @@ impl Actor {
             Report::VideoPaused(paused) => call.video_paused = paused,
             Report::Second { sample, metrics } => self.second_measured(event.call_id, *sample, *metrics),
             Report::Failed { forged } => {
+                call.not_authentic = forged;
                 if forged {
-                    let name = call.peer_name.reveal().clone();
-                    self.notify(Notice::NotAuthentic { name });
+                    let (name, peer) = (call.peer_name.reveal().clone(), call.peer_id);
+                    let conversation = self.chat.as_ref().and_then(|chat| chat.direct(peer));
+                    let conversation_id = conversation.map(|conversation| conversation.id);
+                    self.notify(Notice::NotAuthentic { name, conversation_id });
                 }
                 self.end_call(EndReason::ConnectionFailed);
             }
