@@ -117,6 +117,16 @@ impl Ghost {
         texts
     }
 
+    /// Says something to the others, under a name of its choice.
+    pub(crate) async fn say(&mut self, clinic: &Clinic, conversation: &str, name: MessageId, body: &Value) {
+        let body = serde_json::to_vec(body).expect("JSON");
+        let sealed = self.device.send(&name_of(conversation), name, &body).expect("sealed");
+        let entry = json!({"id": EntryId::random(), "epoch": sealed.epoch, "body": sealed.entry});
+        let token = self.api.access_token().await.expect("a token");
+        let path = format!("/api/conversations/{conversation}/send-message");
+        assert_eq!(clinic.post(&token, &path, &entry).await, 200, "the server takes it");
+    }
+
     /// A group of its own under a conversation's name, with other devices in it; what they are given to come in.
     pub(crate) fn found(&mut self, conversation: &str, packages: Vec<Sealed>) -> Outgoing {
         let name = name_of(conversation);

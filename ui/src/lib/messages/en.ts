@@ -3,6 +3,7 @@ export const en = {
   "app.name": "Bedside",
   "app.skip": "Skip to the main part",
   "app.sections": "Sections",
+  "app.rowFailed": "This can't be shown.",
 
   "action.close": "Close",
   "action.cancel": "Cancel",

@@ -68,11 +68,11 @@ export class MockChat {
     return Promise.resolve(hits.slice(0, MOST_HITS));
   }
 
-  /** Somebody else writes. */
-  receive(conversation: string, text: string): void {
+  /** Somebody else writes; `more` is what is special about it. */
+  receive(conversation: string, text: string, more: Partial<MessageView> = {}): void {
     const view = this.#view(conversation)!;
     const other = view.members.find((one) => !one.own)!;
-    this.#append(conversation, other.user_id, { kind: "text", text }, {});
+    this.#append(conversation, other.user_id, { kind: "text", text }, more);
     this.#set(conversation, { unread: (this.#view(conversation)?.unread ?? 0) + 1, typing: [] });
   }
 

@@ -59,7 +59,7 @@ impl Worker {
         match self.device.receive(&group(id), entry.position, &body.0) {
             Ok(Some(event)) => {
                 let refusal = if let GroupEvent::Refused(refusal) = event { Some(refusal) } else { None };
-                self.take(id, At { position: entry.position, at: entry.at }, event);
+                self.take(id, At { position: entry.position, at: crate::clock::past(entry.at) }, event);
                 if let Some(refusal) = refusal {
                     self.made_no_sense(id, entry, refusal);
                 }
@@ -322,7 +322,7 @@ impl Worker {
                     position: at.position,
                     sender: sender.user,
                     device: sender.device,
-                    sent_at,
+                    sent_at: crate::clock::past(sent_at),
                     content: Content::Text(Pii::new(text)),
                     edited: false,
                     reply_to,
@@ -336,7 +336,7 @@ impl Worker {
                     position: at.position,
                     sender: sender.user,
                     device: sender.device,
-                    sent_at,
+                    sent_at: crate::clock::past(sent_at),
                     content: Content::File { file, saved: None },
                     edited: false,
                     reply_to: None,
