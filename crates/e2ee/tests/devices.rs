@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+#[path = "devices/beginnings.rs"]
+mod beginnings;
 #[path = "devices/common.rs"]
 mod common;
 #[path = "devices/crashes.rs"]
