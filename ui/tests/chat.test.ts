@@ -496,10 +496,10 @@ describe("the passphrase", () => {
     await page.getByLabel("The same once more").fill("four plain words");
     await page.keyboard.press("Enter");
     await page.getByText("The two are not the same.").waitFor();
-    expect(await count("unlock_vault")).toBe(0);
+    expect(await count("set_passphrase")).toBe(0);
     await page.getByLabel("The same once more").fill("four plain words here");
     await page.keyboard.press("Enter");
-    await sentCommand(page, "unlock_vault");
+    await sentCommand(page, "set_passphrase");
     await page.getByRole("button", { name: "Set a passphrase" }).waitFor({ state: "detached" });
   });
 });
