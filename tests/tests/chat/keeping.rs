@@ -73,9 +73,9 @@ async fn what_is_under_a_passphrase_opens_with_it_alone_and_whose_code_was_compa
 }
 
 fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a profile").flatten() {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
     }
 }
 
