@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use bedside_e2ee::file::{FileKey, FileOpener, FileSealer};
+use bedside_e2ee::file::{FileKey, SEALED_CHUNK_BYTES};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -10,25 +10,24 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(key.export().as_slice(), bytes);
     }
     let key = FileKey::import(&[[1].as_slice(), &[7; 51]].concat()).expect("a key");
-    let mut opener = FileOpener::new(key.clone(), Vec::new(), 0);
-    let forged = opener.update(bytes).and_then(|()| opener.finish().map(drop));
-    assert!(forged.is_err(), "bytes that nobody sealed were opened");
-    // Sealed, and cut or changed where the input says.
-    let mut sealed = Vec::new();
-    let (mut sealer, mut chunk) = (FileSealer::new(key.clone(), bytes, 0), Vec::new());
-    while sealer.next_chunk(&mut chunk).expect("it is sealed") {
-        sealed.extend_from_slice(&chunk);
+    let at = bytes.first().map_or(0, |byte| u32::from(*byte));
+    for last in [false, true] {
+        let forged = key.open_chunk(at, last, &mut bytes.to_vec());
+        assert!(forged.is_err(), "bytes that nobody sealed were opened");
+        let mut sealed = bytes.to_vec();
+        if key.seal_chunk(at, last, &mut sealed).is_err() {
+            continue;
+        }
+        assert!(sealed.len() <= SEALED_CHUNK_BYTES);
+        let genuine = sealed.clone();
+        for (position, other) in [(at + 1, last), (at, !last)] {
+            assert!(key.open_chunk(position, other, &mut sealed.clone()).is_err(), "in another place");
+        }
+        let place = (at as usize * 257) % sealed.len();
+        sealed[place] ^= 1;
+        assert!(key.open_chunk(at, last, &mut sealed).is_err(), "a changed chunk was opened");
+        let mut sealed = genuine;
+        key.open_chunk(at, last, &mut sealed).expect("it is genuine");
+        assert_eq!(sealed, bytes);
     }
-    let place = bytes.first().map_or(0, |byte| usize::from(*byte)) % sealed.len();
-    let mut opener = FileOpener::new(key.clone(), Vec::new(), 0);
-    let cut = opener.update(&sealed[..place]).and_then(|()| opener.finish().map(drop));
-    assert!(cut.is_err(), "a part of a file was taken for the whole");
-    sealed[place] ^= 1;
-    let mut opener = FileOpener::new(key.clone(), Vec::new(), 0);
-    let changed = opener.update(&sealed).and_then(|()| opener.finish().map(drop));
-    assert!(changed.is_err(), "a changed file was opened");
-    sealed[place] ^= 1;
-    let mut opener = FileOpener::new(key, Vec::new(), 0);
-    opener.update(&sealed).expect("it is genuine");
-    assert_eq!(opener.finish().expect("it is whole"), bytes);
 });

@@ -4,6 +4,8 @@
 mod changes;
 #[path = "chat/installations.rs"]
 mod installations;
+#[path = "chat/keeping.rs"]
+mod keeping;
 #[path = "chat/readers.rs"]
 mod readers;
 

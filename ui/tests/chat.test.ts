@@ -160,6 +160,31 @@ describe("a message", () => {
   });
 });
 
+describe("what can't be drawn", () => {
+  it("costs its own row and nothing else, until it can be", async () => {
+    await start("Dr Amara Osei");
+    const receive = (text: string, sent_at: number) =>
+      page.evaluate(
+        ([text, sent_at]) => {
+          const { chat } = (window as unknown as Mocked).mock;
+          chat.receive("c2", text, { sent_at });
+        },
+        [text, sent_at] as const,
+      );
+    // Beyond what a `Date` holds.
+    await receive("Out of time", 9e18);
+    const list = page.getByRole("list", { name: "Conversations" });
+    await list.getByText("This can't be shown.").waitFor();
+    await list.getByRole("button", { name: "Care team" }).click();
+    await page.locator("[role=log] article").first().waitFor();
+    await receive("In time", Date.parse("2026-03-10T14:00"));
+    await list.getByRole("button", { name: "Dr Henrik Lind" }).click();
+    await log().getByText("In time").waitFor();
+    expect(await log().getByText("This can't be shown.").count()).toBe(1);
+    expect(await list.getByText("This can't be shown.").count()).toBe(0);
+  });
+});
+
 describe("searching", () => {
   it("is done with arrows and Enter, and leads to the place", async () => {
     await start("Dr Henrik Lind");
@@ -471,10 +496,10 @@ describe("the passphrase", () => {
     await page.getByLabel("Repeat the passphrase").fill("four plain words");
     await page.keyboard.press("Enter");
     await page.getByText("The two passphrases don't match.").waitFor();
-    expect(await count("unlock_vault")).toBe(0);
+    expect(await count("set_passphrase")).toBe(0);
     await page.getByLabel("Repeat the passphrase").fill("four plain words here");
     await page.keyboard.press("Enter");
-    await sentCommand(page, "unlock_vault");
+    await sentCommand(page, "set_passphrase");
     await page.getByRole("button", { name: "Set a passphrase" }).waitFor({ state: "detached" });
   });
 });

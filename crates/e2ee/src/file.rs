@@ -2,14 +2,12 @@
 //!
 //! The STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizár 2015; the crate `aead`'s `StreamBE32`) over
 //! XChaCha20-Poly1305: chunks of 64 KiB, each with its own nonce of prefix, position and whether it is the last. A
-//! missing, repeated, exchanged or added chunk, or an end that came too early, does not open. One key per file; key and
-//! digest travel inside an MLS message. Memory stays flat: one chunk at a time, whatever the length.
+//! missing, repeated, exchanged or added chunk, or an end that came too early, does not open. One key per file; key,
+//! length and digest travel inside an MLS message.
 //!
-//! Any chunk can be sealed or opened by its position, so that a transfer goes on at a chunk's boundary after a restart.
+//! Any chunk is sealed or opened by its position: memory stays flat, and a transfer goes on at a chunk's boundary.
 //! Sealing the same chunk again gives the same bytes; sealing *another* file with a used key must never happen, so
 //! [`FileKey`] can't be chosen, only generated.
-
-use std::io::{self, Read, Write};
 
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305,
@@ -43,9 +41,6 @@ pub enum FileError {
         /// Which chunk, counted from 0.
         position: u32,
     },
-    /// The stream ended before its last chunk.
-    #[error("the file ends too early")]
-    Truncated,
     /// Longer than [`MAX_CONTENT_BYTES`], or a position beyond it.
     #[error("the file is too long")]
     TooLong,
@@ -55,9 +50,6 @@ pub enum FileError {
     /// The bytes are no exported key.
     #[error("these bytes are no file key")]
     BadKey,
-    /// The disk or the network, underneath.
-    #[error(transparent)]
-    Io(#[from] io::Error),
     /// No random bytes.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -142,13 +134,6 @@ pub fn sealed_bytes(content: u64) -> Option<u64> {
     (content <= MAX_CONTENT_BYTES).then(|| content + chunks * TAG_BYTES as u64)
 }
 
-/// Where `offset` of the content lies: its chunk, and that chunk's first sealed byte. For going on after a restart.
-#[must_use]
-pub fn resume_point(offset: u64) -> Option<(u32, u64)> {
-    let position = u32::try_from(offset / CHUNK_BYTES as u64).ok()?;
-    Some((position, u64::from(position) * SEALED_CHUNK_BYTES as u64))
-}
-
 /// SHA-256 of sealed bytes: what the sender announces and the server may check. The content's own digest is not told
 /// to the server, who could recognise a known file by it.
 #[derive(Clone, Default)]
@@ -178,114 +163,6 @@ impl FileDigest {
 impl std::fmt::Debug for FileDigest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("FileDigest")
-    }
-}
-
-/// Reads content and gives it sealed, chunk by chunk.
-#[derive(Debug)]
-pub struct FileSealer<R> {
-    content: R,
-    key: FileKey,
-    next: u32,
-    /// Content read ahead, to know whether a chunk is the last.
-    ahead: Vec<u8>,
-    done: bool,
-}
-
-impl<R: Read> FileSealer<R> {
-    /// Seals `content`, whose first byte is that of chunk `position` (0 for the whole file).
-    pub const fn new(key: FileKey, content: R, position: u32) -> Self {
-        Self { content, key, next: position, ahead: Vec::new(), done: false }
-    }
-
-    /// The next sealed chunk in `sealed`, or `false` when there is none.
-    ///
-    /// # Errors
-    /// What reading the content gives, and [`FileError::TooLong`].
-    pub fn next_chunk(&mut self, sealed: &mut Vec<u8>) -> Result<bool, FileError> {
-        if self.done {
-            sealed.clear();
-            return Ok(false);
-        }
-        // One byte more than a chunk: whether there is one says whether this chunk is the last.
-        let wanted = CHUNK_BYTES + 1 - self.ahead.len();
-        self.content.by_ref().take(wanted as u64).read_to_end(&mut self.ahead)?;
-        let last = self.ahead.len() <= CHUNK_BYTES;
-        let rest = self.ahead.split_off(self.ahead.len().min(CHUNK_BYTES));
-        std::mem::swap(sealed, &mut self.ahead);
-        self.ahead.clear();
-        self.ahead.extend_from_slice(&rest);
-        self.key.seal_chunk(self.next, last, sealed)?;
-        if last {
-            self.done = true;
-        } else {
-            self.next = self.next.checked_add(1).ok_or(FileError::TooLong)?;
-        }
-        Ok(true)
-    }
-}
-
-/// Takes sealed bytes in pieces of any size and writes content that is genuine up to there.
-#[derive(Debug)]
-pub struct FileOpener<W> {
-    content: W,
-    key: FileKey,
-    next: u32,
-    /// Sealed bytes of the chunk that is not complete, or not known to be followed by another.
-    held: Vec<u8>,
-}
-
-impl<W: Write> FileOpener<W> {
-    /// Writes to `content`, beginning with chunk `position` (0 for the whole file).
-    pub const fn new(key: FileKey, content: W, position: u32) -> Self {
-        Self { content, key, next: position, held: Vec::new() }
-    }
-
-    /// The next sealed bytes. A full chunk is held back until more follows, as it might be the last.
-    ///
-    /// # Errors
-    /// [`FileError::Damaged`] for the first chunk that is not genuine; what writing gives.
-    pub fn update(&mut self, mut sealed: &[u8]) -> Result<(), FileError> {
-        while !sealed.is_empty() {
-            if self.held.len() == SEALED_CHUNK_BYTES {
-                self.open(false)?;
-                self.next = self.next.checked_add(1).ok_or(FileError::TooLong)?;
-            }
-            let (now, later) = sealed.split_at(sealed.len().min(SEALED_CHUNK_BYTES - self.held.len()));
-            self.held.extend_from_slice(now);
-            sealed = later;
-        }
-        Ok(())
-    }
-
-    /// How many chunks from the file's beginning are written and genuine.
-    pub const fn position(&self) -> u32 {
-        self.next
-    }
-
-    /// Opens the last chunk. Only now is the file whole; gives back where the content was written.
-    ///
-    /// # Errors
-    /// [`FileError::Truncated`] when what came so far ends at a chunk's boundary, [`FileError::Damaged`] when it ends
-    /// inside one or its last chunk is not genuine.
-    pub fn finish(mut self) -> Result<W, FileError> {
-        let mut middle = self.held.clone();
-        if let Err(error) = self.open(true) {
-            let genuine = self.key.open_chunk(self.next, false, &mut middle).is_ok();
-            return Err(if middle.is_empty() || genuine { FileError::Truncated } else { error });
-        }
-        self.content.flush()?;
-        Ok(self.content)
-    }
-
-    fn open(&mut self, last: bool) -> Result<(), FileError> {
-        if let Err(error) = self.key.open_chunk(self.next, last, &mut self.held) {
-            self.held.clear();
-            return Err(error);
-        }
-        self.content.write_all(&self.held)?;
-        self.held.clear();
-        Ok(())
     }
 }
 

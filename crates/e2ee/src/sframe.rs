@@ -9,6 +9,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use openmls_rust_crypto::RustCrypto;
+use openmls_traits::{crypto::OpenMlsCrypto as _, types::HashType};
 use sframe::{
     CipherSuite,
     error::SframeError,
@@ -81,6 +83,20 @@ impl EpochSecret {
         }
         Ok(Self { epoch, base_key })
     }
+
+    /// The same epoch's secret for one use of it, which `context` names (HKDF, RFC 5869): whoever begins to count anew
+    /// does so with a context that was never used before.
+    ///
+    /// # Errors
+    /// [`FrameError::BadKey`] when it can't be derived.
+    pub fn bound_to(&self, context: &[u8]) -> Result<Self, FrameError> {
+        let (crypto, hash) = (RustCrypto::default(), HashType::Sha2_256);
+        let derived = crypto
+            .hkdf_extract(hash, &[], &self.base_key)
+            .and_then(|prk| crypto.hkdf_expand(hash, prk.as_slice(), context, BASE_KEY_BYTES))
+            .map_err(|_| FrameError::BadKey)?;
+        Self::new(self.epoch, Zeroizing::new(derived.as_slice().to_vec()))
+    }
 }
 
 impl std::fmt::Debug for EpochSecret {
@@ -100,8 +116,8 @@ fn key_id(epoch: u64, leaf: u32, stream: u32) -> Result<KeyId, FrameError> {
 
 /// Seals what one device sends as one stream in one epoch.
 ///
-/// There must be only one sealer per call, epoch, leaf and stream: two would count alike, and a nonce used twice breaks
-/// the cipher. A device that restarts has left its call.
+/// There must be only one sealer per secret, leaf and stream: two would count alike, and a nonce used twice breaks the
+/// cipher. That a call's id is new is the server's word: see [`EpochSecret::bound_to`].
 pub struct FrameSealer {
     key: EncryptionKey,
     counter: MonotonicCounter,

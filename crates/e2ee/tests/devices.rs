@@ -4,6 +4,8 @@
 
 #[path = "devices/authority.rs"]
 mod authority;
+#[path = "devices/beginnings.rs"]
+mod beginnings;
 #[path = "devices/common.rs"]
 mod common;
 #[path = "devices/crashes.rs"]

@@ -25,7 +25,7 @@ mod trust;
 mod vault;
 mod worker;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bedside_e2ee::PublicIdentity;
 use bedside_protocol::{
@@ -38,7 +38,10 @@ use bedside_ui_contract::{
     Command, Notice,
     chat::{ChatView, ConversationView, MessagePage, SearchHit},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
 
 pub(crate) use vault::installed;
 
@@ -46,6 +49,9 @@ use crate::{
     api::Api, consultation::FrameKeys, secrets::SecretStore, signal::SignalBody, socket::Socket,
     transfer::FileLink,
 };
+
+/// What is on its way to the disk has this long to arrive there when the program ends.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a messenger is started with.
 pub(crate) struct ChatConfig {
@@ -121,6 +127,7 @@ pub(crate) struct Chat {
     inputs: inbox::Outbox<Input>,
     view: watch::Receiver<ChatView>,
     device: DeviceId,
+    task: JoinHandle<()>,
 }
 
 impl Chat {
@@ -129,8 +136,17 @@ impl Chat {
         let (inputs, inbox) = inbox::channel();
         let (shown, view) = watch::channel(ChatView::default());
         let device = config.device;
-        tokio::spawn(worker::run(config, inbox, events, shown));
-        Self { inputs, view, device }
+        let task = tokio::spawn(worker::run(config, inbox, events, shown));
+        Self { inputs, view, device, task }
+    }
+
+    /// Ends the task: what it was told is done, and all of it on the disk.
+    pub(crate) async fn close(self) {
+        let Self { inputs, task, .. } = self;
+        drop(inputs);
+        if tokio::time::timeout(CLOSE_WITHIN, task).await.is_err() {
+            tracing::warn!("the messenger takes too long to end");
+        }
     }
 
     /// Which device it is of.

@@ -4,6 +4,7 @@
 //! order and once. The server carries bytes it can't read.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// What a signal says.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,9 +16,9 @@ pub enum SignalBody {
         sdp: String,
         /// Grows with each offer of the call.
         round: u32,
-        /// Whether this side wants frames sealed.
-        #[serde(default)]
-        seal_frames: bool,
+        /// This side's part in the keys of frames: its own, new with each call. Absent where it does not want them sealed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        frame_nonce: Option<Uuid>,
     },
     /// The answer to an offer.
     Answer {
@@ -25,9 +26,9 @@ pub enum SignalBody {
         sdp: String,
         /// That of the offer which it answers.
         round: u32,
-        /// Whether this side wants frames sealed.
-        #[serde(default)]
-        seal_frames: bool,
+        /// As in the offer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        frame_nonce: Option<Uuid>,
     },
     /// ICE candidates (RFC 8838).
     Candidates {
@@ -69,7 +70,7 @@ mod tests {
 
     #[test]
     fn printing_a_signal_shows_no_address() {
-        let signal = SignalBody::Offer { sdp: "c=IN IP4 192.0.2.1".into(), round: 1, seal_frames: false };
+        let signal = SignalBody::Offer { sdp: "c=IN IP4 192.0.2.1".into(), round: 1, frame_nonce: None };
         assert_eq!(format!("{signal:?}"), "offer");
     }
 }

@@ -268,7 +268,48 @@ fn remove(path: &Path) {
 /// What the fuzz targets reach of this module. Not part of any ordinary build.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    use super::direct::message::Message;
+    use bedside_e2ee::file::FileKey;
+
+    use super::{
+        FileSource, SharedFile, TransferId,
+        direct::message::Message,
+        sink::{Sink, temp_path},
+    };
+
+    /// Receives a file of this length as it was sealed, or as somebody gives it, in pieces: what it comes to.
+    pub fn receive(
+        key: &FileKey,
+        bytes: u64,
+        sha256: [u8; 32],
+        sealed: &[u8],
+        piece: usize,
+    ) -> Option<Vec<u8>> {
+        let transfer = TransferId::random();
+        let folder = std::env::temp_dir();
+        let file = SharedFile {
+            name: "file".into(),
+            bytes,
+            media_type: "application/octet-stream".into(),
+            key: key.clone(),
+            sha256,
+            preview: None,
+            source: FileSource::Direct { transfer },
+        };
+        let path = temp_path(&folder, transfer);
+        let received = || {
+            let mut sink = Sink::open(path.clone(), &file).ok()?;
+            for piece in sealed.chunks(piece.max(1)) {
+                sink.push(piece).ok()?;
+            }
+            let saved = sink.finish(&folder, &transfer.to_string()).ok()?;
+            let content = std::fs::read(&saved).ok();
+            let _ = std::fs::remove_file(saved);
+            content
+        };
+        let content = received();
+        let _ = std::fs::remove_file(path);
+        content
+    }
 
     /// A message on the data channel for files.
     pub fn message(bytes: &[u8]) {

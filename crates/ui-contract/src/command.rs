@@ -227,9 +227,14 @@ pub enum Command {
         /// Which.
         device_id: String,
     },
-    /// Open the local store with its passphrase; where there is no keyring and no store yet, keep one under it.
+    /// Open the local store with its passphrase.
     UnlockVault {
-        /// The passphrase, at least 12 characters for a new one.
+        /// The passphrase.
+        passphrase: String,
+    },
+    /// Keep the local store under a passphrase, where there is no keyring.
+    SetPassphrase {
+        /// The passphrase, at least 12 characters.
         passphrase: String,
     },
 }

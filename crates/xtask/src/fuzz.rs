@@ -10,6 +10,12 @@ use crate::{options::Options, shell, workspace};
 const MINUTES: u64 = 10;
 /// The most memory a target may take, MiB: bounded parsers stay far below it.
 const MEMORY_MIB: u32 = 1024;
+/// The same under a sanitizer, which keeps what was freed for a while.
+const SANITIZED_MIB: u32 = 4096;
+/// Targets of this name run C and C++ code on a peer's bytes.
+const FOREIGN: &str = "media_";
+/// With what that is compiled, so that the fuzzer sees its branches and the sanitizer its memory.
+const FOREIGN_FLAGS: &str = "-fsanitize=address -fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp -fno-omit-frame-pointer -g1";
 /// The longest a single input may take, seconds.
 const PATIENCE_S: u32 = 20;
 /// The longest input, bytes: some more than the longest message of a kind.
@@ -34,10 +40,21 @@ pub(crate) fn main(options: Options) -> Result<()> {
     if shell::find("cargo-fuzz").is_none() {
         shell::run(shell::cargo().args(["install", "cargo-fuzz", "--locked"]))?;
     }
-    // One build for all; also says at once whether everything compiles.
-    shell::run(&mut fuzz("build"))?;
+    // Built before any runs, which says at once whether everything compiles.
+    let sanitized = can_sanitize();
+    if wanted.iter().any(|target| !(sanitized && is_foreign(target))) {
+        shell::run(&mut fuzz("build", false))?;
+    }
+    for target in wanted.iter().filter(|target| sanitized && is_foreign(target)) {
+        shell::run(fuzz("build", true).arg(target))?;
+    }
     let mut found = Vec::new();
     for target in &wanted {
+        let sanitized = sanitized && is_foreign(target);
+        if is_foreign(target) && !sanitized {
+            eprintln!("{target} runs without a sanitizer: that takes clang and a nightly toolchain.");
+        }
+        let memory = if sanitized { SANITIZED_MIB } else { MEMORY_MIB };
         let corpus = folder().join("corpus").join(target);
         fs::create_dir_all(&corpus).with_context(|| format!("{} can't be made", corpus.display()))?;
         let run = [
@@ -46,12 +63,12 @@ pub(crate) fn main(options: Options) -> Result<()> {
             format!("fuzz/seeds/{target}"),
             "--".to_owned(),
             format!("-max_total_time={seconds}"),
-            format!("-rss_limit_mb={MEMORY_MIB}"),
+            format!("-rss_limit_mb={memory}"),
             format!("-timeout={PATIENCE_S}"),
             format!("-max_len={LONGEST}"),
             "-print_final_stats=1".to_owned(),
         ];
-        if let Err(error) = shell::run(fuzz("run").args(&run)) {
+        if let Err(error) = shell::run(fuzz("run", sanitized).args(&run)) {
             eprintln!("{error:#}");
             found.push(target.as_str());
         }
@@ -64,12 +81,33 @@ pub(crate) fn main(options: Options) -> Result<()> {
 }
 
 /// `cargo fuzz`. Instrumenting for coverage needs no nightly compiler; what runs is safe Rust, so that panics, memory
-/// and time are what there is to find, and a sanitizer would only make it slower. `--release` leaves assertions to the
-/// profile in `fuzz/Cargo.toml`.
-fn fuzz(verb: &str) -> std::process::Command {
-    let mut command = shell::cargo();
-    command.args(["fuzz", verb, "--fuzz-dir", "fuzz", "--sanitizer", "none", "--release"]);
+/// and time are what there is to find, and a sanitizer would only make it slower. It is the codecs, in C and C++, that are
+/// `sanitized`. `--release` leaves assertions to the profile in `fuzz/Cargo.toml`.
+fn fuzz(verb: &str, sanitized: bool) -> std::process::Command {
+    if !sanitized {
+        let mut command = shell::cargo();
+        command.args(["fuzz", verb, "--fuzz-dir", "fuzz", "--sanitizer", "none", "--release"]);
+        return command;
+    }
+    let mut command = shell::program("rustup");
+    command.args(["run", "nightly", "cargo", "fuzz", verb, "--fuzz-dir", "fuzz", "--sanitizer", "address"]);
+    command.args(["--release", "--no-default-features", "--features", "media"]);
+    command.args(["--target-dir", "fuzz/target/sanitized"]);
+    command.env_remove("CARGO").envs([("CC", "clang"), ("CXX", "clang++")]);
+    command.envs([("CFLAGS", FOREIGN_FLAGS), ("CXXFLAGS", FOREIGN_FLAGS)]);
+    // What the libraries leave behind at the end of a process is nobody's loss.
+    command.env("ASAN_OPTIONS", "detect_leaks=0");
     command
+}
+
+fn is_foreign(target: &str) -> bool {
+    target.starts_with(FOREIGN)
+}
+
+fn can_sanitize() -> bool {
+    let mut nightly = shell::program("rustup");
+    nightly.args(["run", "nightly", "rustc", "--version"]);
+    shell::find("clang").is_some() && shell::read(&mut nightly).is_ok()
 }
 
 /// Every target, by the files there are.

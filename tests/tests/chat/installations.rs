@@ -27,13 +27,13 @@ use super::talking;
 
 /// A keyring that outlives runs, and can stay locked.
 #[derive(Default)]
-struct Keyring {
+pub(crate) struct Keyring {
     store: MemoryStore,
     locked: AtomicBool,
 }
 
 impl Keyring {
-    fn locked(&self, locked: bool) {
+    pub(crate) fn locked(&self, locked: bool) {
         self.locked.store(locked, Ordering::Relaxed);
     }
 

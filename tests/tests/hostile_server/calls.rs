@@ -10,7 +10,7 @@ use bedside_ui_contract::{CallView, Command, Notice, call::Protection};
 use serde_json::json;
 
 use crate::{
-    ghost::Ghost,
+    ghost::{Ghost, new_name},
     scene::{Scene, is_message, is_signal, refused},
 };
 
@@ -184,7 +184,7 @@ async fn a_device_in_another_conversation_cannot_speak_for_the_person_in_a_call(
     scene.call().await;
     let call = scene.patient.seat.until_call("answered", |call| call.accepted_at.is_some()).await;
     let offer = json!({"signal": {"call": call.call_id, "signal": {"offer": {"sdp": "v=0", "round": 1}}}});
-    let body = ghost.seal(&conversation.to_string(), &offer).entry;
+    let body = ghost.seal(&conversation.to_string(), new_name(), &offer).entry;
     scene.before_patient.say(&Event::of_entry(LogEntry {
         conversation_id: conversation,
         position: 1,

@@ -116,8 +116,8 @@ impl Ghost {
     }
 
     /// Says something in a conversation; the server takes it.
-    pub(crate) async fn say(&mut self, clinic: &Clinic, conversation: &str, body: &Value) {
-        let sealed = self.seal(conversation, body);
+    pub(crate) async fn say(&mut self, clinic: &Clinic, conversation: &str, name: MessageId, body: &Value) {
+        let sealed = self.seal(conversation, name, body);
         self.post(clinic, conversation, &sealed).await;
     }
 
@@ -157,11 +157,15 @@ impl Ghost {
     }
 
     /// Seals something in its group.
-    pub(crate) fn seal(&mut self, conversation: &str, body: &Value) -> Outgoing {
-        let id = MessageId(bedside_protocol::EntryId::random().0);
+    pub(crate) fn seal(&mut self, conversation: &str, name: MessageId, body: &Value) -> Outgoing {
         let body = serde_json::to_vec(body).expect("JSON");
-        self.device.send(&name_of(conversation), id, &body).expect("sealed")
+        self.device.send(&name_of(conversation), name, &body).expect("sealed")
     }
+}
+
+/// What a new message is called.
+pub(crate) fn new_name() -> MessageId {
+    MessageId(EntryId::random().0)
 }
 
 fn keys(user: UserId, id: DeviceId) -> Device<MemoryStore> {

@@ -14,7 +14,7 @@ use bedside_ui_contract::{
 use serde_json::json;
 
 use crate::{
-    ghost::{Ghost, now},
+    ghost::{Ghost, new_name, now},
     scene::{
         Scene, cannot_write, code, happenings, is_message, joined, others_devices, own_devices, refused,
         refuses, sees_coming, send, several, while_away,
@@ -82,7 +82,7 @@ async fn where_codes_were_compared_a_ghosts_words_are_marked_and_its_changes_ref
         json!({"delete": {"message": hers}}),
         json!({"text": {"text": "it is me", "sent_at": 1}}),
     ] {
-        ghost.say(&scene.clinic, &conversation, &body).await;
+        ghost.say(&scene.clinic, &conversation, new_name(), &body).await;
     }
     for desk in [&mut scene.doctor, &mut scene.patient] {
         desk.until_texts("the ghost is read", |texts| texts == ["good morning", "hello", "it is me"]).await;

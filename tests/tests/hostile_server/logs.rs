@@ -5,7 +5,7 @@ use bedside_protocol::{
     conversation::{EntryKind, LogEntry, Typing},
     socket::Event,
 };
-use bedside_testkit::desk::Desk;
+use bedside_testkit::{desk::Desk, mallory::Mallory};
 use bedside_ui_contract::{
     chat::{ChatEvent, MessageState},
     snapshot::ConnectionView,
@@ -106,14 +106,7 @@ async fn messages_in_another_order_show_as_missing_and_refused_never_in_that_ord
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn withheld_messages_show_with_the_next_one() {
     let mut scene = Scene::talking().await;
-    let mut withheld = 0;
-    scene.before_patient.twist_log(move |entry| {
-        if is_message(&entry) && withheld < 3 {
-            withheld += 1;
-            return Vec::new();
-        }
-        vec![entry]
-    });
+    swallow(&scene.before_patient, 3);
     for text in ["do not", "under any circumstances", "stop at once", "take it"] {
         scene.doctor.write(text);
     }
@@ -121,6 +114,52 @@ async fn withheld_messages_show_with_the_next_one() {
     let name = "osei of the clinic".to_owned();
     assert_eq!(happenings(&items), [ChatEvent::Missing { name, count: 3 }]);
     assert_eq!(scene.patient.texts().await, ["good morning", "hello", "take it"]);
+    scene.still_talk().await;
+}
+
+/// Swallows the first so many messages from now on.
+fn swallow(line: &Mallory, mut count: u32) {
+    line.twist_log(move |entry| {
+        if is_message(&entry) && count > 0 {
+            count -= 1;
+            return Vec::new();
+        }
+        vec![entry]
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_messages_of_all_are_missed_when_they_are_withheld() {
+    let mut scene = Scene::signed_in().await;
+    swallow(&scene.before_patient, 2);
+    scene.doctor.open("ana").await;
+    scene.patient.open("osei").await;
+    for text in ["do not", "take it", "call me"] {
+        scene.doctor.write(text);
+    }
+    let items = scene.patient.until_items("two are missing", |items| missing(items) == 2).await;
+    let name = "osei of the clinic".to_owned();
+    assert_eq!(happenings(&items), [ChatEvent::Missing { name, count: 2 }]);
+    assert_eq!(scene.patient.texts().await, ["call me"]);
+    scene.still_talk().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_messages_after_coming_back_are_missed_when_they_are_withheld() {
+    let mut scene = Scene::talking().await;
+    scene.patient = scene.patient.restart_without_messages().await;
+    scene.patient.open("osei").await;
+    // Both are in the same epoch, and nothing of before is missing.
+    scene.doctor.write("there you are");
+    scene.patient.until_texts("somebody who came back", |texts| texts == ["there you are"]).await;
+    assert_eq!(missing(&scene.patient.items().await), 0);
+    scene.patient = scene.patient.restart_without_messages().await;
+    swallow(&scene.before_patient, 1);
+    scene.patient.open("osei").await;
+    scene.doctor.write("not the blue ones");
+    scene.doctor.write("take them");
+    scene.patient.until_items("one is missing", |items| missing(items) == 1).await;
+    assert_eq!(scene.patient.texts().await, ["take them"]);
     scene.still_talk().await;
 }
 

@@ -1,14 +1,17 @@
 //! What somebody who takes part can do to the others, through a server that means well. The server can read neither what is
 //! said nor what is changed: a commit that nobody can follow counts as the epoch's.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bedside_e2ee::mls::{Change, MessageId, Outgoing};
 use bedside_protocol::{CallPhase, EntryId, ErrorCode, Sealed};
 use bedside_session::api::ApiError;
+use bedside_testkit::desk::Desk;
 use bedside_ui_contract::{Command, call::Protection, chat::ChatEvent};
 use serde_json::json;
 
 use crate::{
-    ghost::{Ghost, name_of, now},
+    ghost::{Ghost, name_of, new_name, now},
     scene::{Scene, happenings, refused, sees_coming, send, while_away},
 };
 
@@ -105,9 +108,7 @@ async fn words_under_the_name_of_others_are_refused_in_sight_and_change_nothing(
     ghost.read(&conversation).await;
     let text = json!({"text": {"text": "something else", "sent_at": 1}});
     let name = MessageId(known.id.parse().unwrap());
-    let sealed =
-        ghost.device.send(&name_of(&conversation), name, &serde_json::to_vec(&text).unwrap()).unwrap();
-    ghost.post(&scene.clinic, &conversation, &sealed).await;
+    ghost.say(&scene.clinic, &conversation, name, &text).await;
     for desk in [&mut scene.doctor, &mut scene.patient] {
         desk.until_items("it is refused", |items| refused(items) == 1).await;
         assert_eq!(desk.texts().await, ["good morning", "hello"]);
@@ -155,7 +156,7 @@ async fn a_made_up_device_of_somebody_else_can_join_and_neither_speak_nor_change
             json!({"edit": {"message": theirs, "text": "good night"}}),
             json!({"delete": {"message": theirs}}),
         ] {
-            let sealed = posing.seal(&conversation, &body);
+            let sealed = posing.seal(&conversation, new_name(), &body);
             ghost.post(&scene.clinic, &conversation, &sealed).await;
         }
         scene.patient.until_items("all is refused", |items| refused(items) == 3).await;
@@ -166,6 +167,41 @@ async fn a_made_up_device_of_somebody_else_can_join_and_neither_speak_nor_change
         assert_eq!(desk.texts().await, ["good morning", "hello"]);
     }
     scene.still_talk().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_of_a_time_that_has_not_come_is_shown_as_of_now_and_keeps_no_place() {
+    let mut scene = Scene::talking().await;
+    let conversation = scene.conversation();
+    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
+    ghost.walk_in(&conversation).await;
+    sees_coming(&mut scene.doctor, "ana of the clinic").await;
+    ghost.read(&conversation).await;
+    for (sent_at, text) in [(i64::MIN, "long ago"), (i64::MAX, "for ever")] {
+        let body = json!({"text": {"text": text, "sent_at": sent_at}});
+        ghost.say(&scene.clinic, &conversation, new_name(), &body).await;
+    }
+    let items =
+        scene.doctor.until_items("both", |items| items.iter().filter(|item| !item.own).count() >= 3).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let times: Vec<_> = items.iter().rev().take(2).map(|item| item.sent_at.0).collect();
+    assert!(times[0] > 0 && u128::try_from(times[0]).unwrap() <= now, "{times:?}");
+    assert_eq!(times[1], 0, "the earliest that there is");
+    // Whoever writes next stands above it.
+    let mut colleague = Desk::new(&scene.clinic, "lind").await;
+    colleague.open("osei").await;
+    colleague.write("a word");
+    let above = colleague.conversation.clone();
+    scene
+        .doctor
+        .seat
+        .until("the newest first", |snapshot| {
+            let first = snapshot.chat.conversations.first();
+            first.is_some_and(|one| one.id == above && one.preview.is_some())
+        })
+        .await;
+    scene.doctor = scene.doctor.restart().await;
+    scene.doctor.until_texts("all is there", |texts| texts.len() == 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

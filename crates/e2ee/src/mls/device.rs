@@ -292,7 +292,7 @@ impl<S: Store> Device<S> {
     }
 
     /// This epoch's secret for frames of the media of one call (RFC 9605 §5.2), and this device's leaf. `call` names the
-    /// call: each has keys of its own, so that counters may begin anew.
+    /// call. Before it is used it is bound to what nobody else chose: [`EpochSecret::bound_to`].
     ///
     /// # Errors
     /// When this device is not a member.

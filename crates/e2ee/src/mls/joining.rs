@@ -45,7 +45,8 @@ impl<S: Store> Device<S> {
             .map_err(|_| MlsError::BadWelcome)?;
         let group = staged.into_group(&provider).map_err(join_error)?;
         self.check_members(&group, MlsError::BadWelcome)?;
-        let notes = Notes { next: position, acknowledged: position, ..Notes::default() };
+        let joined = group.epoch().as_u64();
+        let notes = Notes { next: position, acknowledged: position, joined, ..Notes::default() };
         provider.ledger.put(Kind::NOTES, &id, &notes)?;
         let mut groups: BTreeSet<GroupId> = provider.ledger.get(Kind::GROUPS, &())?.unwrap_or_default();
         groups.insert(id.clone());
@@ -104,7 +105,8 @@ impl<S: Store> Device<S> {
             group_info: info.as_ref().map(bytes).transpose()?,
         };
         let joining = Some(OwnCommit { change: Change::Update, outgoing: outgoing.clone() });
-        let notes = Notes { next: position, acknowledged: position, joining, ..Notes::default() };
+        let joined = epoch + 1;
+        let notes = Notes { next: position, acknowledged: position, joining, joined, ..Notes::default() };
         provider.ledger.put(Kind::NOTES, &id, &notes)?;
         let mut groups: BTreeSet<GroupId> = provider.ledger.get(Kind::GROUPS, &())?.unwrap_or_default();
         groups.insert(id.clone());

@@ -1,17 +1,26 @@
 //! What a device notes about a group, in the same batches as the group's MLS state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bedside_protocol::{DeviceId, Sealed};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Change, MAX_BODY_BYTES, MessageId, Outgoing, Refusal};
+use super::{Change, MAX_BODY_BYTES, MAX_MEMBERS, MessageId, Outgoing, Refusal};
 
 /// Begins the content of every message.
-const CONTENT_VERSION: u8 = 1;
-const CONTENT_HEADER_BYTES: usize = 1 + 8 + 16;
+const CONTENT_VERSION: u8 = 2;
+/// Says nothing of who joined when.
+const FIRST_CONTENT_VERSION: u8 = 1;
+
+/// From which of a sender's messages on somebody can have heard it: who joined with `epoch` reads those after the one of
+/// number `after`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Beginning {
+    pub(super) epoch: u64,
+    pub(super) after: u64,
+}
 
 /// One group's notes.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -30,6 +39,12 @@ pub(super) struct Notes {
     pub(super) joining: Option<OwnCommit>,
     /// Number of the newest message of each other device.
     pub(super) heard: BTreeMap<DeviceId, u64>,
+    /// The epoch that began when this device joined.
+    #[serde(default)]
+    pub(super) joined: u64,
+    /// Where this device's messages begin for each member that joined later than it.
+    #[serde(default)]
+    pub(super) beginnings: BTreeMap<DeviceId, Beginning>,
     /// This device was removed.
     pub(super) removed: bool,
 }
@@ -60,35 +75,73 @@ pub(super) struct OwnMessage {
     pub(super) outgoing: Outgoing,
 }
 
-/// What is inside an MLS application message: version, number, id, body.
+/// What is inside an MLS application message: version, number, id, how many beginnings and which, body.
 pub(super) struct Content<'a> {
     pub(super) number: u64,
     pub(super) id: MessageId,
+    pub(super) beginnings: BTreeSet<Beginning>,
     pub(super) body: &'a [u8],
 }
 
 impl<'a> Content<'a> {
     pub(super) fn write(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(CONTENT_HEADER_BYTES + self.body.len());
-        bytes.push(CONTENT_VERSION);
+        let count = u16::try_from(self.beginnings.len()).unwrap_or(u16::MAX);
+        let mut bytes = vec![CONTENT_VERSION];
         bytes.extend_from_slice(&self.number.to_be_bytes());
         bytes.extend_from_slice(self.id.0.as_bytes());
+        bytes.extend_from_slice(&count.to_be_bytes());
+        for beginning in self.beginnings.iter().take(count.into()) {
+            bytes.extend_from_slice(&beginning.epoch.to_be_bytes());
+            bytes.extend_from_slice(&beginning.after.to_be_bytes());
+        }
         bytes.extend_from_slice(self.body);
         bytes
     }
 
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Refusal> {
-        let (&version, rest) = bytes.split_first().ok_or(Refusal::Malformed)?;
-        let (number, rest) = rest.split_first_chunk::<8>().ok_or(Refusal::Malformed)?;
-        let (id, body) = rest.split_first_chunk::<16>().ok_or(Refusal::Malformed)?;
-        if version != CONTENT_VERSION {
-            return Err(Refusal::Malformed);
-        }
-        if body.len() > MAX_BODY_BYTES {
-            return Err(Refusal::TooLarge);
-        }
-        Ok(Self { number: u64::from_be_bytes(*number), id: MessageId(Uuid::from_bytes(*id)), body })
+        Self::split(bytes).ok_or(Refusal::Malformed).and_then(|content| {
+            if content.body.len() > MAX_BODY_BYTES || content.beginnings.len() > MAX_MEMBERS {
+                return Err(Refusal::TooLarge);
+            }
+            Ok(content)
+        })
     }
+
+    fn split(bytes: &'a [u8]) -> Option<Self> {
+        let (&version, rest) = bytes.split_first()?;
+        let (number, rest) = number(rest)?;
+        let (id, mut body) = rest.split_first_chunk::<16>()?;
+        let mut beginnings = BTreeSet::new();
+        match version {
+            FIRST_CONTENT_VERSION => {}
+            CONTENT_VERSION => {
+                let (count, mut rest) = body.split_first_chunk::<2>()?;
+                for _ in 0..u16::from_be_bytes(*count) {
+                    let (epoch, after);
+                    (epoch, rest) = self::number(rest)?;
+                    (after, rest) = self::number(rest)?;
+                    beginnings.insert(Beginning { epoch, after });
+                }
+                body = rest;
+            }
+            _ => return None,
+        }
+        Some(Self { number, id: MessageId(Uuid::from_bytes(*id)), beginnings, body })
+    }
+
+    /// How many of the sender's messages a device should have heard before this one and has not: `heard` is the number
+    /// of the newest that it did, and `joined` the epoch from which on it could.
+    pub(super) fn missing(&self, heard: Option<u64>, joined: u64) -> u64 {
+        let here = self.beginnings.iter().find(|beginning| beginning.epoch == joined);
+        let before = heard.or(here.map(|beginning| beginning.after));
+        // A sender of an earlier version does not say: then this is the first of its messages.
+        before.map_or(0, |before| self.number.saturating_sub(before).saturating_sub(1))
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*number), rest))
 }
 
 #[cfg(test)]
@@ -99,17 +152,42 @@ mod tests {
 
     proptest! {
         #[test]
-        fn content_comes_back(number: u64, id: [u8; 16], body in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn content_comes_back(
+            number: u64,
+            id: [u8; 16],
+            joined in prop::collection::btree_map(any::<u64>(), any::<u64>(), 0..MAX_MEMBERS),
+            body in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
             let id = MessageId(Uuid::from_bytes(id));
-            let bytes = Content { number, id, body: &body }.write();
+            let beginnings: BTreeSet<_> =
+                joined.into_iter().map(|(epoch, after)| Beginning { epoch, after }).collect();
+            let bytes = Content { number, id, beginnings: beginnings.clone(), body: &body }.write();
             let read = Content::read(&bytes).map_err(|refusal| TestCaseError::fail(refusal.to_string()))?;
             prop_assert_eq!((read.number, read.id, read.body), (number, id, &body[..]));
+            prop_assert_eq!(read.beginnings, beginnings);
         }
 
         #[test]
-        fn random_bytes_are_content_only_by_their_header(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let valid = bytes.len() >= CONTENT_HEADER_BYTES && bytes[0] == CONTENT_VERSION;
+        fn random_bytes_are_content_only_by_their_header(
+            version in 0u8..4,
+            rest in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let bytes = [&[version], &rest[..]].concat();
+            let count = rest.get(24..26).map(|count| usize::from(u16::from_be_bytes([count[0], count[1]])));
+            let valid = match version {
+                1 => rest.len() >= 24,
+                2 => count.is_some_and(|count| rest.len() >= 26 + 16 * count),
+                _ => false,
+            };
             prop_assert_eq!(Content::read(&bytes).is_ok(), valid);
         }
+    }
+
+    #[test]
+    fn a_message_as_it_was_written_before_beginnings_were_told_is_read() {
+        let bytes = [&[1][..], &7u64.to_be_bytes(), &[9; 16], b"words"].concat();
+        let read = Content::read(&bytes).unwrap();
+        assert_eq!((read.number, read.body), (7, &b"words"[..]));
+        assert_eq!((read.missing(None, 3), read.missing(Some(2), 3)), (0, 4));
     }
 }

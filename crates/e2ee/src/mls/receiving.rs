@@ -15,7 +15,7 @@ use super::{
     Device, Event, GroupId, MAX_ENTRY_BYTES, MlsError, Provider, Refusal,
     device::{Work, erase},
     ledger::{Kind, Ledger},
-    notes::{Content, Notes, digest},
+    notes::{Beginning, Content, Notes, digest},
     rules,
     sending::parse,
 };
@@ -251,7 +251,7 @@ impl<S: Store> Work<'_, S> {
         if heard.is_some_and(|heard| content.number <= heard) {
             return Err(Refusal::Replayed.into());
         }
-        let missing = heard.map_or(0, |heard| content.number - heard - 1);
+        let missing = content.missing(heard, self.notes.joined);
         self.notes.heard.insert(member.identity.device, content.number);
         let body = Sealed(content.body.to_vec());
         Ok(Event::Message { sender: member.identity, id: content.id, body, own: false, missing })
@@ -303,22 +303,20 @@ impl<S: Store> Work<'_, S> {
             these.iter().filter(|one| !those.contains(one)).copied().collect()
         };
         let (joined, left) = (without(&after, before), without(before, &after));
-        for member in joined.iter().chain(&left) {
+        for member in &left {
             self.notes.heard.remove(&member.device);
+            self.notes.beginnings.remove(&member.device);
         }
-        if external {
-            // Also when it was a member before: it has lost its state and counts from the beginning.
-            self.notes.heard.remove(&by.device);
-        }
-        for newcomer in &joined {
-            self.notes.heard.insert(newcomer.device, 0);
-        }
-        if external {
-            self.notes.heard.insert(by.device, 0);
-        }
-        self.seal_anew()?;
+        // Also whoever was a member before and comes from outside: it has lost its state and counts from the beginning.
         let epoch = self.group.epoch().as_u64();
         let own = by == self.identity.public();
+        let returned = external.then_some(&by);
+        for newcomer in joined.iter().chain(returned) {
+            self.notes.heard.insert(newcomer.device, 0);
+            let beginning = Beginning { epoch, after: self.notes.seen };
+            self.notes.beginnings.insert(newcomer.device, beginning);
+        }
+        self.seal_anew()?;
         Ok(Event::Changed { by, epoch, joined, left, external, own, lost: None })
     }
 }

@@ -94,7 +94,8 @@ impl<S: Store> Device<S> {
 impl<S: Store> Work<'_, S> {
     /// Seals own message `number` for the present epoch and writes it ahead.
     pub(super) fn seal(&mut self, number: u64, id: MessageId, body: Sealed) -> Result<Outgoing, MlsError> {
-        let content = Content { number, id, body: &body.0 }.write();
+        let beginnings = self.notes.beginnings.values().copied().collect();
+        let content = Content { number, id, beginnings, body: &body.0 }.write();
         let sealed = self
             .group
             .create_message(&self.provider, self.identity, &content)

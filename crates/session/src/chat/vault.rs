@@ -279,9 +279,8 @@ impl Vault {
 
     /// Nothing of the former identity's is in the store any more.
     pub(crate) fn moved_in(&self) -> Result<(), StoreError> {
-        let public = serde_json::to_vec(&self.keys.public()).map_err(|_| StoreError::Damaged)?;
         let mut batch = Batch::default();
-        batch.put(INSTALLATION.to_vec(), Zeroizing::new(public));
+        batch.put(INSTALLATION.to_vec(), self.keys.installation()?);
         self.local.apply(batch)?;
         self.barrier()
     }
@@ -301,23 +300,33 @@ impl Vault {
         if passphrase.chars().count() < SHORTEST_PASSPHRASE {
             return Err(VaultError::ShortPassphrase);
         }
-        if let Some(memory) = &self.memory {
-            let file = self.place.database(&self.keys, VaultView::Passphrase);
-            let disk = open_disk(&file, &self.keys)?;
-            let local: Local = Arc::new(SealedStore::new(disk.clone(), self.keys.store.clone()));
-            let mut batch = Batch::default();
-            for (key, value) in memory.records() {
-                batch.put(key, value);
-            }
-            local.apply(batch)?;
-            disk.barrier()?;
-            (self.local, self.disk, self.memory) = (local, Some(disk), None);
-            self.moved_in()?;
-        }
-        // The keys count once what they open is there.
+        let moved = self.memory.as_ref().map(|memory| self.write_down(memory)).transpose()?;
+        // The keys count once what they open is there, and it is what counts once they do.
         keys::seal_to(&self.place.passphrase_file(), passphrase, &self.keys)?;
+        if let Some((local, disk)) = moved {
+            (self.local, self.disk, self.memory) = (local, Some(disk), None);
+        }
         self.view = VaultView::Passphrase;
         Ok(())
+    }
+
+    /// A database of what lives in memory.
+    fn write_down(&self, memory: &MemoryStore) -> Result<(Local, Arc<Latch>), VaultError> {
+        let file = self.place.database(&self.keys, VaultView::Passphrase);
+        // Of an attempt that failed; what was in memory then is not what is there now.
+        if file.exists() {
+            fs::remove_file(&file)?;
+        }
+        let disk = open_disk(&file, &self.keys)?;
+        let local: Local = Arc::new(SealedStore::new(disk.clone(), self.keys.store.clone()));
+        let mut batch = Batch::default();
+        for (key, value) in memory.records() {
+            batch.put(key, value);
+        }
+        batch.put(INSTALLATION.to_vec(), self.keys.installation()?);
+        local.apply(batch)?;
+        disk.barrier()?;
+        Ok((local, disk))
     }
 }
 

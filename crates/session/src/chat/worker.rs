@@ -51,6 +51,7 @@ use bedside_ui_contract::{
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::{
+    runtime::{Handle, RuntimeFlavor},
     sync::{Semaphore, mpsc, watch},
     time::Instant,
 };
@@ -66,7 +67,7 @@ use super::{
     inbox::Inbox,
     journal::Journal,
     trust::Trust,
-    vault::{Local, Vault},
+    vault::{Local, Vault, VaultError},
 };
 use crate::{
     api::ApiError,
@@ -200,39 +201,50 @@ async fn serve(
     let (outcomes, mut brought) = mpsc::unbounded_channel();
     let (transfer_events, mut transferred) = mpsc::unbounded_channel();
     let channels = Channels { events, shown, outcomes, transfer_events };
-    let mut worker = match Worker::open(config, vault, channels) {
+    let opened = blocking(|| {
+        let mut worker = Worker::open(config, vault, channels)?;
+        held.inputs.into_iter().for_each(|input| worker.told(input));
+        if held.refused {
+            worker.notify_failure(Failure::TooManyWaiting);
+        }
+        worker.publish();
+        Ok::<_, VaultError>(worker)
+    });
+    let mut worker = match opened {
         Ok(worker) => worker,
         Err(error) => return tracing::error!(%error, "messages can't be used"),
     };
-    for input in held.inputs {
-        worker.told(input);
-    }
-    if held.refused {
-        worker.notify_failure(Failure::TooManyWaiting);
-    }
-    worker.publish();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
+        let next = tokio::select! {
             input = inputs.recv() => match input {
-                Some(input) => worker.told(input),
-                None => return worker.close(),
+                Some(input) => Next::Told(input),
+                None => return blocking(|| worker.close()),
             },
-            Some((generation, outcome)) = brought.recv() => {
-                if generation == worker.generation && worker.stuck.is_none() {
-                    worker.outcome(outcome);
-                }
-            }
-            Some(event) = transferred.recv() => {
-                if worker.stuck.is_none() {
-                    worker.transfer_event(event);
-                }
-            }
-            _ = tick.tick() => worker.tick(),
-        }
-        worker.recover();
-        worker.publish();
+            Some((generation, outcome)) = brought.recv() => Next::Brought(generation, outcome),
+            Some(event) = transferred.recv() => Next::Transferred(event),
+            _ = tick.tick() => Next::Tick,
+        };
+        blocking(|| worker.wake(next));
+    }
+}
+
+/// What the task wakes up for.
+enum Next {
+    Told(Input),
+    Brought(u32, Outcome),
+    Transferred(TransferEvent),
+    Tick,
+}
+
+/// Does what may wait for the disk, and for seconds where that is slow or a passphrase is set: calls and the window go
+/// on meanwhile.
+fn blocking<T>(act: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(act),
+        // Of one thread: a test's.
+        _ => act(),
     }
 }
 
@@ -242,6 +254,25 @@ impl Worker {
         if let Err(error) = self.vault.barrier() {
             tracing::warn!(%error, "the last messages may not be on the disk");
         }
+    }
+
+    fn wake(&mut self, next: Next) {
+        match next {
+            Next::Told(input) => self.told(input),
+            Next::Tick => self.tick(),
+            Next::Brought(generation, outcome) => {
+                if generation == self.generation && self.stuck.is_none() {
+                    self.outcome(outcome);
+                }
+            }
+            Next::Transferred(event) => {
+                if self.stuck.is_none() {
+                    self.transfer_event(event);
+                }
+            }
+        }
+        self.recover();
+        self.publish();
     }
 
     fn input(&mut self, input: Input) {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use bedside_protocol::call::Side;
+use uuid::Uuid;
 
 use super::{Report, driver::Reports, sealing::Sealing};
 use crate::{
@@ -91,8 +92,8 @@ impl Negotiation {
     fn offer(&mut self, sdp: String, reports: &Reports) {
         self.round += 1;
         self.unanswered = true;
-        let seal_frames = self.sealing.is_wanted();
-        reports.send(Report::Signal(SignalBody::Offer { sdp, round: self.round, seal_frames }));
+        let frame_nonce = self.sealing.nonce();
+        reports.send(Report::Signal(SignalBody::Offer { sdp, round: self.round, frame_nonce }));
     }
 
     /// A candidate of ours, to be said with those that come at the same time.
@@ -113,19 +114,19 @@ impl Negotiation {
     }
 
     /// Agreed before the first packet may arrive.
-    async fn accept(&self, sdp: &str, seal_frames: bool) -> Result<(), PeerError> {
-        self.sealing.agree(seal_frames);
+    async fn accept(&self, sdp: &str, frame_nonce: Option<Uuid>) -> Result<(), PeerError> {
+        self.sealing.agree(frame_nonce);
         self.peer.accept_answer(sdp).await
     }
 
     /// What the other engine says.
     pub(super) async fn signal(&mut self, body: SignalBody, reports: &Reports) {
         match body {
-            SignalBody::Offer { sdp, round, seal_frames } => match self.peer.accept_offer(&sdp).await {
+            SignalBody::Offer { sdp, round, frame_nonce } => match self.peer.accept_offer(&sdp).await {
                 Ok(answer) => {
-                    self.sealing.agree(seal_frames);
-                    let seal_frames = self.sealing.is_wanted();
-                    reports.send(Report::Signal(SignalBody::Answer { sdp: answer, round, seal_frames }));
+                    self.sealing.agree(frame_nonce);
+                    let frame_nonce = self.sealing.nonce();
+                    reports.send(Report::Signal(SignalBody::Answer { sdp: answer, round, frame_nonce }));
                     if self.remote_known {
                         // The other side looks for a new path already.
                         self.last_restart = Some(Instant::now());
@@ -142,7 +143,7 @@ impl Negotiation {
             SignalBody::Answer { round, .. } if round != self.round => {
                 tracing::debug!("an answer to an older offer was passed over");
             }
-            SignalBody::Answer { sdp, seal_frames, .. } => match self.accept(&sdp, seal_frames).await {
+            SignalBody::Answer { sdp, frame_nonce, .. } => match self.accept(&sdp, frame_nonce).await {
                 Ok(()) => {
                     self.remote_known = true;
                     self.unanswered = false;

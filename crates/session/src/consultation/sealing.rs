@@ -1,5 +1,6 @@
 //! Sealing each frame of sound and picture once more (RFC 9605), where both sides want it: for media that passes through
-//! more than a relay. The keys come from the conversation's group and are this call's own.
+//! more than a relay. The keys come from the conversation's group, and from a number that each side draws for the call
+//! and says in its description: counters begin at 0 in each call, and that the call's id is a new one is the server's word.
 //!
 //! Once both sides have said that they seal, nothing leaves unsealed and nothing unsealed is played, whatever is
 //! missing: a frame without a key is lost like any other.
@@ -9,8 +10,9 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use bedside_e2ee::sframe::{FrameOpener, FrameOrigin, FrameSealer};
+use bedside_e2ee::sframe::{FrameError, FrameOpener, FrameOrigin, FrameSealer};
 use bedside_flow::video::sealed::{CLEAR_BYTES, clear};
+use uuid::Uuid;
 
 use super::FrameKeys;
 
@@ -20,8 +22,8 @@ const PICTURE: u32 = 1;
 
 /// The keys of one call, and whether they are used.
 pub(super) struct Sealing {
-    /// This side wants it.
-    wanted: bool,
+    /// This side's part in the keys; absent where it does not want frames sealed.
+    nonce: Option<Uuid>,
     /// Both sides want it.
     active: AtomicBool,
     keys: Mutex<Keys>,
@@ -33,6 +35,10 @@ struct Keys {
     picture: Option<FrameSealer>,
     sound_in: FrameOpener,
     picture_in: FrameOpener,
+    /// What both sides have put into the keys, once both have said it. It stays for the call.
+    context: Option<Vec<u8>>,
+    /// The group's newest secret, until then.
+    early: Option<FrameKeys>,
     /// Where the other side's devices are in the group.
     senders: Vec<u32>,
 }
@@ -43,20 +49,43 @@ impl Keys {
     fn accept(&self, origin: FrameOrigin, stream: u32) -> bool {
         origin.stream == u64::from(stream) && self.senders.contains(&origin.leaf)
     }
+
+    fn enter(&mut self, context: &[u8], new: FrameKeys) -> Result<(), FrameError> {
+        let FrameKeys { secret, leaf, senders } = new;
+        let secret = secret.bound_to(context)?;
+        self.senders = senders;
+        self.sound_in.enter(secret.clone())?;
+        self.picture_in.enter(secret.clone())?;
+        self.sound = Some(FrameSealer::new(&secret, leaf, SOUND)?);
+        self.picture = Some(FrameSealer::new(&secret, leaf, PICTURE)?);
+        Ok(())
+    }
 }
 
 impl Sealing {
     pub(super) fn new(wanted: bool) -> Self {
-        Self { wanted, active: AtomicBool::new(false), keys: Mutex::default() }
+        let nonce = wanted.then(Uuid::new_v4);
+        Self { nonce, active: AtomicBool::new(false), keys: Mutex::default() }
     }
 
-    pub(super) const fn is_wanted(&self) -> bool {
-        self.wanted
+    /// What the other side is told: this side's part in the keys, if it wants frames sealed. The same in each
+    /// description of the call.
+    pub(super) const fn nonce(&self) -> Option<Uuid> {
+        self.nonce
     }
 
-    /// The other side has said whether it wants it.
-    pub(super) fn agree(&self, theirs: bool) {
-        self.active.store(self.wanted && theirs, Relaxed);
+    /// The other side has said the same. What it said first holds: keys that come back would count from 0 again.
+    pub(super) fn agree(&self, theirs: Option<Uuid>) {
+        let (Some(ours), Some(theirs)) = (self.nonce, theirs) else { return };
+        let mut keys = self.keys();
+        if keys.context.is_none() {
+            let context = [ours.min(theirs).into_bytes(), ours.max(theirs).into_bytes()].concat();
+            keys.context = Some(context);
+            let early = keys.early.take();
+            drop(keys);
+            self.active.store(true, Relaxed);
+            early.into_iter().for_each(|keys| self.enter(keys));
+        }
     }
 
     pub(super) fn is_active(&self) -> bool {
@@ -69,20 +98,14 @@ impl Sealing {
 
     /// A new epoch of the conversation's group: what leaves from now on is sealed for it.
     pub(super) fn enter(&self, new: FrameKeys) {
-        let FrameKeys { secret, leaf, senders } = new;
         let mut keys = self.keys();
-        keys.senders = senders;
-        let entered = keys
-            .sound_in
-            .enter(secret.clone())
-            .and_then(|()| keys.picture_in.enter(secret.clone()))
-            .and_then(|()| {
-                Ok((FrameSealer::new(&secret, leaf, SOUND)?, FrameSealer::new(&secret, leaf, PICTURE)?))
-            });
-        match entered {
-            Ok((sound, picture)) => (keys.sound, keys.picture) = (Some(sound), Some(picture)),
-            // The same epoch again: its counters go on.
-            Err(error) => tracing::debug!(%error, "keys for frames were not taken"),
+        let Some(context) = keys.context.clone() else {
+            keys.early = Some(new);
+            return;
+        };
+        // The same epoch again: its counters go on.
+        if let Err(error) = keys.enter(&context, new) {
+            tracing::debug!(%error, "keys for frames were not taken");
         }
     }
 
@@ -123,12 +146,62 @@ mod tests {
 
     use super::*;
 
+    fn secret(epoch: u64) -> EpochSecret {
+        EpochSecret::new(epoch, Zeroizing::new(vec![7; 16])).unwrap()
+    }
+
+    fn keys(epoch: u64, leaf: u32) -> FrameKeys {
+        FrameKeys { secret: secret(epoch), leaf, senders: vec![1 - leaf] }
+    }
+
     fn pair() -> (Sealing, Sealing) {
-        let secret = EpochSecret::new(3, Zeroizing::new(vec![7; 16])).unwrap();
-        let sides = (Sealing::new(true), Sealing::new(true));
-        sides.0.enter(FrameKeys { secret: secret.clone(), leaf: 0, senders: vec![1] });
-        sides.1.enter(FrameKeys { secret, leaf: 1, senders: vec![0] });
-        sides
+        let (ana, ben) = (Sealing::new(true), Sealing::new(true));
+        ana.enter(keys(3, 0));
+        ben.agree(ana.nonce());
+        // One has the group's keys before the other side speaks, one after.
+        ben.enter(keys(3, 1));
+        ana.agree(ben.nonce());
+        (ana, ben)
+    }
+
+    #[test]
+    fn two_calls_of_one_id_in_one_epoch_have_different_keys() {
+        let voice = |(ana, _): &(Sealing, Sealing)| {
+            let mut sealed = Vec::new();
+            assert!(ana.seal_sound(b"voice", &mut sealed));
+            sealed
+        };
+        let (one, other) = (pair(), pair());
+        let (sealed, again) = (voice(&one), voice(&other));
+        assert_ne!(sealed, again, "one key and one nonce for two frames");
+        assert_eq!(
+            other.1.open_sound(&sealed),
+            None,
+            "what was said in the other call is not played in this"
+        );
+        assert_eq!(other.1.open_sound(&again).unwrap(), b"voice");
+        assert_ne!(one.0.seal_picture(b"picture", true), other.0.seal_picture(b"picture", true));
+    }
+
+    #[test]
+    fn descriptions_that_come_later_leave_the_counters_as_they_are() {
+        let (ana, ben) = pair();
+        let mut sealed = Vec::new();
+        let mut seen = Vec::new();
+        // A restart of ICE says it again; nobody honest says something else, or takes it back.
+        for said in [ben.nonce(), Some(Uuid::new_v4()), None, ben.nonce()] {
+            ana.agree(said);
+            ana.enter(keys(3, 0));
+            assert!(ana.is_active());
+            assert!(ana.seal_sound(b"voice", &mut sealed));
+            assert!(!seen.contains(&sealed));
+            assert_eq!(ben.open_sound(&sealed).unwrap(), b"voice");
+            seen.push(sealed.clone());
+        }
+        ana.enter(keys(4, 0));
+        ben.enter(keys(4, 1));
+        assert!(ana.seal_sound(b"voice", &mut sealed));
+        assert_eq!(ben.open_sound(&sealed).unwrap(), b"voice", "in the next epoch");
     }
 
     #[test]
@@ -140,8 +213,8 @@ mod tests {
         // A picture's bytes, as a packet of sound would have them: nothing beside them.
         ana.keys().picture.as_mut().unwrap().seal(b"picture", &[], &mut sealed).unwrap();
         assert_eq!(ben.open_sound(&sealed), None, "another stream");
-        let secret = EpochSecret::new(3, Zeroizing::new(vec![7; 16])).unwrap();
-        let mut other = FrameSealer::new(&secret, 2, SOUND).unwrap();
+        let context = ben.keys().context.clone().unwrap();
+        let mut other = FrameSealer::new(&secret(3).bound_to(&context).unwrap(), 2, SOUND).unwrap();
         other.seal(b"voice", &[], &mut sealed).unwrap();
         assert_eq!(ben.open_sound(&sealed), None, "another member's");
     }
@@ -169,14 +242,14 @@ mod tests {
     #[test]
     fn it_is_used_only_where_both_want_it_and_nothing_leaves_without_a_key() {
         let one = Sealing::new(true);
-        one.agree(false);
+        one.agree(None);
         assert!(!one.is_active());
-        one.agree(true);
+        one.agree(Some(Uuid::new_v4()));
         assert!(one.is_active());
         assert!(!one.seal_sound(b"voice", &mut Vec::new()));
         assert_eq!(one.seal_picture(b"picture", true), None);
         let other = Sealing::new(false);
-        other.agree(true);
+        other.agree(Some(Uuid::new_v4()));
         assert!(!other.is_active());
     }
 }

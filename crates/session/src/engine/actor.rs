@@ -190,10 +190,13 @@ impl Actor {
             super::Ask::Command(command) => self.command(command),
             super::Ask::Close(done) => {
                 self.leave_call();
-                let socket = self.socket.take();
+                let (socket, chat) = (self.socket.take(), self.chat.take());
                 tokio::spawn(async move {
                     if let Some(socket) = socket {
                         socket.close().await;
+                    }
+                    if let Some(chat) = chat {
+                        chat.close().await;
                     }
                     let _ = done.send(());
                 });
@@ -294,7 +297,8 @@ impl Actor {
             | Command::LoadInstallations
             | Command::RenameInstallation { .. }
             | Command::RevokeInstallation { .. }
-            | Command::UnlockVault { .. } => self.tell_chat(Input::Command(command)),
+            | Command::UnlockVault { .. }
+            | Command::SetPassphrase { .. } => self.tell_chat(Input::Command(command)),
         }
     }
 

@@ -46,10 +46,9 @@ impl From<io::Error> for Stop {
 impl From<FileError> for Stop {
     fn from(error: FileError) -> Self {
         match error {
-            FileError::Io(error) => error.into(),
             FileError::TooLong => Self::Failed(TransferFailure::TooLarge),
             FileError::Entropy(_) => Self::Failed(TransferFailure::NoAccess),
-            FileError::Damaged { .. } | FileError::Truncated | FileError::WrongDigest | FileError::BadKey => {
+            FileError::Damaged { .. } | FileError::WrongDigest | FileError::BadKey => {
                 Self::Failed(TransferFailure::Damaged)
             }
         }

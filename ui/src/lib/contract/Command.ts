@@ -213,6 +213,10 @@ name: string, } } | { "type": "revoke_installation", "data": {
  */
 device_id: string, } } | { "type": "unlock_vault", "data": {
 /**
- * The passphrase, at least 12 characters for a new one.
+ * The passphrase.
+ */
+passphrase: string, } } | { "type": "set_passphrase", "data": {
+/**
+ * The passphrase, at least 12 characters.
  */
 passphrase: string, } };

@@ -3,6 +3,7 @@ export const en = {
   "app.name": "Bedside",
   "app.skip": "Skip to main content",
   "app.sections": "Sections",
+  "app.rowFailed": "This can't be shown.",
 
   "action.close": "Close",
   "action.cancel": "Cancel",

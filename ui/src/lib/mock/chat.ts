@@ -68,11 +68,11 @@ export class MockChat {
     return Promise.resolve(hits.slice(0, MOST_HITS));
   }
 
-  /** Somebody else writes. */
-  receive(conversation: string, text: string): void {
+  /** Somebody else writes; `more` is what is special about it. */
+  receive(conversation: string, text: string, more: Partial<MessageView> = {}): void {
     const view = this.#view(conversation)!;
     const other = view.members.find((one) => !one.own)!;
-    this.#append(conversation, other.user_id, { kind: "text", text }, {});
+    this.#append(conversation, other.user_id, { kind: "text", text }, more);
     this.#set(conversation, { unread: (this.#view(conversation)?.unread ?? 0) + 1, typing: [] });
   }
 
@@ -162,18 +162,15 @@ export class MockChat {
         return true;
       case "unlock_vault": {
         const { vault } = view;
-        if (vault.state === "locked") this.#host.change({ ...view, vault: { ...vault, unlocking: true } });
-        const wrong = vault.state === "locked" && command.data.passphrase.includes("wrong");
-        setTimeout(
-          () =>
-            this.#host.change({
-              ...this.#host.chat(),
-              vault: wrong ? { state: "locked", wrong: true, unlocking: false } : { state: "passphrase" },
-            }),
-          120,
-        );
+        if (vault.state !== "locked") return true;
+        this.#host.change({ ...view, vault: { ...vault, unlocking: true } });
+        const wrong = command.data.passphrase.includes("wrong");
+        this.#opens(wrong ? { state: "locked", wrong: true, unlocking: false } : { state: "passphrase" });
         return true;
       }
+      case "set_passphrase":
+        this.#opens({ state: "passphrase" });
+        return true;
       default:
         return false;
     }
@@ -206,6 +203,10 @@ export class MockChat {
       ...view,
       conversations: view.conversations.map((one) => (one.id === id ? { ...one, ...parts } : one)),
     });
+  }
+
+  #opens(vault: ChatView["vault"]): void {
+    setTimeout(() => this.#host.change({ ...this.#host.chat(), vault }), 120);
   }
 
   #append(

@@ -112,3 +112,22 @@ fn a_change_stays_where_the_message_stands_and_a_restart_finds_all() {
     let item = journal.item(room.id(), 33).unwrap().unwrap();
     assert!(matches!(item.content, Content::Deleted));
 }
+
+#[test]
+fn absurd_times_that_are_on_the_disk_already_take_nothing_with_them() {
+    let (journal, mut room) = full(3);
+    for at in [i64::MAX, i64::MIN] {
+        let item = Item { sent_at: Timestamp(at), ..text(9, "out of time") };
+        let (id, sender) = (item.id, item.sender);
+        room.preview =
+            Some(Preview { id, sender, text: "out of time".into(), at: Timestamp(at), file: false });
+        journal.append(&mut room, item).unwrap();
+    }
+    journal.write_index(&[room.id()]).unwrap();
+    let again = journal.rooms().unwrap().remove(0);
+    assert_eq!(again.preview.map(|preview| preview.at), Some(Timestamp::EARLIEST));
+    let items = journal.items(room.id(), again.total, 0, 9).unwrap();
+    let times: Vec<_> = items.iter().map(|(_, item)| item.sent_at).collect();
+    assert_eq!(times[3..], [Timestamp::LATEST, Timestamp::EARLIEST]);
+    assert_eq!(texts(&items)[2..], ["message 2", "out of time", "out of time"]);
+}

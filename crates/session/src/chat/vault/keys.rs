@@ -12,6 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bedside_e2ee::{
     DeviceIdentity, PublicIdentity,
     at_rest::{self, RecordError, RecordKey},
+    store::StoreError,
 };
 use bedside_protocol::{DeviceId, Secret, UserId};
 use sha2::{Digest as _, Sha256};
@@ -48,6 +49,11 @@ impl Keys {
 
     pub(super) const fn public(&self) -> PublicIdentity {
         self.public
+    }
+
+    /// Whose groups are in a store, as it is written there.
+    pub(super) fn installation(&self) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        serde_json::to_vec(&self.public).map(Zeroizing::new).map_err(|_| StoreError::Damaged)
     }
 
     /// Names the database that these open, and tells nothing of them.

@@ -223,6 +223,28 @@ fn without_a_keyring_a_passphrase_keeps_what_memory_held() {
 }
 
 #[test]
+fn a_passphrase_that_could_not_be_set_leaves_everything_as_it_was_and_is_set_the_next_time() {
+    let place = place();
+    let mut vault = opened(open(&NoKeyring, &place).unwrap());
+    put(&vault, b"of then");
+    let file = place.passphrase_file();
+    fs::create_dir(&file).unwrap();
+    assert!(vault.keep_under("correct horse battery").is_err());
+    assert_eq!(vault.view, VaultView::Temporary);
+    let mut batch = bedside_e2ee::store::Batch::default();
+    batch.put(b"other".to_vec(), Zeroizing::new(b"of now".to_vec()));
+    batch.delete(b"note".to_vec());
+    vault.local.apply(batch).unwrap();
+    fs::remove_dir(&file).unwrap();
+    vault.keep_under("correct horse battery").unwrap();
+    drop(vault);
+    let vault = unlock(&place, "correct horse battery").unwrap();
+    assert_eq!(**vault.local.get(b"other").unwrap().unwrap(), *b"of now");
+    assert!(vault.local.get(b"note").unwrap().is_none(), "what was deleted meanwhile");
+    fs::remove_dir_all(place.folder).unwrap();
+}
+
+#[test]
 fn a_run_that_is_still_closing_is_waited_for_and_takes_nothing_with_it() {
     let (secrets, place) = (Secrets::default(), place());
     let last = opened(open(&secrets, &place).unwrap());

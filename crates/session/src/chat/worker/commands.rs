@@ -74,7 +74,7 @@ impl Worker {
             Command::LoadInstallations => self.fetch_devices(),
             Command::RenameInstallation { device_id, name } => self.rename_device(&device_id, name),
             Command::RevokeInstallation { device_id } => self.revoke_device(&device_id),
-            Command::UnlockVault { passphrase } => self.keep_under(passphrase),
+            Command::SetPassphrase { passphrase } => self.keep_under(passphrase),
             // Everything else is the engine's.
             _ => {}
         }
@@ -206,7 +206,7 @@ impl Worker {
             Err(VaultError::ShortPassphrase) => self.notify_failure(Failure::TooShort),
             Err(error) => {
                 tracing::warn!(%error, "messages could not be kept under a passphrase");
-                self.notify_failure(Failure::ServerTrouble);
+                self.notify_failure(Failure::StorageFull);
             }
         }
     }

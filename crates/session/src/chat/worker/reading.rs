@@ -56,7 +56,7 @@ impl Worker {
         match self.device.receive(&group(id), entry.position, &body.0, Some(poster)) {
             Ok(Some(event)) => {
                 let refusal = if let GroupEvent::Refused(refusal) = event { Some(refusal) } else { None };
-                self.take(id, At { position: entry.position, at: entry.at }, event);
+                self.take(id, At { position: entry.position, at: crate::clock::past(entry.at) }, event);
                 if let Some(refusal) = refusal {
                     self.made_no_sense(id, entry, refusal);
                 }

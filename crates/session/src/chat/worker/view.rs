@@ -1,7 +1,7 @@
 //! Conversations and messages as the window shows them.
 
 use bedside_e2ee::PublicIdentity;
-use bedside_protocol::{ConversationId, ConversationKind, Pii, UserId};
+use bedside_protocol::{ConversationId, ConversationKind, Pii, Timestamp, UserId};
 use bedside_ui_contract::{
     call::Protection,
     chat::{
@@ -45,7 +45,8 @@ impl Worker {
 
     fn view(&self) -> ChatView {
         let mut rooms: Vec<_> = self.rooms.values().collect();
-        rooms.sort_by_key(|live| std::cmp::Reverse(last_activity(&live.room)));
+        let now = crate::clock::now();
+        rooms.sort_by_key(|live| std::cmp::Reverse(last_activity(&live.room, now)));
         let mut installations = self.installations.clone();
         // What the server no longer lists and is in a group all the same is still there for this person.
         for unlisted in self.revocations.views() {
@@ -427,9 +428,11 @@ fn file_view(file: &SharedFile, saved: Option<String>) -> FileView {
     }
 }
 
-/// When something last happened in a conversation, for the order of the list.
-fn last_activity(room: &Room) -> bedside_protocol::Timestamp {
-    room.preview.as_ref().map_or(room.server.created_at, |preview| preview.at)
+/// When something last happened in a conversation, for the order of the list. A time that has not come is nobody's.
+fn last_activity(room: &Room, now: Timestamp) -> Timestamp {
+    let said = room.preview.as_ref().map(|preview| preview.at);
+    let times = [said, room.server.last_message_at, Some(room.server.created_at)];
+    times.into_iter().flatten().find(|at| *at <= now).unwrap_or_default()
 }
 
 /// The beginning of a key's fingerprint, for comparing by experts.
@@ -455,4 +458,37 @@ fn excerpt(text: &str) -> String {
 
 fn count(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use bedside_protocol::Conversation;
+
+    use super::*;
+    use crate::chat::journal::Preview;
+
+    #[test]
+    fn a_time_that_has_not_come_keeps_no_conversation_on_top() {
+        let at = |created_at, last_message_at, preview: Option<i64>| {
+            let mut room = Room::new(Conversation {
+                id: ConversationId::random(),
+                kind: ConversationKind::Direct,
+                participants: Vec::new(),
+                created_at: Timestamp(created_at),
+                founded: true,
+                epoch: 1,
+                first_position: 0,
+                next_position: 0,
+                last_message_at: Some(Timestamp(last_message_at)),
+            });
+            let (id, sender) = (uuid::Uuid::nil(), UserId::random());
+            let shown = |at| Preview { id, sender, text: Pii::default(), at: Timestamp(at), file: false };
+            room.preview = preview.map(shown);
+            last_activity(&room, Timestamp(1_000)).0
+        };
+        assert_eq!(at(10, 500, Some(400)), 400);
+        assert_eq!(at(10, 500, Some(i64::MAX)), 500);
+        assert_eq!(at(10, i64::MAX, Some(1_001)), 10);
+        assert_eq!(at(i64::MAX, i64::MAX, None), 0);
+    }
 }
