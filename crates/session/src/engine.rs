@@ -124,8 +124,8 @@ impl Engine {
         let _ = self.asks.send(Ask::Command(command));
     }
 
-    /// Leaves the call, if there is one, and the server: others need not wait until this device is given up. For the end of
-    /// the program; takes a second at most.
+    /// Leaves the call, if there is one, closes the devices and leaves the server: others need not wait until this device is
+    /// given up, and what was recorded is whole. For the end of the program; takes a second at most.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
         let _ = self.asks.send(Ask::Close(done));

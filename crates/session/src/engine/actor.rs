@@ -39,6 +39,9 @@ use crate::{
 /// How often levels are told and deadlines looked at.
 const TICK: Duration = Duration::from_millis(100);
 
+/// A device that takes longer to close is left behind when the program ends.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Where the actor publishes.
 pub(super) struct Outlets {
     pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
@@ -183,6 +186,8 @@ impl Actor {
             self.publish();
         }
         self.leave_call_for_good();
+        self.studio.close();
+        self.studio.closed().await;
     }
 
     fn asked(&mut self, ask: super::Ask) {
@@ -190,11 +195,16 @@ impl Actor {
             super::Ask::Command(command) => self.command(command),
             super::Ask::Close(done) => {
                 self.leave_call();
-                let socket = self.socket.take();
+                self.studio.close();
+                let (socket, devices) = (self.socket.take(), self.studio.closed());
                 tokio::spawn(async move {
-                    if let Some(socket) = socket {
-                        socket.close().await;
-                    }
+                    let socket = async {
+                        if let Some(socket) = socket {
+                            socket.close().await;
+                        }
+                    };
+                    // What is being written of the call is whole then.
+                    let _ = tokio::join!(socket, tokio::time::timeout(CLOSE_PATIENCE, devices));
                     let _ = done.send(());
                 });
             }
@@ -382,6 +392,7 @@ impl Actor {
     fn studio_event(&mut self, event: StudioEvent) {
         match event {
             StudioEvent::Changed => {}
+            StudioEvent::Closed => self.studio.open_wanted(),
             StudioEvent::Works(kind) => self.forget_trouble(kind),
             StudioEvent::Trouble { kind, trouble, replaced_by } => {
                 // Of each kind the newest counts: what took over is told a moment after what is wrong.
