@@ -253,7 +253,8 @@ impl Actor {
         self.socket = Some(socket);
         self.api = Some(api);
         self.restoring = false;
-        self.account = Account::SignedIn { user, status: PresenceStatus::Online };
+        let status = self.profile.get().status(user.id);
+        self.account = Account::SignedIn { user, status };
         self.studio.refresh();
     }
 
