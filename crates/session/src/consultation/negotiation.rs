@@ -13,7 +13,7 @@ use std::{
 
 use bedside_protocol::call::Side;
 
-use super::{Report, driver::Reports, sealing::Sealing};
+use super::{Report, reports::Reports, sealing::Sealing};
 use crate::{
     peer::{CandidateInit, Peer, PeerError},
     signal::{Candidate, SignalBody},
