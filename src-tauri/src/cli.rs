@@ -48,7 +48,7 @@ pub struct Cli {
     /// A file that holds the password and nothing else.
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// Once signed in, call the person whose name has this in it, as soon as they are online.
+    /// Once signed in, call the one person whose name has this in it, as soon as they are online.
     #[arg(long, value_name = "NAME", conflicts_with = "answer")]
     pub(crate) call: Option<String>,
     /// Answer the first call with video.

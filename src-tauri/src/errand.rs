@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use bedside_protocol::{CallPhase, CallType, PresenceStatus};
-use bedside_report::Reporter;
+use bedside_report::{Reporter, person::find_person};
 use bedside_session::Engine;
 use bedside_ui_contract::{Command, Snapshot, call::Direction, snapshot::AccountView};
 use tauri::{AppHandle, Manager as _};
@@ -94,10 +94,8 @@ async fn run(engine: &Engine, errand: Errand, answered: oneshot::Sender<Instant>
     until(engine, |now| matches!(now.account, AccountView::SignedIn { .. }).then_some(())).await?;
     if let Some(part) = &errand.call {
         let user_id = until(engine, |now| {
-            now.people
-                .iter()
-                .find(|person| person.name.contains(part) && is_connected(person.status))
-                .map(|person| person.user_id.clone())
+            let person = find_person(&now.people, part).ok()?;
+            is_connected(person.status).then(|| person.user_id.clone())
         })
         .await?;
         tokio::time::sleep(errand.after).await;

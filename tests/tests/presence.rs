@@ -41,6 +41,27 @@ fn says(status: PresenceStatus) -> impl Fn(&Snapshot) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_want_to_be_disturbed_is_not_after_the_next_start_either() {
+    let clinic = Clinic::open().await;
+    clinic.add("ana", Role::Patient).await;
+    clinic.add("osei", Role::Clinician).await;
+    clinic.befriend("ana", "osei").await;
+    let mut osei = clinic.seat("osei").await;
+    let computer = clinic.computer("ana");
+    let mut ana = computer.clone().start();
+    ana.sign_in(&clinic.url(), "ana", PASSWORD).await;
+    ana.ask(Command::SetPresence { status: PresenceStatus::DoNotDisturb });
+    sees(&mut osei, PresenceStatus::DoNotDisturb).await;
+    ana.engine.close().await;
+    sees(&mut osei, PresenceStatus::Offline).await;
+    drop(ana);
+    let mut ana = computer.start();
+    ana.until("the choice", says(PresenceStatus::DoNotDisturb)).await;
+    sees(&mut osei, PresenceStatus::DoNotDisturb).await;
+    clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn others_see_that_nobody_touches_a_computer_unless_its_owner_chose_something_or_talks() {
     let clinic = Clinic::open().await;
     clinic.add("ana", Role::Patient).await;

@@ -201,6 +201,7 @@ fn consultation(server: &str) {
     for (window, other, way) in [(&doctor, "ana", "Outgoing"), (&patient, "osei", "Incoming")] {
         window.sees("Call ended");
         window.sees(&format!("with {other}"));
+        window.sees("The connection was");
         window.keep("ended");
         window.press("Done");
         window.press("History");

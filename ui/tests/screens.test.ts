@@ -364,6 +364,7 @@ const screens: Screen[] = [
   { name: "call-voice", scenario: "call_voice" },
   { name: "call-muted", scenario: "call_muted" },
   { name: "call-poor", scenario: "call_poor", go: moving },
+  { name: "call-peer-paused", scenario: "call_peer_paused", go: moving },
   { name: "call-camera-trouble", scenario: "call_camera_trouble", go: moving },
   { name: "call-extendable", scenario: "call_extendable", go: moving },
   { name: "call-reconnecting", scenario: "call_reconnecting", go: moving },

@@ -104,7 +104,8 @@ impl LipSync {
     }
 
     /// How much later the picture comes than its sound, ms; negative if it comes earlier.
-    pub fn offset_ms(&self) -> Option<f64> {
+    #[cfg(test)]
+    fn offset_ms(&self) -> Option<f64> {
         self.offset.map(|seconds| seconds * 1e3)
     }
 

@@ -27,6 +27,8 @@ pub struct FreezeStats {
 pub struct FreezeDetector {
     last: Option<Instant>,
     intervals: VecDeque<Duration>,
+    /// How much of the present interval has been counted as a freeze.
+    counted: Duration,
     stats: FreezeStats,
 }
 
@@ -38,30 +40,33 @@ impl FreezeDetector {
 
     /// A picture is shown now. The length of the freeze that it ended, if it did.
     pub fn on_frame(&mut self, now: Instant) -> Option<Duration> {
+        let freeze = self.look(now);
+        self.counted = Duration::ZERO;
         let interval = now.saturating_duration_since(self.last.replace(now)?);
-        let limit = self.limit();
         if self.intervals.len() >= WINDOW {
             self.intervals.pop_front();
         }
         self.intervals.push_back(interval);
-        let freeze = interval >= limit?;
-        if !freeze {
-            return None;
-        }
-        self.stats.count += 1;
-        self.stats.total += interval;
-        Some(interval)
+        freeze
     }
 
-    /// Whether the picture stands still right now.
-    pub fn is_frozen(&self, now: Instant) -> bool {
-        let standing = self.last.map(|last| now.saturating_duration_since(last));
-        matches!((standing, self.limit()), (Some(standing), Some(limit)) if standing >= limit)
+    /// Counts what stands still by now: a freeze that no picture ends is one all the same. How long it has lasted, if
+    /// the picture stands still.
+    pub fn look(&mut self, now: Instant) -> Option<Duration> {
+        let standing = now.saturating_duration_since(self.last?);
+        if standing < self.limit()? {
+            return None;
+        }
+        self.stats.count += u64::from(self.counted.is_zero());
+        self.stats.total += standing.saturating_sub(self.counted);
+        self.counted = self.counted.max(standing);
+        Some(standing)
     }
 
     /// The sender turned its camera off or changed its source: the interval to come is nobody's fault.
     pub fn pause(&mut self) {
         self.last = None;
+        self.counted = Duration::ZERO;
     }
 
     /// Counters since the beginning.
@@ -106,8 +111,8 @@ mod tests {
             now += ms(30);
             detector.on_frame(now);
         }
-        assert!(!detector.is_frozen(now + ms(179)));
-        assert!(detector.is_frozen(now + ms(180)));
+        assert_eq!(detector.look(now + ms(179)), None);
+        assert_eq!(detector.look(now + ms(180)), Some(ms(180)));
         assert_eq!(detector.on_frame(now + ms(180)), Some(ms(180)));
         assert_eq!(detector.stats(), FreezeStats { count: 1, total: ms(180) });
     }
@@ -126,6 +131,22 @@ mod tests {
             detector.on_frame(now + ms(step * 100));
         }
         assert_eq!(detector.on_frame(now + ms(3900 + 300)), Some(ms(300)));
+    }
+
+    #[test]
+    fn a_freeze_that_no_picture_ends_is_counted_as_it_goes_on_and_once() {
+        let mut now = testing::start();
+        let mut detector = FreezeDetector::new();
+        for _ in 0..40 {
+            now += ms(30);
+            detector.on_frame(now);
+        }
+        for standing in (100..=5000).step_by(100) {
+            detector.look(now + ms(standing));
+        }
+        assert_eq!(detector.stats(), FreezeStats { count: 1, total: ms(5000) });
+        detector.on_frame(now + ms(5020));
+        assert_eq!(detector.stats(), FreezeStats { count: 1, total: ms(5020) });
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct VideoShape {
 /// The rungs, lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rung {
-    /// No media: text through the server.
+    /// Less than sound needs. It is sent all the same: the other side would take silence for a lost path.
     TextOnly,
     /// Sound without picture.
     AudioOnly,
@@ -116,7 +116,7 @@ pub struct Ladder {
 }
 
 impl Ladder {
-    /// A ladder that starts where `target` allows, never above `highest` (what camera and settings give).
+    /// A ladder that starts where `target` allows, never above `highest` (what is of use).
     pub fn new(target: DataRate, highest: Rung) -> Self {
         Self {
             rung: Rung::best_for(target).min(highest),
@@ -133,18 +133,9 @@ impl Ladder {
         self.rung
     }
 
-    /// Sets the highest rung allowed; the next [`update`](Self::update) obeys at once.
-    pub fn set_highest(&mut self, highest: Rung) {
-        self.highest = highest;
-    }
-
     /// Judges the present target. The new rung, if it changed.
     pub fn update(&mut self, now: Instant, target: DataRate) -> Option<Rung> {
         let before = self.rung;
-        if self.rung > self.highest {
-            self.rung = self.highest;
-            self.ample_since = None;
-        }
         if target < self.rung.floor() {
             self.ample_since = None;
             if now >= *self.short_since.get_or_insert(now) + DOWN_AFTER {
@@ -162,8 +153,7 @@ impl Ladder {
         let least = DataRate::from_kbps(12);
         let room = target - AUDIO_OVERHEAD;
         let audio = match self.rung {
-            Rung::TextOnly => DataRate::ZERO,
-            Rung::AudioOnly => room.clamp(least, DataRate::from_kbps(32)),
+            Rung::TextOnly | Rung::AudioOnly => room.clamp(least, DataRate::from_kbps(32)),
             Rung::P180 => DataRate::from_kbps(20),
             Rung::P360 | Rung::P540 | Rung::P720 | Rung::P1080 => DataRate::from_kbps(32),
         };
@@ -273,14 +263,6 @@ mod tests {
     }
 
     #[test]
-    fn what_the_settings_forbid_is_obeyed_at_once() {
-        let mut climber = Climber::new(1500);
-        climber.ladder.set_highest(Rung::P360);
-        assert_eq!(climber.hold(1500, 1), [Rung::P360]);
-        assert!(climber.hold(1500, 300).is_empty());
-    }
-
-    #[test]
     fn sound_comes_first() {
         let share = |kbps: u64| {
             Ladder::new(DataRate::from_kbps(kbps), Rung::P720).allocate(DataRate::from_kbps(kbps))
@@ -289,6 +271,6 @@ mod tests {
         assert!(share(1500).video > DataRate::from_kbps(1300));
         assert_eq!(share(60), Allocation { audio: DataRate::from_kbps(32), video: DataRate::ZERO });
         assert_eq!(share(20), Allocation { audio: DataRate::from_kbps(12), video: DataRate::ZERO });
-        assert_eq!(share(5), Allocation { audio: DataRate::ZERO, video: DataRate::ZERO });
+        assert_eq!(share(5), Allocation { audio: DataRate::from_kbps(12), video: DataRate::ZERO });
     }
 }

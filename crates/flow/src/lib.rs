@@ -9,9 +9,9 @@
 //! | [`video`] | which packets make a whole picture, and may it be decoded? |
 //! | [`audio`] | what is heard in the next 10 ms, whatever the network did? |
 //! | [`nack`], [`keyframe`] | what is worth asking for again, and when? |
-//! | [`rate`], [`pacer`], [`ladder`] | how much fits, in which order does it leave, and what is sent at all? |
+//! | [`rate`], [`pacer`], [`ladder`] | how much fits, how fast does it leave, and what is sent at all? |
 //! | [`clock`] | do lips and voice agree? |
-//! | [`freeze`], [`quality`], [`stats`] | how good is it, in figures and in a word? |
+//! | [`freeze`], [`loss`], [`quality`] | how good is it, in figures and in a word? |
 //! | [`rtp`], [`units`] | numbers that do not wrap and are not mixed up |
 
 pub mod audio;
@@ -19,12 +19,12 @@ pub mod clock;
 pub mod freeze;
 pub mod keyframe;
 pub mod ladder;
+pub mod loss;
 pub mod nack;
 pub mod pacer;
 pub mod quality;
 pub mod rate;
 pub mod rtp;
-pub mod stats;
 #[cfg(test)]
 mod testing;
 pub mod units;

@@ -1,23 +1,15 @@
-//! Spreads packets over time, the important ones first: sound, then repairs, then picture.
+//! Spreads a picture's packets over time.
 //!
 //! A keyframe is forty packets at once; sent at once they fill the narrowest queue on the way and sound waits
-//! behind them. Sound is never held back, but what it takes is owed by the rest.
+//! behind them. Sound and repeats of packets pass by the pacer and never wait; what they take is owed by the picture.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::units::{DataRate, DataSize};
 
-/// Who goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Priority {
-    /// Never waits.
-    Audio,
-    /// Somebody waits for it already.
-    Retransmission,
-    /// The rest.
-    Video,
-}
+/// The picture waits no longer than this for what it owes: who asks for many repeats must not stop it.
+const MOST_OWED: Duration = Duration::from_millis(250);
 
 /// How fast a pacer lets go.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,13 +38,13 @@ impl Default for PacerConfig {
     }
 }
 
-/// A priority queue with a budget. [`push`](Self::push), then [`poll`](Self::poll) until it gives nothing, then
+/// A queue with a budget. [`push`](Self::push), then [`poll`](Self::poll) until it gives nothing, then
 /// again at [`poll_timeout`](Self::poll_timeout).
 #[derive(Debug)]
 pub struct Pacer<T> {
     config: PacerConfig,
     rate: DataRate,
-    queues: [VecDeque<(DataSize, T)>; 3],
+    queue: VecDeque<(DataSize, T)>,
     waiting: DataSize,
     /// Bytes that may leave; negative when owed.
     budget: f64,
@@ -66,7 +58,7 @@ impl<T> Pacer<T> {
         let mut pacer = Self {
             config,
             rate: DataRate::ZERO,
-            queues: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
+            queue: VecDeque::new(),
             waiting: DataSize::ZERO,
             budget: config.first_burst.as_bytes() as f64,
             filled_at: None,
@@ -81,30 +73,32 @@ impl<T> Pacer<T> {
         self.rate = target.scaled(self.config.factor).max(self.config.least);
     }
 
-    /// Queues a packet. Where the picture queue is full, all of it is dropped, this packet included: its pictures
+    /// Queues a packet. Where the queue is full, all of it is dropped, this packet included: its pictures
     /// are worthless without one another (see [`take_overflowed`](Self::take_overflowed)).
-    pub fn push(&mut self, priority: Priority, size: DataSize, packet: T) {
-        let full = self.rate.time_for(self.waiting + size) > self.config.longest_wait;
-        if full && priority != Priority::Audio {
-            for queue in &mut self.queues[1..] {
-                self.waiting -= queue.drain(..).map(|(size, _)| size).sum();
-            }
+    pub fn push(&mut self, size: DataSize, packet: T) {
+        if self.rate.time_for(self.waiting + size) > self.config.longest_wait {
+            self.queue.clear();
+            self.waiting = DataSize::ZERO;
             self.overflowed = true;
             return;
         }
         self.waiting += size;
-        self.queues[priority as usize].push_back((size, packet));
+        self.queue.push_back((size, packet));
+    }
+
+    /// So much left without waiting.
+    pub fn charge(&mut self, size: DataSize) {
+        let least = -(self.rate.during(MOST_OWED).as_bytes() as f64);
+        self.budget = (self.budget - size.as_bytes() as f64).max(least.min(self.budget));
     }
 
     /// The next packet to send now.
     pub fn poll(&mut self, now: Instant) -> Option<T> {
         self.fill(now);
-        let queue = if self.budget > 0.0 {
-            self.queues.iter_mut().find(|queue| !queue.is_empty())?
-        } else {
-            &mut self.queues[Priority::Audio as usize]
-        };
-        let (size, packet) = queue.pop_front()?;
+        if self.budget <= 0.0 {
+            return None;
+        }
+        let (size, packet) = self.queue.pop_front()?;
         self.waiting -= size;
         self.budget -= size.as_bytes() as f64;
         Some(packet)
@@ -163,7 +157,7 @@ mod tests {
         let start = testing::start();
         let mut pacer = pacer();
         drain(&mut pacer, start);
-        (0..10).for_each(|at| pacer.push(Priority::Video, PACKET, at));
+        (0..10).for_each(|at| pacer.push(PACKET, at));
         let mut now = start;
         let mut sent = Vec::new();
         while let Some(at) = pacer.poll_timeout() {
@@ -176,34 +170,38 @@ mod tests {
     }
 
     #[test]
-    fn sound_overtakes_everything_and_never_waits() {
+    fn the_picture_owes_what_left_without_waiting_but_no_more_than_a_quarter_of_a_second() {
         let now = testing::start();
-        let mut pacer = pacer();
-        (0..5).for_each(|at| pacer.push(Priority::Video, PACKET, at));
-        pacer.push(Priority::Retransmission, PACKET, 10);
-        pacer.push(Priority::Audio, PACKET, 20);
-        pacer.push(Priority::Audio, PACKET, 21);
-        assert_eq!(drain(&mut pacer, now), [20, 21]);
-        assert_eq!(drain(&mut pacer, now + Duration::from_millis(21)), [10]);
+        let first_to_leave = |unpaced: u64| {
+            let mut pacer = pacer();
+            drain(&mut pacer, now);
+            pacer.charge(DataSize::from_bytes(unpaced));
+            pacer.push(PACKET, 1);
+            let mut waited = Duration::ZERO;
+            while pacer.poll(now + waited).is_none() {
+                waited += Duration::from_millis(1);
+            }
+            waited.as_millis()
+        };
+        assert_eq!(first_to_leave(0), 1);
+        assert_eq!(first_to_leave(2_000), 21);
+        assert_eq!(first_to_leave(1_000_000), 251);
     }
 
     #[test]
     fn the_first_picture_leaves_at_once() {
         let now = testing::start();
         let mut pacer = Pacer::new(PacerConfig::default(), DataRate::from_kbps(1500));
-        (0..80).for_each(|at| pacer.push(Priority::Video, PACKET, at));
+        (0..80).for_each(|at| pacer.push(PACKET, at));
         assert_eq!(drain(&mut pacer, now).len(), 80);
     }
 
     #[test]
     fn more_than_can_leave_in_time_is_dropped_and_said() {
-        let now = testing::start();
         let mut pacer = pacer();
-        (0..150).for_each(|at| pacer.push(Priority::Video, PACKET, at));
+        (0..150).for_each(|at| pacer.push(PACKET, at));
         assert!(pacer.take_overflowed());
         assert!(!pacer.take_overflowed());
         assert!(pacer.queue_time() <= Duration::from_secs(1));
-        pacer.push(Priority::Audio, PACKET, 999);
-        assert_eq!(pacer.poll(now), Some(999));
     }
 }

@@ -13,7 +13,7 @@ use bedside_media::{
     camera::{CameraId, Cameras},
 };
 use bedside_protocol::{CallPhase, CallType, PresenceStatus};
-use bedside_report::{Reporter, source::Source};
+use bedside_report::{Reporter, person::find_person, source::Source};
 use bedside_session::{
     Engine, EngineConfig, Sources,
     peer::NetworkOptions,
@@ -47,7 +47,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Call { to, r#type, once_online, account, media } => {
             let mut client = Client::start(&account, media, r#type == CallType::Video).await?;
-            let person = client.find(&to).await?;
+            let person = client.find(&to)?;
             if once_online {
                 client.until_online(&person).await?;
             }
@@ -59,7 +59,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let ringing = client.ring().await?;
             if decline {
                 client.engine.dispatch(Ask::Decline);
-                client.settle().await;
+                client.engine.close().await;
                 return Ok(ExitCode::SUCCESS);
             }
             client.reporter.answered(Instant::now());
@@ -179,17 +179,9 @@ impl Client {
         .await
     }
 
-    pub(crate) async fn find(&mut self, name: &str) -> anyhow::Result<PersonView> {
-        let people = self.snapshots.borrow().people.clone();
-        let wanted = name.to_lowercase();
-        let mut found = people.into_iter().filter(|person| person.name.to_lowercase().contains(&wanted));
-        match (found.next(), found.next()) {
-            (Some(person), None) => Ok(person),
-            (None, _) => bail!("nobody you may call is named {name}"),
-            (Some(_), Some(_)) => {
-                bail!("several people you may call are named {name}: write more of the name")
-            }
-        }
+    pub(crate) fn find(&self, name: &str) -> anyhow::Result<PersonView> {
+        let snapshot = self.snapshots.borrow();
+        Ok(find_person(&snapshot.people, name).with_context(|| name.to_owned())?.clone())
     }
 
     async fn until_online(&mut self, person: &PersonView) -> anyhow::Result<()> {
@@ -252,9 +244,11 @@ impl Client {
         Ok(if self.reporter.connected().is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// Lets the last words reach the server.
-    pub(crate) async fn settle(&self) {
+    /// Takes leave, once the last receipts have gone: the other side waits for them, and nothing here tells when they are
+    /// written.
+    pub(crate) async fn leave(&self) {
         tokio::time::sleep(Duration::from_millis(300)).await;
+        self.engine.close().await;
     }
 }
 
@@ -280,7 +274,7 @@ impl TemporaryFolder {
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        // What is left behind is a few hundred bytes without a secret.
+        // What is left behind: a profile with names, and sealed messages whose keys ended with the process.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

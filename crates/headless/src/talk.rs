@@ -73,8 +73,8 @@ struct Talk {
 
 impl Talk {
     /// The conversation with somebody, once it can be used.
-    async fn with(mut client: Client, name: &str, patience: Duration) -> anyhow::Result<Self> {
-        let person = client.find(name).await?;
+    async fn with(client: Client, name: &str, patience: Duration) -> anyhow::Result<Self> {
+        let person = client.find(name)?;
         client
             .engine
             .dispatch(Ask::StartConversation { user_ids: vec![person.user_id.clone()], title: None });
@@ -185,7 +185,7 @@ pub(crate) async fn chat(client: Client, options: ChatOptions) -> anyhow::Result
     report.latency_ms = heard.latency();
     report.received = heard.texts;
     report.files = heard.saved.into_values().collect();
-    talk.client.settle().await;
+    talk.client.leave().await;
     report.process = Process::this();
     report::write(options.report.as_deref(), &report)?;
     Ok(ExitCode::SUCCESS)
@@ -337,7 +337,7 @@ pub(crate) async fn send_file(client: Client, options: SendOptions) -> anyhow::R
         }
         report.files.push(FileReport::new(bytes, since.elapsed()));
     }
-    talk.client.settle().await;
+    talk.client.leave().await;
     report.process = Process::this();
     report::write(options.report.as_deref(), &report)?;
     Ok(ExitCode::SUCCESS)

@@ -131,6 +131,12 @@ impl Camera {
         Self { supervisor: Supervisor::start(wanted, stamp, Patience::default(), sink), id }
     }
 
+    /// Tells it to stop and does not wait: no picture or trouble comes after this returns. The device itself is free once
+    /// this is dropped, which may take half a second.
+    pub fn silence(&self) {
+        self.supervisor.silence();
+    }
+
     /// Which camera this is.
     #[must_use]
     pub fn id(&self) -> &CameraId {

@@ -15,7 +15,7 @@ pub enum CodecError {
     /// The codec library did not start, or refused a setting: report it, there is no other codec to try.
     #[error("the codec could not be set up: {0}")]
     Setup(String),
-    /// An image or block of another size than the encoder was made for: make or reconfigure an encoder.
+    /// An image or block of another size than the encoder was made for: make another encoder.
     #[error("the encoder was made for {expected_width}×{expected_height}, not {width}×{height}")]
     Size {
         /// Width the encoder was made for, in pixels.

@@ -168,10 +168,9 @@ fn a_lower_frame_rate_shares_the_bits_among_fewer_frames() {
 
 #[test]
 fn a_new_size_starts_with_a_keyframe_and_decodes() {
-    let mut encoder = Encoder::new(&HD).unwrap();
     let mut decoder = Decoder::new().unwrap();
     for config in [HD, SMALL, EncoderConfig { width: 320, height: 180, fps: 10, bitrate_bps: 100_000 }, HD] {
-        encoder.reconfigure(&config).unwrap();
+        let mut encoder = Encoder::new(&config).unwrap();
         let frames = encode(&mut encoder, &pattern(&config), 0..4);
         for (n, frame) in frames.iter().enumerate() {
             let frame = frame.as_ref().expect("nothing to drop in four frames");

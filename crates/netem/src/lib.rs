@@ -69,7 +69,8 @@ impl Link {
 
     /// When a packet of `bytes` that is sent at `now_ms` arrives; `None` when it is lost. `now_ms` never decreases.
     pub fn send(&mut self, now_ms: f64, bytes: usize) -> Option<Arrival> {
-        let Shape { rate_bps, queue_ms, delay_ms, jitter_ms, reorder, loss, duplicate, damage } = self.shape;
+        let Shape { rate_bps, queue_ms, delay_ms, jitter_ms, reorder, loss, duplicate, damage, largest } =
+            self.shape;
         self.counts.sent += 1;
         // The same number of rolls for each packet: one setting does not change what another decides.
         let [state, lost, jitter, twice, again, damaged] = std::array::from_fn(|_| self.dice.roll());
@@ -84,7 +85,7 @@ impl Link {
         self.free_at_ms = now_ms + waiting + bytes as f64 * 8e3 / rate_bps;
 
         self.bad = if self.bad { state >= loss.to_good } else { state < loss.to_bad };
-        if lost < if self.bad { loss.in_bad } else { loss.in_good } {
+        if bytes > largest || lost < if self.bad { loss.in_bad } else { loss.in_good } {
             self.counts.lost += 1;
             return None;
         }

@@ -17,6 +17,8 @@ pub struct Shape {
     pub reorder: bool,
     /// Which packets are lost.
     pub loss: Loss,
+    /// Larger packets are lost, bytes.
+    pub largest: usize,
     /// Share of packets that arrive twice.
     pub duplicate: f64,
     /// Share of packets that arrive with one bit flipped.
@@ -32,6 +34,7 @@ impl Shape {
         jitter_ms: 0.0,
         reorder: false,
         loss: Loss::NONE,
+        largest: usize::MAX,
         duplicate: 0.0,
         damage: 0.0,
     };

@@ -63,10 +63,12 @@ pub struct QualityMetrics {
     pub cpu_percent: f32,
     /// This process's resident memory, bytes.
     pub memory_bytes: u64,
-    /// Sound, in a word.
-    pub audio_quality: QualityClass,
-    /// Picture, in a word.
-    pub video_quality: QualityClass,
+    /// Sound, in a word; absent while none has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_quality: Option<QualityClass>,
+    /// Picture, in a word; absent while the other side sends none, and poor where it should and none comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub video_quality: Option<QualityClass>,
 }
 
 /// Quality metrics as stored: who measured them.

@@ -30,7 +30,7 @@ pub struct Report {
     pub end_reason: Option<EndReason>,
 }
 
-/// Times from answering, ms.
+/// Times from answering, and what took them, ms.
 #[derive(Debug, Default, Serialize)]
 pub struct Setup {
     /// Until the call was connected.
@@ -39,7 +39,9 @@ pub struct Setup {
     pub accept_to_first_frame: Option<u64>,
     /// Until the first picture of the size that the last one had.
     pub accept_to_full_size: Option<u64>,
-    /// ICE and DTLS.
+    /// What ICE took to find a path.
+    pub ice: Option<f32>,
+    /// What the DTLS handshake took on it.
     pub dtls: Option<f32>,
 }
 
@@ -62,7 +64,7 @@ pub struct Video {
     pub in_order: bool,
     /// Pictures that overstayed.
     pub freezes: u64,
-    /// The time by which frozen pictures overstayed.
+    /// How long the picture stood still, in all.
     pub freeze_ms: u64,
     /// Received, mean over the call.
     pub bitrate_bps: u32,
@@ -149,7 +151,7 @@ impl Report {
         if let Some(last) = samples.last() {
             self.network.estimate_bps = last.estimate_bps;
             self.network.candidate_pair.clone_from(&last.path);
-            self.setup_ms.dtls = Some(last.dtls_ms).filter(|ms| *ms > 0.0);
+            (self.setup_ms.ice, self.setup_ms.dtls) = (last.ice_ms, last.dtls_ms);
         }
     }
 

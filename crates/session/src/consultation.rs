@@ -10,12 +10,14 @@ mod driver;
 mod lips;
 mod meter;
 mod negotiation;
+mod reports;
 mod sealing;
 mod sound;
 mod steering;
 mod summary;
 mod video_in;
 mod video_out;
+mod viewing;
 
 use std::{
     sync::{
@@ -83,6 +85,8 @@ pub enum Report {
         muted: bool,
         /// Picture on.
         camera_on: bool,
+        /// It is on, and nothing is sent of it for lack of room.
+        picture_paused: bool,
     },
     /// The picture we send is paused to keep the sound clear, or back.
     VideoPaused(bool),

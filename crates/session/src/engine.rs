@@ -124,8 +124,9 @@ impl Engine {
         let _ = self.asks.send(Ask::Command(command));
     }
 
-    /// Leaves the call, if there is one, and the server: others need not wait until this device is given up. What was
-    /// said and read is on the disk then. For the end of the program; takes a few seconds at most.
+    /// Leaves the call, if there is one, closes the devices and leaves the server: others need not wait until this device is
+    /// given up. What was said, read and recorded is on the disk then. For the end of the program; takes a few seconds at
+    /// most.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
         let _ = self.asks.send(Ask::Close(done));

@@ -46,7 +46,6 @@ pub use self::error::PeerError;
 pub use self::event::{
     CandidateInit, FailureReason, MediaKind, OutgoingRtp, PacketFate, PeerEvent, PeerState, TransportFeedback,
 };
-pub use self::sdp::Fingerprint;
 pub use self::stats::{CandidateKind, TransportStats};
 
 use self::connect::Connection;
@@ -233,12 +232,6 @@ impl Peer {
     #[must_use]
     pub fn take_files(&self) -> Option<FileLink> {
         self.inner.files.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// The certificate the other side really showed; `None` before the handshake is over.
-    #[must_use]
-    pub fn remote_fingerprint(&self) -> Option<Fingerprint> {
-        self.inner.guard.fingerprint()
     }
 
     /// Why the state is [`PeerState::Failed`].

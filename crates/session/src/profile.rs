@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bedside_protocol::{DeviceId, Pii, UserId, user::UserProfile};
+use bedside_protocol::{DeviceId, Pii, PresenceStatus, UserId, user::UserProfile};
 use bedside_ui_contract::snapshot::Settings;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,8 @@ pub struct Remembered {
     pub microphone: Option<String>,
     /// The chosen speaker's name.
     pub speaker: Option<String>,
+    /// How people chose to be seen who did not choose "online".
+    pub statuses: BTreeMap<UserId, PresenceStatus>,
     /// What the person has set.
     pub settings: Settings,
 }
@@ -86,6 +88,21 @@ impl Remembered {
             let surplus = self.passing.len().saturating_sub(MOST_PASSING);
             self.passing.drain(..surplus);
         }
+    }
+
+    /// Notes how somebody wants to be seen.
+    pub fn chose_status(&mut self, user: UserId, status: PresenceStatus) {
+        if status == PresenceStatus::Online {
+            self.statuses.remove(&user);
+        } else {
+            self.statuses.insert(user, status);
+        }
+    }
+
+    /// How somebody wants to be seen.
+    #[must_use]
+    pub fn status(&self, user: UserId) -> PresenceStatus {
+        self.statuses.get(&user).copied().unwrap_or(PresenceStatus::Online)
     }
 
     /// Whether keys were there for it in any run.
@@ -176,6 +193,24 @@ mod tests {
         let mut profile = Profile::open(&folder).unwrap();
         profile.update(|r| r.server_url = "https://clinic.example".into()).unwrap();
         assert_eq!(Profile::open(&folder).unwrap().get().server_url, "https://clinic.example");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn how_somebody_wants_to_be_seen_is_kept_for_each_of_them() {
+        let folder = folder("status");
+        let mut profile = Profile::open(&folder).unwrap();
+        let [busy, back, other] = [(); 3].map(|()| UserId::random());
+        for (user, status) in [
+            (busy, PresenceStatus::DoNotDisturb),
+            (back, PresenceStatus::Away),
+            (back, PresenceStatus::Online),
+        ] {
+            profile.update(|remembered| remembered.chose_status(user, status)).unwrap();
+        }
+        let again = Profile::open(&folder).unwrap();
+        let seen = [busy, back, other].map(|user| again.get().status(user));
+        assert_eq!(seen, [PresenceStatus::DoNotDisturb, PresenceStatus::Online, PresenceStatus::Online]);
         fs::remove_dir_all(folder).unwrap();
     }
 

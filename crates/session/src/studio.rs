@@ -1,9 +1,10 @@
 //! Camera, microphone and speaker of this person: opened when a call or a preview needs them, closed when not.
 //!
 //! The studio decides which device is used and says what is wrong with it; a call only takes pictures and sound from
-//! it. Devices are listed by name on a thread of their own, since asking the system may take seconds.
+//! it. Devices are listed by name, and closed, on threads of their own, since both may take the system seconds.
 
 mod choice;
+mod slot;
 
 use std::{
     sync::{
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{engine::Sources, profile::Remembered, tap::MediaTap};
 use choice::Inventory;
+use slot::Slot;
 
 /// How often devices are listed anew while they are used: what is plugged in appears by itself.
 const LIST_EVERY: Duration = Duration::from_secs(3);
@@ -43,6 +45,8 @@ pub trait AudioPort: Send {
 pub enum StudioEvent {
     /// The lists or the selection changed.
     Changed,
+    /// A device is closed: the next one may be opened.
+    Closed,
     /// The device that is wanted works: what was wrong is over.
     Works(DeviceKind),
     /// The device that is wanted does not work; another may have taken over.
@@ -65,13 +69,15 @@ pub struct Studio {
     events: mpsc::UnboundedSender<StudioEvent>,
     tap: Option<Arc<dyn MediaTap>>,
     frames: watch::Sender<Option<VideoFrame>>,
-    camera: Option<Camera>,
-    audio: Option<AudioEngine>,
+    camera: Slot<Camera>,
+    audio: Slot<AudioEngine>,
     port: Port,
     processing: ProcessingConfig,
     preview: bool,
     /// In a call, and whether it wants the camera.
     call: Option<bool>,
+    /// The speaker is to be tried as soon as it is open.
+    chime: bool,
     /// Whether the devices are being listed.
     listing: Arc<AtomicBool>,
     listed_at: Instant,
@@ -93,12 +99,13 @@ impl Studio {
             events,
             tap,
             frames,
-            camera: None,
-            audio: None,
+            camera: Slot::default(),
+            audio: Slot::default(),
             port: Arc::default(),
             processing: processing(&remembered.settings),
             preview: false,
             call: None,
+            chime: false,
             listing: Arc::default(),
             listed_at: Instant::now(),
         }
@@ -144,17 +151,17 @@ impl Studio {
         let lasting = self.inventory().select(kind, id);
         match kind {
             DeviceKind::Camera => {
-                if self.camera.take().is_some() {
+                if self.close_camera() {
                     self.arrange();
                 }
             }
             DeviceKind::Microphone => {
-                if let Some(audio) = &self.audio {
+                if let Some(audio) = self.audio.get() {
                     audio.set_input(self.input());
                 }
             }
             DeviceKind::Speaker => {
-                if let Some(audio) = &self.audio {
+                if let Some(audio) = self.audio.get() {
                     audio.set_output(self.output());
                 }
             }
@@ -165,44 +172,37 @@ impl Studio {
     /// Applies what the person has set.
     pub fn set_processing(&mut self, settings: &Settings) {
         self.processing = processing(settings);
-        if let Some(audio) = &self.audio {
+        if let Some(audio) = self.audio.get() {
             audio.set_processing(self.processing);
         }
     }
 
     /// Plays a short sound.
     pub fn test_speaker(&mut self) {
-        if self.audio.is_none() {
-            self.audio = Some(self.open_audio());
-        }
-        if let Some(audio) = &self.audio {
-            audio.play_test_sound();
-        }
+        self.chime = true;
+        self.open_wanted();
     }
 
     /// Lists the devices again, on a thread of its own, unless that is being done.
     pub fn refresh(&mut self) {
         self.listed_at = Instant::now();
-        if self.listing.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (inventory, events, busy) = (self.inventory.clone(), self.events.clone(), self.listing.clone());
+        let Some(busy) = Busy::begin(&self.listing) else { return };
+        let (inventory, events) = (self.inventory.clone(), self.events.clone());
         let machine = self.sources.machine.clone();
         let listing = std::thread::Builder::new().name("device-list".into()).spawn(move || {
             let found = choice::Found::list(&machine);
             inventory.lock().unwrap_or_else(PoisonError::into_inner).found(found);
-            busy.store(false, Ordering::Release);
+            drop(busy);
             let _ = events.send(StudioEvent::Changed);
         });
         if let Err(error) = listing {
-            self.listing.store(false, Ordering::Release);
             tracing::warn!(%error, "devices could not be listed");
         }
     }
 
     /// Looks after the lists while devices are used; to be called often.
     pub fn tick(&mut self) {
-        let used = self.camera.is_some() || self.audio.is_some();
+        let used = self.camera.get().is_some() || self.audio.get().is_some();
         if used && self.listed_at.elapsed() >= LIST_EVERY {
             self.refresh();
         }
@@ -212,10 +212,10 @@ impl Studio {
     pub fn try_again(&mut self) {
         self.refresh();
         let view = self.view();
-        if view.cameras.trouble.is_some() && self.camera.take().is_some() {
+        if view.cameras.trouble.is_some() && self.close_camera() {
             self.arrange();
         }
-        if let Some(audio) = &self.audio {
+        if let Some(audio) = self.audio.get() {
             if view.microphones.trouble.is_some() {
                 audio.set_input(self.input());
             }
@@ -227,22 +227,66 @@ impl Studio {
 
     /// Opens and closes so that what is needed is open, and nothing else.
     fn arrange(&mut self) {
-        let camera = self.preview || self.call == Some(true);
-        let audio = self.preview || self.call.is_some();
-        if !camera && self.camera.take().is_some() {
+        if !self.wants_camera() && self.close_camera() {
             self.frames.send_replace(None);
         }
-        if camera && self.camera.is_none() {
-            self.camera = Some(self.open_camera());
+        if !self.wants_audio() {
+            let events = self.events.clone();
+            self.audio.close(move || drop(events.send(StudioEvent::Closed)));
         }
-        if !audio {
-            self.audio = None;
-        } else if self.audio.is_none() {
-            self.audio = Some(self.open_audio());
+        self.open_wanted();
+    }
+
+    /// Opens what is needed, as far as what was open before is closed.
+    pub fn open_wanted(&mut self) {
+        if self.wants_camera() {
+            let open = self.camera_opener();
+            self.camera.open(open);
+        }
+        if self.wants_audio() || self.chime {
+            let open = self.audio_opener();
+            self.audio.open(open);
+        }
+        if let Some(audio) = self.audio.get()
+            && std::mem::take(&mut self.chime)
+        {
+            audio.play_test_sound();
         }
     }
 
-    fn open_camera(&self) -> Camera {
+    /// Closes everything: the program ends.
+    pub fn close(&mut self) {
+        (self.preview, self.call, self.chime) = (false, None, false);
+        self.arrange();
+    }
+
+    /// Once no device is being closed.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (camera, audio) = (self.camera.closed(), self.audio.closed());
+        async move {
+            camera.await;
+            audio.await;
+        }
+    }
+
+    fn wants_camera(&self) -> bool {
+        self.preview || self.call == Some(true)
+    }
+
+    fn wants_audio(&self) -> bool {
+        self.preview || self.call.is_some()
+    }
+
+    /// Lets go of the camera: from now on no picture of it comes. Whether there was one.
+    fn close_camera(&mut self) -> bool {
+        if let Some(camera) = self.camera.get() {
+            camera.silence();
+        }
+        let events = self.events.clone();
+        self.camera.close(move || drop(events.send(StudioEvent::Closed)))
+    }
+
+    fn camera_opener(&self) -> impl FnOnce() -> Camera + use<> {
         let (frames, events, tap) = (self.frames.clone(), self.events.clone(), self.tap.clone());
         let inventory = self.inventory.clone();
         let sink = move |event| match event {
@@ -265,11 +309,11 @@ impl Studio {
             }
         };
         let options = SourceOptions { stamp: self.sources.stamp };
-        let (id, machine) = (self.camera_id(), &self.sources.machine);
-        Camera::open(id, machine, CaptureFormat::default(), options, Box::new(sink))
+        let (id, machine) = (self.camera_id(), self.sources.machine.clone());
+        move || Camera::open(id, &machine, CaptureFormat::default(), options, Box::new(sink))
     }
 
-    fn open_audio(&self) -> AudioEngine {
+    fn audio_opener(&self) -> impl FnOnce() -> AudioEngine + use<> {
         let config = AudioConfig { input: self.input(), output: self.output(), processing: self.processing };
         let (captured, rendered) = (self.port.clone(), self.port.clone());
         let (seen, heard) = (self.tap.clone(), self.tap.clone());
@@ -305,13 +349,13 @@ impl Studio {
                 }
             }
         };
-        AudioEngine::start(config, Box::new(capture), Box::new(render), Box::new(report))
+        move || AudioEngine::start(config, Box::new(capture), Box::new(render), Box::new(report))
     }
 
     /// Current levels, where the audio runs.
     #[must_use]
     pub fn levels(&self) -> Levels {
-        self.audio.as_ref().map_or_else(Levels::default, |audio| {
+        self.audio.get().map_or_else(Levels::default, |audio| {
             let (microphone, speaker) = audio.levels();
             Levels { microphone, speaker }
         })
@@ -334,6 +378,22 @@ impl Studio {
     }
 }
 
+/// Held while the devices are being listed, however that ends.
+struct Busy(Arc<AtomicBool>);
+
+impl Busy {
+    /// Unless they are being listed already.
+    fn begin(listing: &Arc<AtomicBool>) -> Option<Self> {
+        (!listing.swap(true, Ordering::AcqRel)).then(|| Self(listing.clone()))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 const fn audio_kind(side: audio::Side) -> DeviceKind {
     match side {
         audio::Side::Input => DeviceKind::Microphone,
@@ -347,5 +407,52 @@ const fn processing(settings: &Settings) -> ProcessingConfig {
         noise_suppression: settings.noise_suppression,
         auto_gain: settings.auto_gain,
         high_pass: settings.high_pass,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn studio() -> (Studio, mpsc::UnboundedReceiver<StudioEvent>) {
+        let sources = Sources {
+            cameras: vec![CameraId::Pattern],
+            microphones: vec![InputId::Silence],
+            speakers: vec![OutputId::Null],
+            ..Sources::default()
+        };
+        let (events, told) = mpsc::unbounded_channel();
+        (Studio::new(&sources, &Remembered::default(), events, None), told)
+    }
+
+    #[tokio::test]
+    async fn a_camera_that_is_wanted_again_at_once_is_opened_when_it_has_been_closed() {
+        let (mut studio, mut told) = studio();
+        let mut pictures = studio.self_view();
+        studio.set_call(Some(true));
+        pictures.wait_for(Option::is_some).await.unwrap();
+        studio.set_call(Some(false));
+        assert!(pictures.borrow_and_update().is_none(), "a picture of a camera that is off");
+        studio.set_call(Some(true));
+        while !matches!(told.recv().await.unwrap(), StudioEvent::Closed) {}
+        assert!(studio.self_view().borrow().is_none(), "two cameras are open");
+        studio.open_wanted();
+        pictures.wait_for(Option::is_some).await.unwrap();
+        studio.close();
+        studio.closed().await;
+        assert!(pictures.borrow().is_none());
+    }
+
+    #[test]
+    fn devices_are_listed_again_after_a_listing_that_went_wrong() {
+        let listing = Arc::default();
+        let busy = Busy::begin(&listing).expect("nobody lists");
+        assert!(Busy::begin(&listing).is_none(), "twice at a time");
+        let wrong = std::thread::spawn(move || {
+            let _busy = busy;
+            panic!("the system's list is broken");
+        });
+        assert!(wrong.join().is_err());
+        assert!(Busy::begin(&listing).is_some());
     }
 }

@@ -51,7 +51,6 @@ async fn media_and_messages_pass_both_ways() {
     // The other side's check may arrive before its candidate does: the same address, known by another name.
     let direct = ["host ↔ host, UDP", "host ↔ prflx, UDP"].map(Some);
     assert!(direct.contains(&stats.path.as_deref()), "{:?}", stats.path);
-    assert!(a.peer.remote_fingerprint().is_some());
     a.peer.close().await;
     let closed = |event| matches!(event, PeerEvent::State(PeerState::Closed)).then_some(());
     a.wait_for("end", closed).await;

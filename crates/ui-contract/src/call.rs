@@ -48,15 +48,18 @@ pub struct CallView {
     pub camera_on: bool,
     /// The other side's microphone is off.
     pub peer_muted: bool,
-    /// The other side's picture arrives.
+    /// The other side's picture is on.
     pub peer_camera_on: bool,
+    /// It is on, and nothing is sent of it: their line has no room for more than their voice.
+    pub peer_video_paused: bool,
     /// When the call will be given up unless it recovers.
     pub reconnect_until: Option<Timestamp>,
     /// When the longest permitted duration is reached, once near.
     pub expires_at: Option<Timestamp>,
     /// By how much this person may put that off, s; absent where they may not.
     pub extendable_by_s: Option<u32>,
-    /// The connection in a word; absent until there is something to say.
+    /// The connection in a word: as it is now, and once the call is over, as it was. Absent until there is something to
+    /// say.
     pub quality: Option<QualityClass>,
     /// Picture is paused to keep the sound clear.
     pub video_paused: bool,
@@ -118,9 +121,9 @@ pub struct StatsSample {
     pub fps_in: f32,
     /// Frames encoded per second.
     pub fps_out: f32,
-    /// Freezes in this second.
+    /// Freezes that began in this second.
     pub freezes: u16,
-    /// By how much frozen pictures overstayed, ms.
+    /// How long the picture stood still, ms: of a freeze that begins, from its last picture on.
     pub freeze_ms: u16,
     /// Audio packets received.
     pub audio_packets_in: u16,
@@ -137,12 +140,14 @@ pub struct StatsSample {
     /// This process's resident memory, bytes.
     #[ts(type = "number")]
     pub memory_bytes: u64,
-    /// How long ICE and DTLS took to connect, ms; 0 until they have.
-    pub dtls_ms: f32,
+    /// How long ICE took to find a path, ms; absent until it has.
+    pub ice_ms: Option<f32>,
+    /// How long the DTLS handshake took after it, ms; absent until it is over.
+    pub dtls_ms: Option<f32>,
     /// "host ↔ host, UDP": kinds only, never an address.
     pub path: String,
-    /// Sound, in a word.
+    /// Sound, in a word; absent while none has come.
     pub audio_quality: Option<QualityClass>,
-    /// Picture, in a word.
+    /// Picture, in a word; absent while the other side sends none, and poor where it should and none comes.
     pub video_quality: Option<QualityClass>,
 }

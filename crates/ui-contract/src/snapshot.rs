@@ -186,11 +186,6 @@ pub enum Notice {
         /// The name of the one that took over.
         replaced_by: Option<String>,
     },
-    /// A film or a generated voice plays, because there is no hardware.
-    VirtualDevice {
-        /// Which kind.
-        device: DeviceKind,
-    },
     /// A request failed.
     Failed {
         /// Why.

@@ -156,8 +156,8 @@ async fn insert(
     .bind(metrics.decode_ms)
     .bind(metrics.cpu_percent)
     .bind(signed(metrics.memory_bytes))
-    .bind(class_number(metrics.audio_quality))
-    .bind(class_number(metrics.video_quality))
+    .bind(metrics.audio_quality.map(class_number))
+    .bind(metrics.video_quality.map(class_number))
     .execute(connection)
     .await?;
     Ok(())
@@ -184,8 +184,8 @@ fn stored_of(row: &SqliteRow) -> Result<StoredQualityMetrics, Fault> {
             decode_ms: row.try_get("decode_ms")?,
             cpu_percent: row.try_get("cpu_percent")?,
             memory_bytes: row.try_get("memory_bytes")?,
-            audio_quality: class_of(row.try_get("audio_quality")?),
-            video_quality: class_of(row.try_get("video_quality")?),
+            audio_quality: row.try_get::<Option<_>, _>("audio_quality")?.map(class_of),
+            video_quality: row.try_get::<Option<_>, _>("video_quality")?.map(class_of),
         },
     })
 }

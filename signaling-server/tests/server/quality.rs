@@ -53,6 +53,15 @@ async fn quality_metrics_are_kept_once_and_shown_to_both_sides() {
     assert_eq!(seen, [(1_000, true), (1_500, false), (2_000, true)]);
     let first = serde_json::to_value(&page.items[0].metrics).unwrap();
     assert_eq!(first, second(began + 1_000), "what was sent is what is kept");
+    let mut voice = second(began + 2_500);
+    voice.as_object_mut().unwrap().remove("video_quality");
+    assert_eq!(clinic.post(&patient, &path(&call), voice.clone()).await.status(), 204);
+    let last = kept(&clinic, &patient, &call).await.items.pop().unwrap();
+    assert_eq!(
+        serde_json::to_value(&last.metrics).unwrap(),
+        voice,
+        "nothing was to be seen, and nothing is said of it"
+    );
     let mut impossible = second(began + 3_000);
     impossible["packet_loss"] = json!(1.5);
     assert_eq!(refusal(&clinic, &doctor, &call, impossible).await, ErrorCode::InvalidValue);

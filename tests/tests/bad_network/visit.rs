@@ -61,6 +61,11 @@ impl Visit {
         [&mut self.doctor, &mut self.patient]
     }
 
+    /// Shapes the way of the doctor's media.
+    pub(crate) fn shape_to_patient(&self, shape: Shape) {
+        self.network.shape_one_way(&self.hosts[0], &self.hosts[1], shape);
+    }
+
     /// Cuts the media's way.
     pub(crate) fn cut(&self) {
         self.network.cut(&self.hosts[0], &self.hosts[1]);
@@ -122,6 +127,7 @@ impl Visit {
         for seat in self.seats() {
             let over = seat.until_call("it is over", |call| call.phase.is_final()).await;
             assert_eq!(over.end_reason, Some(EndReason::UserHangup));
+            assert!(over.quality.is_some(), "nothing is said of how the call was");
             seat.ask(Command::LoadHistory { page: 1 });
             // Hanging up is seen at once; the server, and so the history, may be a moment behind.
             let snapshot = seat

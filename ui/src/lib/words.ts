@@ -58,8 +58,6 @@ export function noticeWords(notice: Notice): NoticeWords {
       const inCall = notice.device === "camera" ? "camera_off" : undefined;
       return { text, tone: "warn", action: "retry_devices", inCall };
     }
-    case "virtual_device":
-      return { text: t(`notice.virtual.${notice.device}`), tone: "info" };
     case "failed":
       if (notice.failure === "key_changed") {
         return { text: t("failure.key_changed"), tone: "bad", action: "look_at_keys" };

@@ -152,7 +152,8 @@ impl Assembler {
     }
 
     /// Whether nothing can leave before a keyframe arrives.
-    pub fn needs_keyframe(&self) -> bool {
+    #[cfg(test)]
+    fn needs_keyframe(&self) -> bool {
         self.next.is_none()
     }
 

@@ -86,10 +86,15 @@ impl Supervisor {
         Self { shared, watchdog }
     }
 
-    /// Stops the camera. No event comes after this returns.
-    pub(super) fn stop(&mut self) {
+    /// Tells the camera to stop and does not wait until it has. No event comes after this returns.
+    pub(super) fn silence(&self) {
         self.shared.stop.set();
         lock(&self.shared.outlet).sink = None;
+    }
+
+    /// Stops the camera.
+    pub(super) fn stop(&mut self) {
+        self.silence();
         // Under the lock, so that the watchdog is either before its look at the flag or asleep.
         let watch = lock(&self.shared.watch);
         self.shared.changed.notify_all();

@@ -5,13 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bedside_flow::{
-    keyframe::KeyframeLimiter,
-    nack,
-    rtp::{RtpMeta, SequenceUnwrapper},
-    video::Assembler,
-};
-use bedside_protocol::{CallId, call::Side};
+use bedside_flow::{keyframe::KeyframeLimiter, loss::LossMeter, nack, rtp::RtpMeta, video::Assembler};
+use bedside_protocol::call::Side;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -21,16 +16,18 @@ use tokio::{
 use super::{
     Ask, ConsultationConfig, ConsultationEvent, LastHeard, Report,
     connecting::Connecting,
-    controls::Control,
+    controls::{self, Control},
     lips::Lips,
     meter::Meter,
     negotiation::Negotiation,
+    reports::{Pause, Reports},
     sealing::Sealing,
     sound::Sound,
     steering::Steering,
     summary::Summary,
     video_in::{Screen, VideoIn},
-    video_out::{self, Plan, VideoOut},
+    video_out::{self, MOST_PACKETS, Plan, VideoOut},
+    viewing::Viewing,
 };
 use crate::{
     peer::{FailureReason, MediaKind, OutgoingRtp, Peer, PeerConfig, PeerError, PeerEvent, PeerState},
@@ -93,24 +90,6 @@ pub(super) fn start(
     (task, port)
 }
 
-/// Where reports go.
-#[derive(Clone)]
-pub(super) struct Reports {
-    call_id: CallId,
-    events: mpsc::UnboundedSender<ConsultationEvent>,
-}
-
-impl Reports {
-    pub(super) const fn new(call_id: CallId, events: mpsc::UnboundedSender<ConsultationEvent>) -> Self {
-        Self { call_id, events }
-    }
-
-    pub(super) fn send(&self, report: Report) {
-        // The engine may have gone; then nobody wants to know.
-        let _ = self.events.send(ConsultationEvent { call_id: self.call_id, report });
-    }
-}
-
 struct Driver {
     peer: Peer,
     reports: Reports,
@@ -128,15 +107,19 @@ struct Driver {
     keyframes: KeyframeLimiter,
     assembler: Assembler,
     nack: nack::Generator,
-    audio_seq: SequenceUnwrapper,
+    sound_loss: LossMeter,
     rtt: Duration,
     connecting: Connecting,
     connected: bool,
     flowing: bool,
     /// What the other side has said of its microphone and camera since the last beat.
     peer_controls: Option<Control>,
+    viewing: Viewing,
     muted: bool,
     camera_on: bool,
+    pause: Pause,
+    /// What the other side is told of them.
+    controls: watch::Sender<Control>,
 }
 
 impl Driver {
@@ -148,12 +131,12 @@ impl Driver {
         heard: Arc<LastHeard>,
         reports: Reports,
         epoch: Instant,
-    ) -> std::io::Result<(Self, mpsc::UnboundedReceiver<OutgoingRtp>)> {
+    ) -> std::io::Result<(Self, mpsc::Receiver<OutgoingRtp>)> {
         let (sealing, meter) = (sound.sealing.clone(), sound.meter.clone());
         let steering = Steering::new(epoch);
         let first = steering.plan(false);
         let (plan, plan_seen) = watch::channel(steering.plan(true));
-        let (packets_out, packets) = mpsc::unbounded_channel();
+        let (packets_out, packets) = mpsc::channel(MOST_PACKETS);
         let video_out = Arc::new(video_out::Shared::default());
         video_out::spawn(VideoOut {
             camera: config.camera,
@@ -169,6 +152,13 @@ impl Driver {
         })?;
         let expected = config.camera_on.then_some((first.width, first.height));
         let video_in = VideoIn::spawn(expected, screen, meter.clone(), config.tap, sealing.clone())?;
+        let (muted, camera_on) = (config.muted, config.camera_on);
+        let (controls, said) = watch::channel(Control::State { muted, camera_on, picture_paused: false });
+        let told = peer.clone();
+        tokio::spawn(controls::say(said, move |message| {
+            let peer = told.clone();
+            async move { peer.send_message(message).await }
+        }));
         let driver = Self {
             negotiation: Negotiation::new(config.side, peer.clone(), sealing.clone()),
             sealing,
@@ -180,20 +170,23 @@ impl Driver {
             video_out,
             plan,
             steering,
-            summary: Summary::new(meter.clone()),
+            summary: Summary::new(epoch, meter.clone()),
             lips: Lips::new(),
             keyframes: KeyframeLimiter::new(),
             meter,
             assembler: Assembler::new(),
             nack: nack::Generator::new(),
-            audio_seq: SequenceUnwrapper::new(),
+            sound_loss: LossMeter::new(),
             rtt: ASSUMED_RTT,
             connecting: Connecting::default(),
             connected: false,
             flowing: false,
             peer_controls: None,
-            muted: config.muted,
-            camera_on: config.camera_on,
+            viewing: Viewing::default(),
+            muted,
+            camera_on,
+            pause: Pause::default(),
+            controls,
         };
         Ok((driver, packets))
     }
@@ -202,7 +195,7 @@ impl Driver {
         mut self,
         mut inbox: mpsc::UnboundedReceiver<Ask>,
         mut peer_inbox: mpsc::Receiver<PeerEvent>,
-        mut packets: mpsc::UnboundedReceiver<OutgoingRtp>,
+        mut packets: mpsc::Receiver<OutgoingRtp>,
     ) {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -260,9 +253,9 @@ impl Driver {
             PeerEvent::State(state) => self.peer_state(state).await,
             PeerEvent::Rtp { kind, seq, timestamp, marker, payload, arrived } => {
                 self.heard.now(arrived);
-                Meter::add(&self.meter.packets_in, 1);
                 match kind {
                     MediaKind::Video => {
+                        Meter::add(&self.meter.video_packets_in, 1);
                         Meter::add(&self.meter.video_in, payload.len());
                         self.assembler.set_sealed(self.sealing.is_active());
                         self.assembler.insert(arrived, RtpMeta { seq, timestamp, marker }, &payload);
@@ -270,7 +263,7 @@ impl Driver {
                     }
                     MediaKind::Audio => {
                         Meter::add(&self.meter.audio_in, payload.len());
-                        self.count_audio(seq);
+                        self.sound_loss.on_packet(seq);
                         let packet = if self.sealing.is_active() {
                             self.sealing.open_sound(&payload)
                         } else {
@@ -302,8 +295,9 @@ impl Driver {
             PeerEvent::TransportFeedback(feedback) => self.steering.feedback(Instant::now(), &feedback),
             PeerEvent::KeyframeRequest => self.keyframes.request(),
             PeerEvent::Message(message) => {
-                // Told with the next beat: who says it over and over fills no queue.
-                self.peer_controls = Control::read(&message).or(self.peer_controls);
+                if let Some(control) = Control::read(&message) {
+                    self.peer_says(control);
+                }
             }
             PeerEvent::ChannelOpen => self.tell_controls(),
             PeerEvent::FilesOpen => {
@@ -311,8 +305,8 @@ impl Driver {
                     self.reports.send(Report::Files(link));
                 }
             }
-            // Requests for retransmission are answered by the peer connection itself.
-            _ => {}
+            PeerEvent::Repeated { bytes } => self.steering.charge(bytes),
+            PeerEvent::GatheringDone => {}
         }
     }
 
@@ -367,6 +361,7 @@ impl Driver {
         if self.keyframes.take(now) {
             self.video_out.keyframe.store(true, Relaxed);
         }
+        self.steering.charge(self.sound.unpaced.swap(0, Relaxed));
         while let Some(packet) = self.steering.next_packet(now) {
             let size = packet.payload.len();
             if self.connected && self.peer.send_rtp(MediaKind::Video, packet).is_ok() {
@@ -397,20 +392,21 @@ impl Driver {
             .fold(idle, Instant::min)
     }
 
-    fn count_audio(&mut self, seq: u16) {
-        let before = self.audio_seq.highest();
-        self.audio_seq.unwrap(seq);
-        if let (Some(before), Some(highest)) = (before, self.audio_seq.highest()) {
-            let gap = usize::try_from(highest - before - 1).unwrap_or(0);
-            Meter::add(&self.meter.packets_lost, gap);
-        }
+    fn peer_says(&mut self, control: Control) {
+        // Told with the next beat: who says it over and over fills no queue.
+        self.peer_controls = Some(control);
+        let Control::State { camera_on, picture_paused, .. } = control;
+        let now = Instant::now();
+        self.viewing.says(now, camera_on, picture_paused);
+        self.viewing.look(now, &mut self.video_in.shared.freezes());
     }
 
     async fn control(&mut self) {
         let now = Instant::now();
-        if let Some(Control::State { muted, camera_on }) = self.peer_controls.take() {
-            self.reports.send(Report::PeerControls { muted, camera_on });
+        if let Some(Control::State { muted, camera_on, picture_paused }) = self.peer_controls.take() {
+            self.reports.send(Report::PeerControls { muted, camera_on, picture_paused });
         }
+        self.viewing.look(now, &mut self.video_in.shared.freezes());
         let silence = self.heard.silence();
         if self.flowing && silence.is_some_and(|silence| silence > LOST_AFTER) {
             self.flowing = false;
@@ -443,11 +439,11 @@ impl Driver {
     }
 
     fn make_plan(&mut self, now: Instant) {
-        let had_room = self.steering.has_room_for_video();
         self.steering.update(now);
-        let has_room = self.steering.has_room_for_video();
-        if had_room != has_room {
-            self.reports.send(Report::VideoPaused(!has_room && self.camera_on));
+        self.sound.bitrate_bps.store(self.steering.voice_bps(), Relaxed);
+        if self.pause.update(self.connected && self.camera_on, self.steering.has_room_for_video()) {
+            self.reports.send(Report::VideoPaused(self.pause.is_on()));
+            self.tell_controls();
         }
         let plan = self.steering.plan(!self.connected || !self.camera_on);
         self.plan.send_if_modified(|has| std::mem::replace(has, plan) != plan);
@@ -456,24 +452,24 @@ impl Driver {
     /// Says what is on, at once and every second: a word lost while the path came up must not leave the other side
     /// with a dark picture.
     fn tell_controls(&self) {
-        let state = Control::State { muted: self.muted, camera_on: self.camera_on };
-        let peer = self.peer.clone();
-        tokio::spawn(async move {
-            if let Err(error) = peer.send_message(state.to_bytes().into()).await {
-                tracing::debug!(%error, "the other side was not told of a switch");
-            }
-        });
+        let Self { muted, camera_on, .. } = *self;
+        self.controls.send_replace(Control::State { muted, camera_on, picture_paused: self.pause.is_on() });
     }
 
     async fn second(&mut self) {
         self.tell_controls();
         let transport = self.peer.stats().await;
-        let nack = self.nack.stats();
+        let now = Instant::now();
+        self.viewing.look(now, &mut self.video_in.shared.freezes());
         let report = self.summary.second(super::summary::Inputs {
+            now,
             transport,
             rtt: self.rtt,
-            nack,
+            nack: self.nack.stats(),
+            sound_loss: self.sound_loss.take(),
             playout: self.sound.playout().stats(),
+            freezes: self.video_in.shared.freezes().stats(),
+            picture_due: self.viewing.is_due(now),
             estimate: self.steering.estimate(),
         });
         if self.connected {

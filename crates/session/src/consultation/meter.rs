@@ -12,12 +12,10 @@ pub(super) struct Meter {
     pub(super) audio_in: AtomicU64,
     pub(super) video_out: AtomicU64,
     pub(super) video_in: AtomicU64,
-    pub(super) packets_in: AtomicU64,
-    pub(super) packets_lost: AtomicU64,
+    /// Packets of the picture, repeated ones included.
+    pub(super) video_packets_in: AtomicU64,
     pub(super) frames_sent: AtomicU64,
     pub(super) frames_decoded: AtomicU64,
-    pub(super) freezes: AtomicU64,
-    pub(super) freeze_ms: AtomicU64,
     pub(super) encode: Stopwatch,
     pub(super) decode: Stopwatch,
     /// Width × 65536 + height.
@@ -52,11 +50,9 @@ pub(super) struct Second {
     pub(super) audio_in_bps: u32,
     pub(super) video_out_bps: u32,
     pub(super) video_in_bps: u32,
-    pub(super) loss_in: f32,
+    pub(super) video_packets_in: u64,
     pub(super) fps_out: f32,
     pub(super) fps_in: f32,
-    pub(super) freezes: u16,
-    pub(super) freeze_ms: u16,
     pub(super) encode_ms: f32,
     pub(super) decode_ms: f32,
     pub(super) size_out: (u16, u16),
@@ -77,18 +73,15 @@ impl Meter {
         let seconds = elapsed.as_secs_f32().max(0.001);
         let bps = |total: &AtomicU64| (total.swap(0, Relaxed) as f32 * 8.0 / seconds) as u32;
         let per_second = |total: &AtomicU64| total.swap(0, Relaxed) as f32 / seconds;
-        let (arrived, lost) = (self.packets_in.swap(0, Relaxed), self.packets_lost.swap(0, Relaxed));
         let fps_in = per_second(&self.frames_decoded);
         Second {
             audio_out_bps: bps(&self.audio_out),
             audio_in_bps: bps(&self.audio_in),
             video_out_bps: bps(&self.video_out),
             video_in_bps: bps(&self.video_in),
-            loss_in: if arrived + lost == 0 { 0.0 } else { lost as f32 / (arrived + lost) as f32 },
+            video_packets_in: self.video_packets_in.swap(0, Relaxed),
             fps_out: per_second(&self.frames_sent),
             fps_in,
-            freezes: u16::try_from(self.freezes.swap(0, Relaxed)).unwrap_or(u16::MAX),
-            freeze_ms: u16::try_from(self.freeze_ms.swap(0, Relaxed)).unwrap_or(u16::MAX),
             encode_ms: self.encode.take_mean_ms(),
             decode_ms: self.decode.take_mean_ms(),
             size_out: size(&self.size_out),
@@ -110,12 +103,9 @@ mod tests {
     fn a_second_holds_what_it_added_and_the_next_starts_anew() {
         let meter = Meter::default();
         Meter::add(&meter.video_in, 125_000);
-        Meter::add(&meter.packets_in, 98);
-        Meter::add(&meter.packets_lost, 2);
         Meter::set_size(&meter.size_out, 1280, 720);
         let second = meter.take(Duration::from_secs(1));
         assert_eq!(second.video_in_bps, 1_000_000);
-        assert!((second.loss_in - 0.02).abs() < 1e-6);
         assert_eq!(second.size_out, (1280, 720));
         assert_eq!(meter.take(Duration::from_secs(1)).video_in_bps, 0);
     }

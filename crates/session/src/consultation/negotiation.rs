@@ -14,7 +14,7 @@ use std::{
 use bedside_protocol::call::Side;
 use uuid::Uuid;
 
-use super::{Report, driver::Reports, sealing::Sealing};
+use super::{Report, reports::Reports, sealing::Sealing};
 use crate::{
     peer::{CandidateInit, Peer, PeerError},
     signal::{Candidate, SignalBody},

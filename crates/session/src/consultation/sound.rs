@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
 };
@@ -24,7 +24,7 @@ use crate::{
     studio::AudioPort,
 };
 
-/// Bits per second of our voice.
+/// Bits per second of our voice before the line is known.
 const VOICE_BPS: u32 = 32_000;
 
 /// Loss the encoder prepares for before any is known, per cent: in-band FEC is useless without.
@@ -35,6 +35,10 @@ pub(super) struct Sound {
     pub(super) muted: AtomicBool,
     /// Per cent, as the other side reports it.
     pub(super) expected_loss: AtomicU32,
+    /// What the voice may take, bit/s.
+    pub(super) bitrate_bps: AtomicU32,
+    /// What was sent and the pacer does not know of yet, bytes.
+    pub(super) unpaced: AtomicU64,
     peer: Mutex<Option<Peer>>,
     playout: Mutex<Playout>,
     pub(super) meter: Arc<Meter>,
@@ -46,6 +50,8 @@ impl Sound {
         Arc::new(Self {
             muted: AtomicBool::new(muted),
             expected_loss: AtomicU32::new(u32::from(EXPECTED_LOSS)),
+            bitrate_bps: AtomicU32::new(VOICE_BPS),
+            unpaced: AtomicU64::new(0),
             peer: Mutex::new(None),
             playout: Mutex::new(Playout::new()),
             meter: Arc::default(),
@@ -65,23 +71,7 @@ impl Sound {
 
     /// The audio thread's end. `epoch` is the instant at which the RTP time stamp is `rtp_base`.
     pub(super) fn port(self: &Arc<Self>, epoch: Instant, rtp_base: u32) -> Box<dyn AudioPort> {
-        let config =
-            OpusConfig { bitrate_bps: VOICE_BPS, fec: true, dtx: true, expected_loss_percent: EXPECTED_LOSS };
-        Box::new(Port {
-            sound: self.clone(),
-            encoder: logged("the voice encoder", Encoder::new(config)),
-            decoder: logged("the voice decoder", Decoder::new()).map(OpusFrames),
-            frame: [0.0; FRAME],
-            filled: 0,
-            timestamp: None,
-            epoch,
-            rtp_base,
-            packet: Vec::with_capacity(512),
-            sealed: Vec::new(),
-            silent: true,
-            expected_loss: EXPECTED_LOSS,
-            captured_at: None,
-        })
+        Box::new(Port::new(self.clone(), epoch, rtp_base))
     }
 }
 
@@ -104,11 +94,33 @@ struct Port {
     /// The last frame was not sent (DTX): the next one begins a talkspurt.
     silent: bool,
     expected_loss: u8,
+    bitrate_bps: u32,
     /// When the frame's first sample was captured.
     captured_at: Option<Instant>,
 }
 
 impl Port {
+    fn new(sound: Arc<Sound>, epoch: Instant, rtp_base: u32) -> Self {
+        let config =
+            OpusConfig { bitrate_bps: VOICE_BPS, fec: true, dtx: true, expected_loss_percent: EXPECTED_LOSS };
+        Self {
+            sound,
+            encoder: logged("the voice encoder", Encoder::new(config)),
+            decoder: logged("the voice decoder", Decoder::new()).map(OpusFrames),
+            frame: [0.0; FRAME],
+            filled: 0,
+            timestamp: None,
+            epoch,
+            rtp_base,
+            packet: Vec::with_capacity(512),
+            sealed: Vec::new(),
+            silent: true,
+            expected_loss: EXPECTED_LOSS,
+            bitrate_bps: VOICE_BPS,
+            captured_at: None,
+        }
+    }
+
     fn send(&mut self) {
         let Some(timestamp) = self.timestamp else { return };
         self.timestamp = Some(timestamp.wrapping_add(FRAME as u32));
@@ -116,6 +128,10 @@ impl Port {
         let expected = u8::try_from(self.sound.expected_loss.load(Relaxed)).unwrap_or(100);
         if expected != self.expected_loss && encoder.set_expected_loss(expected).is_ok() {
             self.expected_loss = expected;
+        }
+        let bitrate = self.sound.bitrate_bps.load(Relaxed);
+        if bitrate != self.bitrate_bps && encoder.set_bitrate(bitrate).is_ok() {
+            self.bitrate_bps = bitrate;
         }
         self.packet.clear();
         let Ok(length) = encoder.encode(&self.frame, &mut self.packet) else { return };
@@ -143,6 +159,7 @@ impl Port {
             // A packet that finds no room is lost like any other; the next one is due in 20 ms.
             if peer.send_rtp(MediaKind::Audio, packet).is_ok() {
                 Meter::add(&self.sound.meter.audio_out, length);
+                Meter::add(&self.sound.unpaced, length);
             }
         }
     }
@@ -195,5 +212,31 @@ impl FrameDecoder for OpusFrames {
         if self.0.conceal(out).is_err() {
             out.fill(0.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_voice_takes_no_more_than_the_line_gives_it() {
+        let sound = Sound::new(false, Arc::new(Sealing::new(false)));
+        let mut port = Port::new(sound.clone(), Instant::now(), 0);
+        let mut noise = 1_u32;
+        let mut second = |bps: u32| {
+            sound.bitrate_bps.store(bps, Relaxed);
+            let blocks = (0..100).map(|_| {
+                let block = std::array::from_fn(|_| {
+                    noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    noise as f32 / u32::MAX as f32 - 0.5
+                });
+                port.captured(&block, Instant::now());
+                port.packet.len()
+            });
+            blocks.skip(50).sum::<usize>()
+        };
+        let (wide, thin, wide_again) = (second(32_000), second(12_000), second(32_000));
+        assert!(thin * 2 < wide && thin * 2 < wide_again, "{wide}, {thin}, {wide_again} bytes");
     }
 }

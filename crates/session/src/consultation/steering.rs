@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bedside_flow::{
-    ladder::{Ladder, Rung},
-    pacer::{Pacer, PacerConfig, Priority},
+    ladder::{Allocation, Ladder, Rung},
+    pacer::{Pacer, PacerConfig},
     rate::{self, BandwidthEstimator, SimpleEstimator},
     units::{DataRate, DataSize},
 };
@@ -102,10 +102,19 @@ impl Steering {
         self.ladder.rung().video().is_some()
     }
 
+    fn allocation(&self) -> Allocation {
+        self.ladder.allocate(DataRate::from_bps(u64::from(self.estimate_bps)))
+    }
+
+    /// What the voice may take, bit/s.
+    pub(super) fn voice_bps(&self) -> u32 {
+        self.allocation().audio.as_bps_u32()
+    }
+
     /// What to send.
     pub(super) fn plan(&self, paused: bool) -> Plan {
         let Some(shape) = self.ladder.rung().video().filter(|_| !paused) else { return NOTHING };
-        let allocation = self.ladder.allocate(DataRate::from_bps(u64::from(self.estimate_bps)));
+        let allocation = self.allocation();
         Plan {
             paused: false,
             width: shape.width,
@@ -118,8 +127,13 @@ impl Steering {
     /// Queues a packet of our picture. False when the queue had to be emptied: a keyframe is needed then.
     pub(super) fn enqueue(&mut self, packet: OutgoingRtp) -> bool {
         let size = DataSize::from_bytes(packet.payload.len() as u64);
-        self.pacer.push(Priority::Video, size, packet);
+        self.pacer.push(size, packet);
         !self.pacer.take_overflowed()
+    }
+
+    /// Sound and repeats of packets left without waiting: the picture owes it.
+    pub(super) fn charge(&mut self, bytes: u64) {
+        self.pacer.charge(DataSize::from_bytes(bytes));
     }
 
     /// The next packet whose turn has come.

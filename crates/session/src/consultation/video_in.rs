@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
@@ -38,6 +38,8 @@ pub(super) struct Shared {
     pub(super) keyframe_needed: AtomicBool,
     /// How long to hold each picture back so that it meets its sound, µs.
     hold_us: AtomicU64,
+    /// Whether the picture stands still.
+    freezes: Mutex<FreezeDetector>,
     /// The time stamp of the newest picture and when it was shown.
     shown: Mutex<Option<(u32, Instant)>>,
 }
@@ -46,6 +48,11 @@ impl Shared {
     /// Holds each picture back from now on.
     pub(super) fn set_hold(&self, hold: Duration) {
         self.hold_us.store(u64::try_from(hold.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Whether the picture stands still.
+    pub(super) fn freezes(&self) -> MutexGuard<'_, FreezeDetector> {
+        self.freezes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest picture's RTP time stamp and when it was shown, if one was since the last call.
@@ -106,15 +113,7 @@ impl VideoIn {
     ) -> std::io::Result<Self> {
         let (units, inbox) = sync_channel(BACKLOG);
         let shared = Arc::new(Shared::default());
-        let worker = Worker {
-            inbox,
-            screen,
-            meter,
-            tap,
-            shared: shared.clone(),
-            freezes: FreezeDetector::new(),
-            sealing,
-        };
+        let worker = Worker { inbox, screen, meter, tap, shared: shared.clone(), sealing };
         std::thread::Builder::new().name("video-decode".into()).spawn(move || worker.run(expected))?;
         Ok(Self { units, shared })
     }
@@ -134,7 +133,6 @@ struct Worker {
     meter: Arc<Meter>,
     tap: Option<Arc<dyn MediaTap>>,
     shared: Arc<Shared>,
-    freezes: FreezeDetector,
     sealing: Arc<Sealing>,
 }
 
@@ -200,10 +198,7 @@ impl Worker {
             std::thread::sleep(wait);
         }
         let shown_at = Instant::now();
-        if let Some(frozen) = self.freezes.on_frame(shown_at) {
-            Meter::add(&self.meter.freezes, 1);
-            Meter::add(&self.meter.freeze_ms, usize::try_from(frozen.as_millis()).unwrap_or(usize::MAX));
-        }
+        self.shared.freezes().on_frame(shown_at);
         *self.shared.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some((unit.timestamp, shown_at));
         self.screen.show(VideoFrame { image: Arc::new(image), captured_at: unit.complete_at });
     }

@@ -32,6 +32,10 @@ const CLOCK_RATE: u128 = 90_000;
 /// The encoder is told of a new rate only when it differs by this share.
 const RATE_STEP: f64 = 0.05;
 
+/// Packets that may wait for the driver: more than two of the largest pictures. It takes them at once, unless the machine
+/// is far too slow.
+pub(super) const MOST_PACKETS: usize = 1024;
+
 /// Above this queue frames are left out, ms.
 const MOST_QUEUED_MS: u32 = 250;
 
@@ -65,7 +69,7 @@ pub(super) struct VideoOut {
     pub(super) plan: watch::Receiver<Plan>,
     /// What the first plan with a picture will be.
     pub(super) first: Plan,
-    pub(super) packets: mpsc::UnboundedSender<OutgoingRtp>,
+    pub(super) packets: mpsc::Sender<OutgoingRtp>,
     pub(super) shared: Arc<Shared>,
     pub(super) meter: Arc<Meter>,
     /// Told which instant a time stamp stands for, for the other side's lip sync.
@@ -183,12 +187,13 @@ impl Worker {
         } else {
             self.packetizer.packetize(&encoded.data, MAX_PAYLOAD)
         };
+        // A picture goes as a whole or not at all; without this one, the next has to be one to begin with.
+        let Ok(places) = self.out.packets.try_reserve_many(payloads.len()) else {
+            return self.out.shared.keyframe.store(true, Relaxed);
+        };
         let last = payloads.len().saturating_sub(1);
-        for (index, payload) in payloads.into_iter().enumerate() {
-            let packet = OutgoingRtp { timestamp, marker: index == last, payload: Bytes::from(payload) };
-            if self.out.packets.send(packet).is_err() {
-                return;
-            }
+        for ((index, payload), place) in payloads.into_iter().enumerate().zip(places) {
+            place.send(OutgoingRtp { timestamp, marker: index == last, payload: Bytes::from(payload) });
         }
     }
 
@@ -276,7 +281,7 @@ mod tests {
         let first = Plan { paused: false, width: 320, height: 180, fps: 30, bitrate_bps: 300_000 };
         let (_camera, camera) = watch::channel(None);
         let (_plan, plan) = watch::channel(first);
-        let (packets, mut sent) = mpsc::unbounded_channel();
+        let (packets, mut sent) = mpsc::channel(MOST_PACKETS);
         let epoch = Instant::now();
         let mut worker = Worker::new(VideoOut {
             camera,

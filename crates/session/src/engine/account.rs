@@ -253,7 +253,8 @@ impl Actor {
         self.socket = Some(socket);
         self.api = Some(api);
         self.restoring = false;
-        self.account = Account::SignedIn { user, status: PresenceStatus::Online };
+        let status = self.profile.get().status(user.id);
+        self.account = Account::SignedIn { user, status };
         self.studio.refresh();
     }
 
@@ -356,15 +357,25 @@ impl Actor {
     pub(super) fn load_history(&mut self, page: u32) {
         let Some(api) = self.api.clone() else { return };
         self.history.loading = true;
-        let page = page.max(1);
+        self.history_asked = self.history_asked.wrapping_add(1);
+        let (page, asked) = (page.max(1), self.history_asked);
         self.feeds.spawn(async move {
             let query =
                 CallHistoryQuery { page: Some(page), per_page: Some(HISTORY_PAGE), ..Default::default() };
-            Outcome::History { page, answer: api.call_history(&query).await }
+            Outcome::History { page, asked, answer: api.call_history(&query).await }
         });
     }
 
-    pub(super) fn history_fetched(&mut self, page: u32, answer: Result<Page<CallRecord>, ApiError>) {
+    pub(super) fn history_fetched(
+        &mut self,
+        page: u32,
+        asked: u32,
+        answer: Result<Page<CallRecord>, ApiError>,
+    ) {
+        if asked != self.history_asked {
+            // Something has changed since: a later answer knows of it.
+            return;
+        }
         self.history.loading = false;
         match answer {
             Ok(answer) => {

@@ -39,6 +39,9 @@ use crate::{
 /// How often levels are told and deadlines looked at.
 const TICK: Duration = Duration::from_millis(100);
 
+/// A device that takes longer to close is left behind when the program ends.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Where the actor publishes.
 pub(super) struct Outlets {
     pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
@@ -95,6 +98,8 @@ pub(super) struct Actor {
     pub(super) rings: Rings,
     pub(super) measured: Measured,
     pub(super) history: HistoryView,
+    /// Pages that were asked for so far.
+    pub(super) history_asked: u32,
     pub(super) notices: Vec<NoticeView>,
     pub(super) next_notice: u32,
     revision: u64,
@@ -140,6 +145,7 @@ pub(super) fn spawn(
         rings: Rings::new(Instant::now().into_std()),
         measured: Measured::default(),
         history: HistoryView::default(),
+        history_asked: 0,
         notices: Vec::new(),
         next_notice: 1,
         revision: 0,
@@ -183,6 +189,8 @@ impl Actor {
             self.publish();
         }
         self.leave_call_for_good();
+        self.studio.close();
+        self.studio.closed().await;
     }
 
     fn asked(&mut self, ask: super::Ask) {
@@ -190,14 +198,19 @@ impl Actor {
             super::Ask::Command(command) => self.command(command),
             super::Ask::Close(done) => {
                 self.leave_call();
-                let (socket, chat) = (self.socket.take(), self.chat.take());
+                self.studio.close();
+                let (socket, chat, devices) = (self.socket.take(), self.chat.take(), self.studio.closed());
                 tokio::spawn(async move {
-                    if let Some(socket) = socket {
-                        socket.close().await;
-                    }
-                    if let Some(chat) = chat {
-                        chat.close().await;
-                    }
+                    let messages = async {
+                        if let Some(socket) = socket {
+                            socket.close().await;
+                        }
+                        if let Some(chat) = chat {
+                            chat.close().await;
+                        }
+                    };
+                    // What is being written of the call is whole then.
+                    let _ = tokio::join!(messages, tokio::time::timeout(CLOSE_PATIENCE, devices));
                     let _ = done.send(());
                 });
             }
@@ -311,7 +324,7 @@ impl Actor {
             Outcome::SignedIn { api, clinic, signed_in } => self.signed_in(api, Some(clinic), signed_in),
             Outcome::SignInFailed(error) => self.sign_in_failed(&error),
             Outcome::Contacts(answer) => self.contacts_fetched(answer),
-            Outcome::History { page, answer } => self.history_fetched(page, answer),
+            Outcome::History { page, asked, answer } => self.history_fetched(page, asked, answer),
             Outcome::Placed { placing, answer } => self.placed(placing, answer),
             Outcome::Measured(answer) => self.measured_sent(&answer),
             Outcome::Extended(answer) => self.extended(answer),
@@ -386,6 +399,7 @@ impl Actor {
     fn studio_event(&mut self, event: StudioEvent) {
         match event {
             StudioEvent::Changed => {}
+            StudioEvent::Closed => self.studio.open_wanted(),
             StudioEvent::Works(kind) => self.forget_trouble(kind),
             StudioEvent::Trouble { kind, trouble, replaced_by } => {
                 // Of each kind the newest counts: what took over is told a moment after what is wrong.

@@ -8,18 +8,19 @@ mod commands;
 mod events;
 mod measured;
 mod media;
+mod quality;
 
 use bedside_call::{Call, CallLimits, machine::Input};
 use bedside_e2ee::PublicIdentity;
 use bedside_protocol::{
     CallId, CallPhase, CallType, EndReason, Pii, Timestamp, UserId,
     call::{CallRecord, Side},
-    quality::QualityClass,
 };
 use bedside_ui_contract::call::Direction;
 use uuid::Uuid;
 
 pub(super) use measured::Measured;
+use quality::Quality;
 
 use crate::{
     consultation::{Consultation, FrameKeys},
@@ -38,10 +39,11 @@ pub(super) struct LiveCall {
     pub(super) camera_on: bool,
     pub(super) peer_muted: bool,
     pub(super) peer_camera_on: bool,
+    pub(super) peer_video_paused: bool,
     pub(super) reconnect_until: Option<Timestamp>,
     /// What was said last of the end that is near.
     warning: Option<Warning>,
-    pub(super) quality: Option<QualityClass>,
+    pub(super) quality: Quality,
     pub(super) video_paused: bool,
     began: Timestamp,
     placing: Placing,
@@ -101,9 +103,10 @@ impl LiveCall {
             camera_on: wanted == CallType::Video,
             peer_muted: false,
             peer_camera_on: false,
+            peer_video_paused: false,
             reconnect_until: None,
             warning: None,
-            quality: None,
+            quality: Quality::default(),
             video_paused: false,
             began: crate::clock::now(),
             placing: Placing::new(),
@@ -150,6 +153,11 @@ impl LiveCall {
             Direction::Outgoing => Side::Caller,
             Direction::Incoming => Side::Callee,
         }
+    }
+
+    /// Whether anybody's picture is on, as far as is known.
+    pub(super) const fn has_picture(&self) -> bool {
+        self.camera_on || self.peer_camera_on
     }
 
     /// Whether both sides seal frames.

@@ -39,6 +39,8 @@ pub(super) enum Outcome {
     Contacts(Result<Vec<Contact>, ApiError>),
     History {
         page: u32,
+        /// Its place among the pages that were asked for.
+        asked: u32,
         answer: Result<Page<CallRecord>, ApiError>,
     },
     Placed {

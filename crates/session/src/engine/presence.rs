@@ -7,10 +7,12 @@ use super::actor::{Account, Actor};
 use crate::chat::Input;
 
 impl Actor {
-    /// The person says how they want to be seen.
+    /// The person says how they want to be seen, from now on and after the next start.
     pub(super) fn set_presence(&mut self, wanted: PresenceStatus) {
-        if let Account::SignedIn { status, .. } = &mut self.account {
+        if let Account::SignedIn { user, status } = &mut self.account {
             *status = wanted;
+            let user = user.id;
+            self.remember(|remembered| remembered.chose_status(user, wanted));
         }
     }
 

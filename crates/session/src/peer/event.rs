@@ -144,12 +144,10 @@ pub enum PeerEvent {
         /// Interarrival jitter.
         jitter: Duration,
     },
-    /// The other side lacks these packets. Already answered from the history; told for statistics and pacing.
-    Nack {
-        /// Of which stream.
-        kind: MediaKind,
-        /// Sequence numbers it asked for.
-        seqs: Vec<u16>,
+    /// The other side lacked packets, and they were sent again at once.
+    Repeated {
+        /// Bytes of them.
+        bytes: u64,
     },
     /// The other side needs a key frame (PLI or FIR).
     KeyframeRequest,
@@ -175,7 +173,7 @@ impl fmt::Debug for PeerEvent {
             Self::ReceiverReport { kind, loss_fraction, .. } => {
                 write!(f, "ReceiverReport({kind:?}, loss {loss_fraction:.3})")
             }
-            Self::Nack { kind, seqs } => write!(f, "Nack({kind:?}, {} packets)", seqs.len()),
+            Self::Repeated { bytes } => write!(f, "Repeated({bytes} bytes)"),
             Self::KeyframeRequest => f.write_str("KeyframeRequest"),
             Self::TransportFeedback(feedback) => {
                 write!(f, "TransportFeedback({} packets)", feedback.packets.len())

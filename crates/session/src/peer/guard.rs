@@ -16,7 +16,7 @@ use webrtc::peer_connection::{
 use webrtc::runtime::Runtime;
 
 use super::event::{CandidateInit, FailureReason, PeerEvent, PeerState};
-use super::sdp::{self, Fingerprint, Role};
+use super::sdp::{self, Role};
 use super::tap::{SharedLink, lock};
 
 /// From both descriptions being known to a working pair of candidates.
@@ -99,10 +99,6 @@ impl Guard {
                 guard.transport_ended();
             }
         });
-    }
-
-    pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
-        self.state().certificate.as_deref().and_then(|der| Fingerprint::of("sha-256", der))
     }
 
     pub(super) fn failure(&self) -> Option<FailureReason> {

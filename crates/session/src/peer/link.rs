@@ -7,11 +7,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bedside_flow::nack::History;
 use bytes::{BufMut, Bytes, BytesMut};
 use rtc::interceptor::StreamInfo;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtp;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::event::{MediaKind, PacketFate, PeerEvent, TransportFeedback};
 
@@ -19,8 +20,8 @@ use super::event::{MediaKind, PacketFate, PeerEvent, TransportFeedback};
 pub(super) const TRANSPORT_CC_URI: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
-/// Packets kept for repetition, per stream. At 2 Mbit/s in 1,200-byte packets this is five seconds.
-const HISTORY: usize = 1024;
+/// Round trip assumed before one is known: what was just repeated is not repeated for half of it.
+const ASSUMED_RTT: Duration = Duration::from_millis(100);
 /// Sent packets whose transport-wide feedback may still come.
 const IN_FLIGHT: usize = 4096;
 /// Streams of the other side's that are told apart: far more than the four that make sense.
@@ -42,7 +43,7 @@ pub(super) struct Outgoing {
     mapped: bool,
     packets: u32,
     octets: u32,
-    history: VecDeque<rtp::Packet>,
+    history: History<rtp::Packet>,
 }
 
 /// What negotiation assigned to a stream that we send.
@@ -80,7 +81,7 @@ pub(super) struct LinkCounters {
 #[derive(Debug)]
 pub(super) struct Link {
     events: Option<mpsc::Sender<PeerEvent>>,
-    open: bool,
+    open: watch::Sender<bool>,
     /// Media that came before the certificate was looked at; absent once it has been.
     early: Option<Vec<PeerEvent>>,
     outgoing: [Outgoing; 2],
@@ -97,7 +98,7 @@ impl Link {
     pub(super) fn new(events: mpsc::Sender<PeerEvent>, now: Instant, wall: SystemTime) -> Self {
         Self {
             events: Some(events),
-            open: false,
+            open: watch::Sender::new(false),
             early: Some(Vec::new()),
             outgoing: [Outgoing::new(), Outgoing::new()],
             incoming: HashMap::new(),
@@ -112,14 +113,19 @@ impl Link {
 
     /// Lets media through once the other side's certificate has been checked, also what came before, or stops it.
     pub(super) fn set_open(&mut self, open: bool) {
-        self.open = open;
+        self.open.send_replace(open);
         for event in self.early.take().into_iter().flatten().filter(|_| open) {
             self.tell(event);
         }
     }
 
-    pub(super) const fn is_open(&self) -> bool {
-        self.open
+    pub(super) fn is_open(&self) -> bool {
+        *self.open.borrow()
+    }
+
+    /// Whether media and messages may pass, now and at every change.
+    pub(super) fn opens(&self) -> watch::Receiver<bool> {
+        self.open.subscribe()
     }
 
     /// Ends the stream of events.
@@ -131,7 +137,7 @@ impl Link {
     /// A packet of the other side's media. The first ones overtake the look at the certificate: without them the first
     /// picture would be incomplete, and another be asked for.
     pub(super) fn media(&mut self, event: PeerEvent) {
-        if self.open {
+        if self.is_open() {
             self.tell(event);
         } else if let Some(early) = self.early.as_mut().filter(|early| early.len() < EARLY) {
             early.push(event);
@@ -230,22 +236,16 @@ impl Link {
             stream.clock = Some((packet.header.timestamp, now));
         }
         stream.count(packet.payload.len());
-        if stream.history.len() == HISTORY {
-            stream.history.pop_front();
-        }
-        stream.history.push_back(packet.clone());
+        stream.history.remember(packet.header.sequence_number, packet.clone(), now);
     }
 
-    /// The packet that repeats `seq`, if it is still known: on the repair stream (RFC 4588) when that was negotiated,
+    /// The packet that repeats `seq`, if it is still known and was not repeated a moment ago: on the repair stream (RFC 4588) when that was negotiated,
     /// otherwise the identical packet, since a sequence number must never be encrypted twice with different content.
     pub(super) fn repeat(&mut self, now: Instant, kind: MediaKind, seq: u16) -> Option<rtp::Packet> {
         let index = kind.index();
         let stream = &mut self.outgoing[index];
-        let newest = stream.history.back()?.header.sequence_number;
-        let age = usize::from(newest.wrapping_sub(seq));
-        let position = stream.history.len().checked_sub(age + 1)?;
-        let original =
-            stream.history.get(position).filter(|packet| packet.header.sequence_number == seq)?.clone();
+        let rtt = self.rtt.unwrap_or(ASSUMED_RTT);
+        let original = stream.history.lookup(seq, now, rtt)?.clone();
         self.counters.retransmitted_packets += 1;
         let Some(rtx_payload_type) = stream.wire.and_then(|wire| wire.rtx_payload_type) else {
             stream.count(original.payload.len());
@@ -379,7 +379,7 @@ impl Outgoing {
             mapped: false,
             packets: 0,
             octets: 0,
-            history: VecDeque::with_capacity(HISTORY),
+            history: History::new(),
         }
     }
 
@@ -423,6 +423,25 @@ mod tests {
     #[test]
     fn media_that_overtakes_the_look_at_the_certificate_is_kept_until_then() {
         assert_eq!(passed(true), [1, 2, 3]);
+    }
+
+    #[test]
+    fn requests_that_cross_a_repeat_are_not_answered_twice() {
+        let (sender, _events) = mpsc::channel(8);
+        let start = Instant::now();
+        let mut link = Link::new(sender, start, SystemTime::now());
+        let ssrc = link.outgoing(MediaKind::Video).ssrc;
+        link.bind_outgoing(&StreamInfo { ssrc, payload_type: 96, ..StreamInfo::default() });
+        let mut sent = link.number(MediaKind::Video, 0, true, Bytes::from_static(b"picture")).unwrap();
+        link.on_departure(start, &mut sent);
+        let mut repeated = |ms| {
+            link.repeat(start + Duration::from_millis(ms), MediaKind::Video, sent.header.sequence_number)
+        };
+        assert!(repeated(60).is_some());
+        assert!(repeated(80).is_none(), "the first repeat is still on its way");
+        assert!(repeated(110).is_some());
+        assert!(repeated(2_001).is_none(), "too late for any use");
+        assert_eq!(link.counters.retransmitted_packets, 2);
     }
 
     #[test]

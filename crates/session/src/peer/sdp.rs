@@ -20,11 +20,11 @@ const LINE_TYPES: [&str; 8] = ["v", "o", "s", "t", "c", "b", "m", "a"];
 
 /// A certificate's digest (RFC 8122 §5).
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Fingerprint {
+pub(super) struct Fingerprint {
     /// `sha-256`, `sha-384` or `sha-512`.
-    pub algorithm: String,
+    algorithm: String,
     /// Lower-case hexadecimal bytes joined by colons.
-    pub value: String,
+    value: String,
 }
 
 impl std::fmt::Debug for Fingerprint {

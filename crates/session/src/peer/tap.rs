@@ -151,9 +151,12 @@ impl Tap {
         let Some(kind) = link.outgoing_kind(nack.media_ssrc) else {
             return;
         };
-        let seqs: Vec<u16> = nack.nacks.iter().flat_map(|pair| pair.into_iter()).take(MOST_REPEATS).collect();
-        let repeats: Vec<rtp::Packet> = seqs.iter().filter_map(|seq| link.repeat(now, kind, *seq)).collect();
-        link.tell(PeerEvent::Nack { kind, seqs });
+        let seqs = nack.nacks.iter().flat_map(|pair| pair.into_iter()).take(MOST_REPEATS);
+        let repeats: Vec<rtp::Packet> = seqs.filter_map(|seq| link.repeat(now, kind, seq)).collect();
+        if !repeats.is_empty() {
+            let bytes = repeats.iter().map(|packet| packet.payload.len() as u64).sum();
+            link.tell(PeerEvent::Repeated { bytes });
+        }
         drop(link);
         for packet in repeats {
             self.send(now, Packet::Rtp(packet));

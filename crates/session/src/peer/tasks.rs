@@ -2,7 +2,6 @@
 //! two carry what is said of files.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rtc::{rtcp, rtp};
@@ -15,9 +14,6 @@ use super::MAX_MESSAGE;
 use super::event::{MediaKind, PeerEvent};
 use super::guard::Guard;
 use super::tap::{SharedLink, lock};
-
-/// How often a channel that is open looks whether the link is, too.
-const LINK_CHECK: Duration = Duration::from_millis(5);
 
 /// Something on its way out.
 pub(super) enum Departure {
@@ -74,12 +70,8 @@ pub(super) async fn read_channel(
 /// Waits until messages may pass: the certificate is checked, which may be after a channel opened, and never happens
 /// when it was wrong. `false` when the connection ends first.
 async fn link_opens(link: &SharedLink, stop: &CancellationToken) -> bool {
-    let opens = async {
-        while !lock(link).is_open() {
-            tokio::time::sleep(LINK_CHECK).await;
-        }
-    };
-    stop.run_until_cancelled(opens).await.is_some()
+    let mut opens = lock(link).opens();
+    matches!(stop.run_until_cancelled(opens.wait_for(|open| *open)).await, Some(Ok(_)))
 }
 
 /// Hands messages about files on. They wait for whoever takes them, and through SCTP's window the other side waits,

@@ -73,9 +73,13 @@ camera_on: boolean,
  */
 peer_muted: boolean,
 /**
- * The other side's picture arrives.
+ * The other side's picture is on.
  */
 peer_camera_on: boolean,
+/**
+ * It is on, and nothing is sent of it: their line has no room for more than their voice.
+ */
+peer_video_paused: boolean,
 /**
  * When the call will be given up unless it recovers.
  */
@@ -89,7 +93,8 @@ expires_at: Timestamp | null,
  */
 extendable_by_s: number | null,
 /**
- * The connection in a word; absent until there is something to say.
+ * The connection in a word: as it is now, and once the call is over, as it was. Absent until there is something to
+ * say.
  */
 quality: QualityClass | null,
 /**

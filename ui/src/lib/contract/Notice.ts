@@ -20,11 +20,7 @@ trouble: DeviceTrouble,
 /**
  * The name of the one that took over.
  */
-replaced_by: string | null, } | { "kind": "virtual_device",
-/**
- * Which kind.
- */
-device: DeviceKind, } | { "kind": "failed",
+replaced_by: string | null, } | { "kind": "failed",
 /**
  * Why.
  */

@@ -71,11 +71,11 @@ fps_in: number,
  */
 fps_out: number,
 /**
- * Freezes in this second.
+ * Freezes that began in this second.
  */
 freezes: number,
 /**
- * By how much frozen pictures overstayed, ms.
+ * How long the picture stood still, ms: of a freeze that begins, from its last picture on.
  */
 freeze_ms: number,
 /**
@@ -107,18 +107,22 @@ cpu_percent: number,
  */
 memory_bytes: number,
 /**
- * How long ICE and DTLS took to connect, ms; 0 until they have.
+ * How long ICE took to find a path, ms; absent until it has.
  */
-dtls_ms: number,
+ice_ms: number | null,
+/**
+ * How long the DTLS handshake took after it, ms; absent until it is over.
+ */
+dtls_ms: number | null,
 /**
  * "host ↔ host, UDP": kinds only, never an address.
  */
 path: string,
 /**
- * Sound, in a word.
+ * Sound, in a word; absent while none has come.
  */
 audio_quality: QualityClass | null,
 /**
- * Picture, in a word.
+ * Picture, in a word; absent while the other side sends none, and poor where it should and none comes.
  */
 video_quality: QualityClass | null, };

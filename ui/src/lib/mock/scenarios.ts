@@ -140,6 +140,7 @@ function withCall(call: Partial<CallView>, rest: Partial<Snapshot> = {}): Snapsh
       camera_on: true,
       peer_muted: false,
       peer_camera_on: true,
+      peer_video_paused: false,
       reconnect_until: null,
       expires_at: null,
       extendable_by_s: null,
@@ -312,6 +313,7 @@ export const scenarios = {
   call_voice: () => withCall({ call_type: "voice", camera_on: false, peer_camera_on: false }),
   call_muted: () => withCall({ muted: true, peer_muted: true, camera_on: false, peer_camera_on: false }),
   call_poor: () => withCall({ quality: "poor", video_paused: true }),
+  call_peer_paused: () => withCall({ quality: "poor", peer_video_paused: true }),
   call_camera_trouble: () => {
     const snapshot = withCall({ camera_on: false });
     snapshot.devices.cameras.trouble = "in_use";

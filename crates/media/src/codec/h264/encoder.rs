@@ -66,19 +66,6 @@ impl Encoder {
         self.config
     }
 
-    /// Turns to another size, rate or frame rate. A new size begins with a keyframe.
-    ///
-    /// # Errors
-    /// [`CodecError::Setup`] as for [`Encoder::new`]; the encoder then stays as it was.
-    pub fn reconfigure(&mut self, config: &EncoderConfig) -> Result<(), CodecError> {
-        if (config.width, config.height) != (self.config.width, self.config.height) {
-            *self = Self::new(config)?;
-            return Ok(());
-        }
-        self.set_frame_rate(config.fps)?;
-        self.set_bitrate(config.bitrate_bps)
-    }
-
     fn check_size(&self, image: &I420) -> Result<(), CodecError> {
         let EncoderConfig { width, height, .. } = self.config;
         if (image.width(), image.height()) == (width, height) {

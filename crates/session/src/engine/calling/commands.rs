@@ -246,20 +246,26 @@ impl Actor {
 
     pub(in crate::engine) fn set_camera_on(&mut self, on: bool) {
         let Some(call) = &mut self.call else { return };
+        let had = call.has_picture();
         call.camera_on = on;
         if let Some(consultation) = &call.consultation {
             consultation.set_camera(on);
         }
-        let switch = call
-            .record()
-            .filter(|record| on && record.call_type == CallType::Voice && record.phase.is_answered())
-            .map(|record| record.call_id);
         self.studio.set_call(Some(on));
         if !on {
             self.forget_trouble(DeviceKind::Camera);
         }
-        if let Some(call_id) = switch {
-            self.tell(Request::SwitchType { call_id, call_type: CallType::Video });
+        self.follow_pictures(had);
+    }
+
+    /// A call is a video call from the first picture on, and a voice call again with the last: both sides see to it, and
+    /// what is said twice changes nothing.
+    pub(super) fn follow_pictures(&self, had: bool) {
+        let Some(call) = self.call.as_ref().filter(|call| call.has_picture() != had) else { return };
+        let call_type = if had { CallType::Voice } else { CallType::Video };
+        let other = |record: &&CallRecord| record.call_type != call_type && record.phase.is_answered();
+        if let Some(call_id) = call.record().filter(other).map(|record| record.call_id) {
+            self.tell(Request::SwitchType { call_id, call_type });
         }
     }
 }

@@ -132,7 +132,7 @@ impl Actor {
             self.notify(Notice::MissedCall { name });
         }
         self.release_media();
-        if self.history.page > 0 {
+        if self.history.page > 0 || self.history.loading {
             self.load_history(1);
         }
     }

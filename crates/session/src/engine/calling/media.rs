@@ -63,7 +63,7 @@ impl Actor {
     pub(super) fn release_media(&mut self) {
         if let Some(call) = &mut self.call {
             call.consultation = None;
-            call.quality = None;
+            (call.video_paused, call.peer_video_paused) = (false, false);
         }
         self.studio.detach();
         self.studio.set_call(None);
@@ -129,9 +129,12 @@ impl Actor {
                 }
                 self.tell(Request::CallMedia { call_id: event.call_id, flowing });
             }
-            Report::PeerControls { muted, camera_on } => {
+            Report::PeerControls { muted, camera_on, picture_paused } => {
                 call.peer_muted = muted;
+                call.peer_video_paused = camera_on && picture_paused;
+                let had = call.has_picture();
                 call.peer_camera_on = camera_on;
+                self.follow_pictures(had);
             }
             Report::Files(link) => self.tell_chat(Input::Files { call: event.call_id, link }),
             Report::VideoPaused(paused) => call.video_paused = paused,
@@ -151,10 +154,7 @@ impl Actor {
 
     fn second_measured(&mut self, call_id: CallId, sample: StatsSample, metrics: QualityMetrics) {
         let Some(call) = &mut self.call else { return };
-        call.quality = match (sample.audio_quality, sample.video_quality) {
-            (Some(audio), Some(video)) => Some(audio.min(video)),
-            (audio, video) => audio.or(video),
-        };
+        call.quality.note(sample.audio_quality, sample.video_quality);
         // Nobody may be looking; that is no fault.
         let _ = self.outlets.stats.send(sample);
         self.measured.note(call_id, metrics);
