@@ -162,12 +162,6 @@ impl RunningServer {
         format!("{}://{}", if self.app.config.tls.is_some() { "https" } else { "http" }, self.addr)
     }
 
-    /// Where the embedded TURN service is reached.
-    #[must_use]
-    pub fn turn_addr(&self) -> Option<SocketAddr> {
-        self.turn.as_ref().map(TurnService::public)
-    }
-
     /// The services, for whoever embeds the server.
     #[must_use]
     pub const fn app(&self) -> &App {

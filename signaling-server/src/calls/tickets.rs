@@ -47,7 +47,7 @@ impl Tickets {
             call_id: call.call_id,
             room_id: call.room_id,
             room_token,
-            ice_servers: self.ice.for_device(who.device),
+            ice_servers: self.ice.for_user(who.user),
             call,
         })
     }
