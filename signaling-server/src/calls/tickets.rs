@@ -52,6 +52,15 @@ impl Tickets {
         })
     }
 
+    /// Forgets room tokens that have run out: those of a call whose end was never stored.
+    pub(super) async fn sweep(&self) -> Result<(), Fault> {
+        sqlx::query("DELETE FROM room_tokens WHERE expires_at <= ?1")
+            .bind(clock::now().0)
+            .execute(&self.db.write)
+            .await?;
+        Ok(())
+    }
+
     /// Lets the asker's device into a call's room.
     ///
     /// # Errors
