@@ -1,7 +1,9 @@
 //! Accounts and care relations as the command line makes them.
 
+use std::cmp::Ordering;
+
 use bedside_protocol::{Pii, Role, Secret, UserId};
-use sqlx::Row;
+use sqlx::{Row, Sqlite, Transaction};
 
 use crate::{
     auth::password::{self, Passwords, WeakPassword},
@@ -36,6 +38,8 @@ pub struct AccountRow {
     pub name: Pii<String>,
     /// What they may do.
     pub role: Role,
+    /// Whether nobody can sign in with it any more.
+    pub disabled: bool,
 }
 
 /// Why an account or a relation was not made.
@@ -56,11 +60,17 @@ pub enum AccountError {
     /// There is nobody with that login.
     #[error("nobody has this login")]
     NoSuchLogin,
+    /// Enable it first.
+    #[error("this account is disabled")]
+    Disabled,
+    /// What the command line can't take away.
+    #[error("clinicians always see each other; disable the account of one who is to see nobody")]
+    Colleagues,
     /// Nobody is their own contact.
     #[error("a contact is somebody else")]
     SamePerson,
     /// The database failed.
-    #[error("the database failed: {0}")]
+    #[error("the database failed")]
     Database(#[from] sqlx::Error),
     /// The password could not be hashed.
     #[error("internal fault")]
@@ -130,20 +140,29 @@ impl Accounts {
             .bind(hash)
             .execute(&mut *tx)
             .await?;
-        sqlx::query(
-            "DELETE FROM access_tokens WHERE sign_in_id IN (SELECT id FROM sign_ins WHERE user_id = ?1)",
-        )
-        .bind(user.id.0)
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query(
-            "UPDATE sign_ins SET revoked_at = ?2, revoked_why = 'revoked'
-             WHERE user_id = ?1 AND revoked_at IS NULL",
-        )
-        .bind(user.id.0)
-        .bind(clock::now().0)
-        .execute(&mut *tx)
-        .await?;
+        end_sign_ins(&mut tx, user.id).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Takes an account's access away and ends all its sign-ins, or gives it back. Doing it twice changes nothing.
+    ///
+    /// # Errors
+    /// Nobody has the login.
+    pub async fn set_disabled(&self, login: &str, disabled: bool) -> Result<(), AccountError> {
+        let user = self.find_any(login).await?;
+        if user.disabled == disabled {
+            return Ok(());
+        }
+        let mut tx = self.db.write.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query("UPDATE users SET disabled_at = ?2 WHERE id = ?1")
+            .bind(user.id.0)
+            .bind(disabled.then(|| clock::now().0))
+            .execute(&mut *tx)
+            .await?;
+        if disabled {
+            end_sign_ins(&mut tx, user.id).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -153,11 +172,7 @@ impl Accounts {
     /// # Errors
     /// Nobody has one of the logins, or both are the same person.
     pub async fn add_contact(&self, one: &str, other: &str) -> Result<(), AccountError> {
-        let (one, other) = (self.find(one).await?.id, self.find(other).await?.id);
-        if one == other {
-            return Err(AccountError::SamePerson);
-        }
-        let (low, high) = if one.0.as_bytes() < other.0.as_bytes() { (one, other) } else { (other, one) };
+        let (low, high) = pair(&self.find(one).await?, &self.find(other).await?)?;
         sqlx::query(
             "INSERT INTO contacts (low, high, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         )
@@ -169,16 +184,38 @@ impl Accounts {
         Ok(())
     }
 
-    /// The account with that login.
+    /// Keeps two people from seeing and calling each other any more. Doing it twice changes nothing; clinicians always see
+    /// each other.
+    ///
+    /// # Errors
+    /// Nobody has one of the logins, both are the same person, or both are clinicians.
+    pub async fn remove_contact(&self, one: &str, other: &str) -> Result<(), AccountError> {
+        let (one, other) = (self.find_any(one).await?, self.find_any(other).await?);
+        let (low, high) = pair(&one, &other)?;
+        sqlx::query("DELETE FROM contacts WHERE low = ?1 AND high = ?2")
+            .bind(low.0)
+            .bind(high.0)
+            .execute(&self.db.write)
+            .await?;
+        match (one.role, other.role) {
+            (Role::Clinician, Role::Clinician) => Err(AccountError::Colleagues),
+            _ => Ok(()),
+        }
+    }
+
+    /// The account with that login, if it is not disabled.
     ///
     /// # Errors
     /// Nobody has it.
     pub async fn find(&self, login: &str) -> Result<AccountRow, AccountError> {
-        let row =
-            sqlx::query("SELECT id, login, name, role FROM users WHERE login = ?1 AND disabled_at IS NULL")
-                .bind(login.trim())
-                .fetch_optional(&self.db.read)
-                .await?;
+        Some(self.find_any(login).await?).filter(|user| !user.disabled).ok_or(AccountError::Disabled)
+    }
+
+    async fn find_any(&self, login: &str) -> Result<AccountRow, AccountError> {
+        let row = sqlx::query("SELECT id, login, name, role, disabled_at FROM users WHERE login = ?1")
+            .bind(login.trim())
+            .fetch_optional(&self.db.read)
+            .await?;
         row.as_ref().map_or(Err(AccountError::NoSuchLogin), account_of)
     }
 
@@ -187,10 +224,9 @@ impl Accounts {
     /// # Errors
     /// The database failed.
     pub async fn list(&self) -> Result<Vec<AccountRow>, AccountError> {
-        let rows =
-            sqlx::query("SELECT id, login, name, role FROM users WHERE disabled_at IS NULL ORDER BY login")
-                .fetch_all(&self.db.read)
-                .await?;
+        let rows = sqlx::query("SELECT id, login, name, role, disabled_at FROM users ORDER BY login")
+            .fetch_all(&self.db.read)
+            .await?;
         rows.iter().map(account_of).collect()
     }
 
@@ -210,5 +246,32 @@ fn account_of(row: &sqlx::sqlite::SqliteRow) -> Result<AccountRow, AccountError>
         login: Pii::new(row.try_get("login")?),
         name: Pii::new(row.try_get("name")?),
         role: Role::parse(&role).ok_or(AccountError::Internal)?,
+        disabled: row.try_get::<Option<i64>, _>("disabled_at")?.is_some(),
     })
+}
+
+/// Two people in the order in which a relation is kept.
+fn pair(one: &AccountRow, other: &AccountRow) -> Result<(UserId, UserId), AccountError> {
+    match one.id.0.cmp(&other.id.0) {
+        Ordering::Less => Ok((one.id, other.id)),
+        Ordering::Greater => Ok((other.id, one.id)),
+        Ordering::Equal => Err(AccountError::SamePerson),
+    }
+}
+
+/// Ends all sign-ins of an account; the running server closes their sockets.
+async fn end_sign_ins(tx: &mut Transaction<'_, Sqlite>, user: UserId) -> Result<(), AccountError> {
+    sqlx::query("DELETE FROM access_tokens WHERE sign_in_id IN (SELECT id FROM sign_ins WHERE user_id = ?1)")
+        .bind(user.0)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(
+        "UPDATE sign_ins SET revoked_at = ?2, revoked_why = 'revoked'
+         WHERE user_id = ?1 AND revoked_at IS NULL",
+    )
+    .bind(user.0)
+    .bind(clock::now().0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }

@@ -189,7 +189,7 @@ impl Attachments {
                     None => false,
                 },
                 AttachmentAccess::SharedCall => match row.call {
-                    Some(call) => deps.calls.takes_part(who.user, call).await,
+                    Some(call) => deps.calls.takes_part(who.user, call).await?,
                     None => false,
                 },
             };
@@ -254,7 +254,7 @@ impl Attachments {
             return Err(ErrorCode::NotFound.into());
         }
         if let Some(call) = part.call_id
-            && !deps.calls.takes_part(who.user, call).await
+            && !deps.calls.takes_part(who.user, call).await?
         {
             return Err(ErrorCode::CallNotFound.into());
         }

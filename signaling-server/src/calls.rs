@@ -169,6 +169,18 @@ impl CallService {
         self.0.tickets.issue(who, call).await
     }
 
+    /// Another ticket for a call that the asker's device had one for; what that one said of the room holds no more.
+    ///
+    /// # Errors
+    /// `call_not_found`, `answered_elsewhere`, or the database failed.
+    pub async fn ticket(&self, who: &Identity, call_id: CallId) -> Result<CallTicket, Fault> {
+        let call = self.past(who.user, call_id).await?;
+        if ![&call.caller, &call.callee].iter().any(|party| party.device_id == Some(who.device)) {
+            return Err(ErrorCode::AnsweredElsewhere.into());
+        }
+        self.0.tickets.issue(who, call).await
+    }
+
     /// Declines a ringing call.
     ///
     /// # Errors
@@ -249,14 +261,11 @@ impl CallService {
     }
 
     /// Whether `user` is or was in the call.
-    pub async fn takes_part(&self, user: UserId, call: CallId) -> bool {
-        match self.0.history.find(call).await {
-            Ok(record) => record.is_some_and(|record| is_participant(&record, user)),
-            Err(fault) => {
-                fault.log();
-                false
-            }
-        }
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn takes_part(&self, user: UserId, call: CallId) -> Result<bool, Fault> {
+        Ok(self.0.history.find(call).await?.is_some_and(|record| is_participant(&record, user)))
     }
 
     /// Whether the asker's device may signal in a live call; gives the other person in it.
@@ -287,6 +296,14 @@ impl CallService {
         }
     }
 
+    /// Forgets what has run out.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn sweep(&self) -> Result<(), Fault> {
+        self.0.tickets.sweep().await
+    }
+
     /// Past calls and statistics.
     #[must_use]
     pub fn history(&self) -> &History {
@@ -311,6 +328,11 @@ impl CallService {
     #[must_use]
     pub fn quality(&self) -> &Quality {
         &self.0.quality
+    }
+
+    /// Waits until no call is looked after any more: after [`CallService::shutdown`], or because of a fault.
+    pub async fn ended(&self) {
+        self.0.driver.ended().await;
     }
 
     /// The process ends: stops timers. Live calls stay in the database for the next start.

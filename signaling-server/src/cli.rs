@@ -96,7 +96,7 @@ enum UserCommand {
         #[command(flatten)]
         database: DatabaseArg,
     },
-    /// List accounts: id, login, role, name
+    /// List accounts: id, login, role, name, and "disabled" where it is
     List(DatabaseArg),
     /// Set another password and end all sign-ins of the account
     Password {
@@ -108,19 +108,37 @@ enum UserCommand {
         #[command(flatten)]
         database: DatabaseArg,
     },
+    /// Take an account's access away and end all its sign-ins
+    Disable(LoginArg),
+    /// Give an account its access back
+    Enable(LoginArg),
 }
 
 #[derive(Debug, Subcommand)]
 enum ContactCommand {
     /// Let two people see and call each other
-    Add {
-        /// A login
-        one: String,
-        /// Another login
-        other: String,
-        #[command(flatten)]
-        database: DatabaseArg,
-    },
+    Add(PairArg),
+    /// Keep two people from seeing and calling each other any more
+    Remove(PairArg),
+}
+
+#[derive(Args, Debug)]
+struct LoginArg {
+    /// Whose
+    #[arg(long)]
+    login: String,
+    #[command(flatten)]
+    database: DatabaseArg,
+}
+
+#[derive(Args, Debug)]
+struct PairArg {
+    /// A login
+    one: String,
+    /// Another login
+    other: String,
+    #[command(flatten)]
+    database: DatabaseArg,
 }
 
 #[derive(Debug, Subcommand)]
@@ -169,12 +187,7 @@ pub async fn run() -> anyhow::Result<()> {
         Command::Serve(settings) => serve(cli.common.resolve(*settings)?).await,
         Command::Config(ConfigCommand::Check(settings)) => check(cli.common.resolve(*settings)?).await,
         Command::User(command) => user(&cli.common, command).await,
-        Command::Contact(ContactCommand::Add { one, other, database }) => {
-            let accounts = cli.common.accounts(database).await?;
-            accounts.add_contact(&one, &other).await?;
-            say("They can see and call each other now.");
-            Ok(())
-        }
+        Command::Contact(command) => contact(&cli.common, command).await,
         Command::Admin(AdminCommand::Create { login, name, password, database }) => {
             add_user(
                 &cli.common,
@@ -217,11 +230,14 @@ impl Common {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let running = server::start(config).await?;
+    let mut running = server::start(config).await?;
     say(&format!("Bedside serves at {}", running.url()));
-    stop_signal().await.context("signals can't be received")?;
+    let ended = tokio::select! {
+        told = stop_signal() => told.context("signals can't be received"),
+        failed = running.failed() => Err(failed.into()),
+    };
     running.shutdown().await;
-    Ok(())
+    ended
 }
 
 async fn check(config: Config) -> anyhow::Result<()> {
@@ -268,7 +284,8 @@ async fn user(common: &Common, command: UserCommand) -> anyhow::Result<()> {
         UserCommand::List(database) => {
             for account in common.accounts(database).await?.list().await? {
                 let (login, name) = (account.login.reveal(), account.name.reveal());
-                say(&format!("{}\t{login}\t{}\t{name}", account.id, account.role.as_str()));
+                let disabled = if account.disabled { "\tdisabled" } else { "" };
+                say(&format!("{}\t{login}\t{}\t{name}{disabled}", account.id, account.role.as_str()));
             }
             Ok(())
         }
@@ -280,7 +297,31 @@ async fn user(common: &Common, command: UserCommand) -> anyhow::Result<()> {
                 .map_or_else(|| "The password is set.".to_owned(), |text| format!("password\t{text}")));
             Ok(())
         }
+        UserCommand::Disable(LoginArg { login, database }) => {
+            common.accounts(database).await?.set_disabled(&login, true).await?;
+            say("The account is disabled and signed out everywhere.");
+            Ok(())
+        }
+        UserCommand::Enable(LoginArg { login, database }) => {
+            common.accounts(database).await?.set_disabled(&login, false).await?;
+            say("The account is enabled.");
+            Ok(())
+        }
     }
+}
+
+async fn contact(common: &Common, command: ContactCommand) -> anyhow::Result<()> {
+    match command {
+        ContactCommand::Add(PairArg { one, other, database }) => {
+            common.accounts(database).await?.add_contact(&one, &other).await?;
+            say("They can see and call each other now.");
+        }
+        ContactCommand::Remove(PairArg { one, other, database }) => {
+            common.accounts(database).await?.remove_contact(&one, &other).await?;
+            say("They can't see and call each other any more.");
+        }
+    }
+    Ok(())
 }
 
 struct NewUserArgs {

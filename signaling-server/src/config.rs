@@ -10,6 +10,7 @@ use std::{
 
 use bedside_protocol::{Secret, attachment::MAX_ATTACHMENT_BYTES};
 
+mod resolve;
 pub mod settings;
 
 /// Everything the server needs to run.
@@ -170,6 +171,8 @@ pub struct RateLimits {
     pub sign_in_attempts: u32,
     /// Failed sign-ins per address before the delay begins to grow; a clinic's patients may share one.
     pub sign_in_attempts_per_address: u32,
+    /// Open connections per address, sockets among them; a whole clinic may share one.
+    pub connections_per_address: u32,
     /// Claims of one person's key packages by another at once.
     pub claim_burst: u32,
     /// After these, one claim in this time.
@@ -189,6 +192,8 @@ pub struct SocketTiming {
     pub dead_after: Duration,
     /// How long the head of a request may take, of which a socket's upgrade is one.
     pub head_within: Duration,
+    /// How long the body of a request may take, but for parts of attachments.
+    pub body_within: Duration,
     /// How long the first message may take.
     pub hello_within: Duration,
     /// How long a frame may take to be written before the socket counts as too slow.
@@ -259,6 +264,7 @@ impl Config {
                 rest_burst: 100,
                 sign_in_attempts: 5,
                 sign_in_attempts_per_address: 30,
+                connections_per_address: 4096,
                 claim_burst: 60,
                 claim_every: Duration::from_secs(10),
                 change_burst: 20,
@@ -268,6 +274,8 @@ impl Config {
                 heartbeat: Duration::from_secs(25),
                 dead_after: Duration::from_secs(60),
                 head_within: Duration::from_secs(30),
+                // The longest entry over 64 kbit/s.
+                body_within: Duration::from_secs(180),
                 hello_within: Duration::from_secs(10),
                 write_timeout: Duration::from_secs(10),
                 session_retention: Duration::from_secs(300),

@@ -439,7 +439,7 @@ impl ConversationService {
     }
 
     async fn check_past_or_present(&self, user: UserId, call: CallId) -> Result<(), Fault> {
-        match self.0.deps.calls.takes_part(user, call).await {
+        match self.0.deps.calls.takes_part(user, call).await? {
             true => Ok(()),
             false => Err(ErrorCode::CallNotFound.into()),
         }

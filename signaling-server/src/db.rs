@@ -14,7 +14,7 @@ use sqlx::{
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The file can't be created or read; check the path and its permissions.
-    #[error("the database {path} can't be opened: {source}")]
+    #[error("the database {path} can't be opened")]
     Open {
         /// The path as configured.
         path: String,
@@ -22,7 +22,7 @@ pub enum DatabaseError {
         source: sqlx::Error,
     },
     /// The file was written by a newer server, or is damaged.
-    #[error("the database can't be migrated: {0}")]
+    #[error("the database can't be migrated")]
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
 

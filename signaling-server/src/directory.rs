@@ -6,6 +6,7 @@ use bedside_protocol::{DeviceType, ErrorCode, Pii, Problem, Role, Timestamp, Use
 use sqlx::{Row, sqlite::SqliteRow};
 
 use crate::{
+    clock,
     db::{Database, signed},
     fault::Fault,
 };
@@ -161,6 +162,25 @@ impl Directory {
             .bind(device_type_name(device))
             .execute(&self.db.write)
             .await?;
+        Ok(())
+    }
+
+    /// Writes down that all of them were heard from now.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn note_seen_now(&self, users: &[UserId]) -> Result<(), Fault> {
+        if users.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<String> = users.iter().map(|user| user.0.simple().to_string()).collect();
+        sqlx::query(
+            "UPDATE users SET last_seen_at = ?1 WHERE id IN (SELECT unhex(value) FROM json_each(?2))",
+        )
+        .bind(clock::now().0)
+        .bind(serde_json::json!(ids).to_string())
+        .execute(&self.db.write)
+        .await?;
         Ok(())
     }
 }

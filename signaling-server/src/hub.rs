@@ -224,15 +224,15 @@ impl Hub {
     }
 
     /// The devices of `user` with a session, whether connected or still expected back.
-    #[must_use]
-    pub fn known_devices(&self, user: UserId) -> Vec<DeviceId> {
+    #[cfg(test)]
+    pub(crate) fn known_devices(&self, user: UserId) -> Vec<DeviceId> {
         let mut state = self.lock();
         state.of_user(user).map(|(_, session)| session.owner.device).collect()
     }
 
     /// Whether this device has an open socket.
-    #[must_use]
-    pub fn is_connected(&self, user: UserId, device: DeviceId) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_connected(&self, user: UserId, device: DeviceId) -> bool {
         self.connected_devices(user).contains(&device)
     }
 

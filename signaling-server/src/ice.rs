@@ -1,12 +1,12 @@
-//! ICE servers for a device, with credentials that soon run out.
+//! ICE servers for somebody, with credentials that soon run out.
 //!
-//! The TURN REST convention (draft-uberti-behave-turn-rest): the user name is `<expiry>:<device>`, the password
+//! The TURN REST convention (draft-uberti-behave-turn-rest): the user name is `<expiry>:<account>`, the password
 //! the base64 HMAC-SHA1 of it under a secret shared with the TURN server. No account is stored anywhere.
 
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bedside_protocol::{DeviceId, Secret, Timestamp, rest::IceServer};
+use bedside_protocol::{Secret, Timestamp, UserId, rest::IceServer};
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 
@@ -45,9 +45,9 @@ impl IceServers {
         }))
     }
 
-    /// What `device` may use from now on.
+    /// What `user` may use from now on.
     #[must_use]
-    pub fn for_device(&self, device: DeviceId) -> Vec<IceServer> {
+    pub fn for_user(&self, user: UserId) -> Vec<IceServer> {
         let inner = &*self.0;
         let mut servers = Vec::new();
         if !inner.stun.is_empty() {
@@ -56,7 +56,7 @@ impl IceServers {
         if !inner.turn.is_empty() {
             let (username, credential) = match &inner.account {
                 Some(account) => account.clone(),
-                None => credentials(&inner.secret, device, clock::now(), inner.lifetime),
+                None => credentials(&inner.secret, user, clock::now(), inner.lifetime),
             };
             let urls = inner.turn.clone();
             servers.push(IceServer { urls, username: Some(username), credential: Some(credential) });
@@ -65,10 +65,10 @@ impl IceServers {
     }
 }
 
-/// User name and password for a device from `now` on.
-fn credentials(secret: &Secret, device: DeviceId, now: Timestamp, lifetime: Duration) -> (String, Secret) {
+/// User name and password for somebody from `now` on.
+fn credentials(secret: &Secret, user: UserId, now: Timestamp, lifetime: Duration) -> (String, Secret) {
     let expiry = now.0 / 1000 + i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX / 2);
-    let username = format!("{expiry}:{device}");
+    let username = format!("{expiry}:{user}");
     let password = password_for(secret, &username);
     (username, password)
 }
@@ -92,10 +92,10 @@ mod tests {
         // Computed with: printf '1700000000:x' | openssl dgst -sha1 -hmac north -binary | base64
         let password = password_for(&Secret::new("north".into()), "1700000000:x");
         assert_eq!(password.expose(), EXPECTED);
-        let device = DeviceId::random();
+        let user = UserId::random();
         let (username, _) =
-            credentials(&Secret::default(), device, Timestamp(1_000_000), Duration::from_secs(60));
-        assert_eq!(username, format!("1060:{device}"));
+            credentials(&Secret::default(), user, Timestamp(1_000_000), Duration::from_secs(60));
+        assert_eq!(username, format!("1060:{user}"));
     }
 
     const EXPECTED: &str = "VfuvcFeO8Kni083/bCKUEsscHGw=";
@@ -104,7 +104,7 @@ mod tests {
     fn only_turn_urls_come_with_credentials() {
         let urls = ["stun:s:3478".to_owned(), "turn:t:3478?transport=udp".to_owned()];
         let servers = IceServers::new(&urls, Secret::new("k".into()), None, Duration::from_secs(60))
-            .for_device(DeviceId::random());
+            .for_user(UserId::random());
         assert_eq!(servers.len(), 2);
         assert!(servers[0].credential.is_none());
         assert!(servers[1].credential.is_some());

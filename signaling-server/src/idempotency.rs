@@ -1,18 +1,20 @@
 //! `Idempotency-Key`: a write request that is sent again with the same key gets the answer of the first.
 //!
 //! The first answer is kept for a day. A key that comes back with another request is refused; one whose first
-//! request still runs is told to wait. Requests without the header, and those of nobody, pass untouched.
+//! request still runs is told to wait. Requests without the header, and those of nobody, pass untouched. Nothing that opens
+//! anything is kept: of a [`Ticket`] only which call it is for.
 
 use std::time::Duration;
 
 use axum::{
-    body::Body,
-    extract::{FromRequestParts, Request, State},
+    Extension,
+    body::{Body, Bytes},
+    extract::{FromRequest, FromRequestParts, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use bedside_protocol::{ErrorCode, Problem, UserId};
+use bedside_protocol::{CallId, ErrorCode, Problem, UserId, rest::CallTicket};
 use sha2::{Digest, Sha256};
 use sqlx::Row;
 
@@ -21,10 +23,11 @@ use crate::{
     clock,
     db::Database,
     fault::Fault,
-    rest::{Caller, MAX_BODY_BYTES, bearer, too_large},
+    rest::{Caller, Json, bearer, unread},
 };
 
 const HEADER: &str = "idempotency-key";
+const REPLAYED: &str = "idempotency-replayed";
 const MAX_KEY_CHARS: usize = 200;
 /// How long answers are kept, ms.
 const KEEP_MS: i64 = 24 * 3600 * 1000;
@@ -62,15 +65,22 @@ async fn once(app: App, request: Request, next: Next) -> Result<Response, Fault>
         return Ok(next.run(Request::from_parts(parts, body)).await);
     }
     let Caller(who) = Caller::from_request_parts(&mut parts, &app).await?;
-    let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| too_large())?;
+    let whole = Request::from_parts(parts.clone(), body);
+    let body = Bytes::from_request(whole, &app).await.map_err(|rejection| unread(rejection.status()))?;
     let mut hasher = Sha256::new();
     for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), &body] {
         hasher.update(part.len().to_le_bytes());
         hasher.update(part);
     }
     let hash = hasher.finalize().to_vec();
-    if let Some(answer) = claim(&app.db, who.user, &key, &hash).await? {
-        return Ok(answer);
+    match claim(&app.db, who.user, &key, &hash).await? {
+        Claim::New => {}
+        Claim::Answered { status, body } => return Ok(replayed(status, body)),
+        Claim::Ticketed(call) => {
+            let mut again = Json(app.calls.ticket(&who, call).await?).into_response();
+            again.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            return Ok(again);
+        }
     }
     // On a task of its own: a client that hangs up must not leave the request half done.
     let request = Request::from_parts(parts, Body::from(body));
@@ -88,12 +98,36 @@ fn key_of(headers: &HeaderMap) -> Result<String, Fault> {
     Ok(key.to_owned())
 }
 
-/// Reserves the key for this request, or gives the answer that it had.
-async fn claim(db: &Database, user: UserId, key: &str, hash: &[u8]) -> Result<Option<Response>, Fault> {
+/// An answer that lets a device into a call.
+pub(crate) struct Ticket(pub(crate) CallTicket);
+
+/// Beside an answer: it is a ticket for this call.
+#[derive(Clone, Copy)]
+struct ForCall(CallId);
+
+impl IntoResponse for Ticket {
+    fn into_response(self) -> Response {
+        let call = ForCall(self.0.call_id);
+        (Extension(call), Json(self.0)).into_response()
+    }
+}
+
+/// What became of a key so far.
+enum Claim {
+    /// Nothing: it is now this request's.
+    New,
+    /// Its request had this answer.
+    Answered { status: StatusCode, body: Vec<u8> },
+    /// Its request was answered with a ticket.
+    Ticketed(CallId),
+}
+
+/// Reserves the key for this request, or gives what its first one was answered.
+async fn claim(db: &Database, user: UserId, key: &str, hash: &[u8]) -> Result<Claim, Fault> {
     let now = clock::now();
     let mut tx = db.write.begin_with("BEGIN IMMEDIATE").await?;
     let row = sqlx::query(
-        "SELECT request_hash, created_at, status, body FROM idempotency_keys WHERE user_id = ?1 AND key = ?2",
+        "SELECT request_hash, created_at, status, body, call_id FROM idempotency_keys WHERE user_id = ?1 AND key = ?2",
     )
     .bind(user.0)
     .bind(key)
@@ -104,8 +138,12 @@ async fn claim(db: &Database, user: UserId, key: &str, hash: &[u8]) -> Result<Op
             return Err(ErrorCode::IdempotencyConflict.into());
         }
         if let Some(status) = row.try_get::<Option<u16>, _>("status")? {
+            if let Some(call) = row.try_get("call_id")? {
+                return Ok(Claim::Ticketed(CallId(call)));
+            }
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
             let body = row.try_get::<Option<Vec<u8>>, _>("body")?.unwrap_or_default();
-            return Ok(Some(answer(status, body)));
+            return Ok(Claim::Answered { status, body });
         }
         if row.try_get::<i64, _>("created_at")? > now.0 - ABANDONED_MS {
             return Err(Problem::new(ErrorCode::IdempotencyConflict)
@@ -125,7 +163,7 @@ async fn claim(db: &Database, user: UserId, key: &str, hash: &[u8]) -> Result<Op
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
-    Ok(None)
+    Ok(Claim::New)
 }
 
 /// Keeps the answer, unless another try may bring a better one.
@@ -145,22 +183,25 @@ async fn settle(db: &Database, user: UserId, key: &str, response: Response) -> R
     let body = axum::body::to_bytes(body, MAX_ANSWER_BYTES)
         .await
         .map_err(|_| Fault::Internal("an answer was too large to keep"))?;
-    sqlx::query("UPDATE idempotency_keys SET status = ?3, body = ?4 WHERE user_id = ?1 AND key = ?2")
-        .bind(user.0)
-        .bind(key)
-        .bind(status.as_u16())
-        .bind(body.to_vec())
-        .execute(&db.write)
-        .await?;
+    let call = parts.extensions.get::<ForCall>().map(|call| call.0.0);
+    sqlx::query(
+        "UPDATE idempotency_keys SET status = ?3, body = ?4, call_id = ?5 WHERE user_id = ?1 AND key = ?2",
+    )
+    .bind(user.0)
+    .bind(key)
+    .bind(status.as_u16())
+    .bind(call.is_none().then(|| body.to_vec()))
+    .bind(call)
+    .execute(&db.write)
+    .await?;
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
-fn answer(status: u16, body: Vec<u8>) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+fn replayed(status: StatusCode, body: Vec<u8>) -> Response {
     let kind = if status.is_success() { "application/json" } else { "application/problem+json" };
     let mut response = (status, body).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     response
 }
 

@@ -20,6 +20,7 @@ pub mod calls;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod connections;
 pub mod conversations;
 pub mod db;
 pub mod demo;

@@ -11,16 +11,18 @@ use std::{
 };
 
 use bedside_protocol::{
-    CallId, DeviceId, DeviceType, ErrorCode, PresenceStatus, Problem, UserId, rest::UpdatePresence,
-    socket::Event, user::Presence,
+    CallId, DeviceId, ErrorCode, PresenceStatus, Problem, UserId, rest::UpdatePresence, socket::Event,
+    user::Presence,
 };
 use tokio::{sync::Notify, time::Instant};
-use tokio_util::sync::CancellationToken;
 
 mod merge;
 
 use self::merge::{Device, Line, Person};
 use crate::{clock, directory::Directory, fault::Fault, hub::Hub, identity::Identity};
+
+/// How long after a fault of the database's contacts are told what they could not be told then.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Presence of everybody. Cheap to clone.
 #[derive(Clone)]
@@ -43,13 +45,11 @@ struct State {
 }
 
 impl PresenceService {
-    /// Starts the service and the task that tells the contacts; it runs until `stop`.
+    /// The service; contacts are told by [`PresenceService::publish`].
     #[must_use]
-    pub fn start(directory: Directory, hub: Hub, grace: Duration, stop: CancellationToken) -> Self {
+    pub fn new(directory: Directory, hub: Hub, grace: Duration) -> Self {
         let shared = Shared { directory, hub, grace, state: Mutex::default(), changed: Notify::new() };
-        let service = Self(Arc::new(shared));
-        tokio::spawn(service.clone().publish_until(stop));
-        service
+        Self(Arc::new(shared))
     }
 
     /// A device has a socket (again). After a hello that resumed nothing it counts as online until it says
@@ -174,18 +174,35 @@ impl PresenceService {
         });
     }
 
-    /// Writes down when those who are connected now were last heard from; for the end of the process.
-    pub async fn note_all(&self) {
-        let present: Vec<(UserId, DeviceType)> = {
+    /// Writes down that those who are connected now were heard from: after a power cut nobody knows it any more.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn note_present(&self) -> Result<(), Fault> {
+        let present: Vec<UserId> = {
             let state = self.lock();
-            let types = state.people.iter().filter(|(_, person)| person.status() != PresenceStatus::Offline);
-            types.filter_map(|(user, person)| Some((*user, person.presence(*user).device_type?))).collect()
+            let there = state.people.iter().filter(|(_, person)| person.status() != PresenceStatus::Offline);
+            there.map(|(user, _)| *user).collect()
         };
-        let now = clock::now();
-        for (user, device_type) in present {
-            if let Err(fault) = self.0.directory.note_last_seen(user, now, device_type).await {
-                fault.log();
-                return;
+        self.0.directory.note_seen_now(&present).await
+    }
+
+    /// Tells contacts of every change, from now on.
+    pub(crate) async fn publish(self) {
+        loop {
+            self.0.changed.notified().await;
+            let dirty = std::mem::take(&mut self.lock().dirty);
+            let mut left = Vec::new();
+            for user in dirty {
+                if let Err(fault) = self.tell(user).await {
+                    fault.log();
+                    left.push(user);
+                }
+            }
+            if !left.is_empty() {
+                self.lock().dirty.extend(left);
+                tokio::time::sleep(RETRY_AFTER).await;
+                self.0.changed.notify_one();
             }
         }
     }
@@ -199,54 +216,40 @@ impl PresenceService {
         self.0.changed.notify_one();
     }
 
-    async fn publish_until(self, stop: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.0.changed.notified() => {}
-            }
-            let dirty = std::mem::take(&mut self.lock().dirty);
-            for user in dirty {
-                if let Err(fault) = self.publish(user).await {
-                    fault.log();
-                }
-            }
-        }
-    }
-
-    async fn publish(&self, user: UserId) -> Result<(), Fault> {
-        // First, since it may fail: what could not be told must not count as told.
+    async fn tell(&self, user: UserId) -> Result<(), Fault> {
+        // First, since they may fail: what could not be told must not count as told.
         let watchers = self.0.directory.contact_ids(user).await?;
-        let (before, now) = {
-            let mut state = self.lock();
-            let Some(person) = state.people.get(&user) else { return Ok(()) };
-            let now = person.presence(user);
-            (state.told.insert(user, now.clone()), now)
-        };
-        let was = before.as_ref().map_or(PresenceStatus::Offline, |presence| presence.status);
-        let same_call =
-            before.as_ref().is_none_or(|presence| presence.current_call_id == now.current_call_id);
-        let same_type = before.as_ref().is_none_or(|presence| presence.device_type == now.device_type);
-        if was == now.status && same_call && same_type {
-            return Ok(());
+        let Some((was, now)) = self.untold(user) else { return Ok(()) };
+        if let (Some(at), Some(device_type)) = (now.last_seen, now.device_type) {
+            self.0.directory.note_last_seen(user, at, device_type).await?;
         }
+        self.lock().told.insert(user, now.clone());
         let offline = now.status == PresenceStatus::Offline;
         let turned = match (was == PresenceStatus::Offline, offline) {
             (true, false) => Some(Event::UserOnline { user_id: user }),
             (false, true) => Some(Event::UserOffline { user_id: user, last_seen: now.last_seen }),
             (true, true) | (false, false) => None,
         };
-        let update = Event::PresenceUpdate(now.clone());
+        let update = Event::PresenceUpdate(now);
         for watcher in watchers {
             self.0.hub.send_to_user(watcher, &update);
             if let Some(turned) = &turned {
                 self.0.hub.send_to_user(watcher, turned);
             }
         }
-        if let (true, Some(at), Some(device_type)) = (offline, now.last_seen, now.device_type) {
-            self.0.directory.note_last_seen(user, at, device_type).await?;
-        }
         Ok(())
+    }
+
+    /// The status that contacts know, and the presence that they do not know yet.
+    fn untold(&self, user: UserId) -> Option<(PresenceStatus, Presence)> {
+        let state = self.lock();
+        let now = state.people.get(&user)?.presence(user);
+        let told = state.told.get(&user);
+        let was = told.map_or(PresenceStatus::Offline, |told| told.status);
+        let same = told.is_none_or(|told| {
+            told.current_call_id == now.current_call_id && told.device_type == now.device_type
+        });
+        (was != now.status || !same).then_some((was, now))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -42,7 +42,14 @@ impl FromRequestParts<App> for Caller {
             Problem::new(ErrorCode::NotSignedIn)
                 .with_detail("Send the access token as \"Authorization: Bearer …\".")
         })?;
-        let who = app.auth.identify(token).await?;
+        // Made-up tokens cost the address they come from, so that the database is not asked about them for ever.
+        let address = address_of(parts)?;
+        app.limits.spare_address(address)?;
+        let who = app.auth.identify(token).await.inspect_err(|fault| {
+            if matches!(fault, Fault::Refused(_)) {
+                let _ = app.limits.check_address(address);
+            }
+        })?;
         app.limits.check_account(who.user)?;
         parts.extensions.insert(Caller(who));
         Ok(Caller(who))
@@ -57,11 +64,15 @@ impl FromRequestParts<App> for Visitor {
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Fault> {
-        let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let address = info.ok_or(Fault::Internal("a connection without an address"))?.0.ip();
+        let address = address_of(parts)?;
         app.limits.check_address(address)?;
         Ok(Visitor(address))
     }
+}
+
+fn address_of(parts: &Parts) -> Result<IpAddr, Fault> {
+    let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    Ok(info.ok_or(Fault::Internal("a connection without an address"))?.0.ip())
 }
 
 /// The token of `Authorization: Bearer …`.
@@ -97,14 +108,17 @@ fn body_problem(rejection: &rejection::JsonRejection) -> Problem {
         R::JsonSyntaxError(_) => {
             Problem::new(ErrorCode::MalformedMessage).with_detail("The body is not JSON.")
         }
-        other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        _ => Problem::new(ErrorCode::MalformedMessage).with_detail("The body could not be read."),
+        other => unread(other.status()),
     }
 }
 
-/// The problem for a body above [`MAX_BODY_BYTES`].
-pub(crate) fn too_large() -> Problem {
-    Problem::new(ErrorCode::TooLarge).with_detail(format!("A request may have {MAX_BODY_BYTES} bytes."))
+/// The problem for a body that did not come, not in time, or with more than [`MAX_BODY_BYTES`].
+pub(crate) fn unread(status: StatusCode) -> Problem {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(ErrorCode::TooLarge)
+            .with_detail(format!("A request may have {MAX_BODY_BYTES} bytes.")),
+        _ => Problem::new(ErrorCode::MalformedMessage).with_detail("The body could not be read."),
+    }
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {

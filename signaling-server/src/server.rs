@@ -7,14 +7,12 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
-use axum_server::{Handle, tls_rustls::RustlsConfig};
-use bedside_protocol::{Secret, socket::Event};
-use hyper_util::{
-    rt::{TokioExecutor, TokioTimer},
-    server::conn::auto,
+use axum_server::{
+    Handle,
+    tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
-use tokio::task::JoinHandle;
+use bedside_protocol::{Secret, socket::Event};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -27,6 +25,7 @@ use crate::{
     auth::{AuthService, password::Passwords, token},
     calls::{self, CallDeps, CallService},
     config::{Config, TlsFiles},
+    connections::{self, Connections},
     conversations::{ConversationDeps, ConversationService},
     db::{Database, DatabaseError},
     devices::Devices,
@@ -43,7 +42,7 @@ use crate::{
     watch,
 };
 
-/// How often sessions and presence are looked through for what has run out.
+/// How often sessions and presence are looked through for what has run out, and who is there is written down.
 const SESSION_SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// When clients may come back after a restart, ms.
 const RETRY_AFTER_MS: u64 = 1000;
@@ -58,7 +57,7 @@ pub enum StartError {
     )]
     PlainHttp(SocketAddr),
     /// Another process has the port, or the address is not this machine's.
-    #[error("can't listen on {address}: {source}")]
+    #[error("can't listen on {address}")]
     Listen {
         /// As configured.
         address: SocketAddr,
@@ -66,7 +65,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// Check the paths, permissions and that the key belongs to the certificate.
-    #[error("the TLS certificate {certificate} or key {key} can't be used: {source}")]
+    #[error("the TLS certificate {certificate} or key {key} can't be used")]
     Tls {
         /// Path of the certificate.
         certificate: String,
@@ -91,18 +90,53 @@ pub enum StartError {
     #[error(transparent)]
     Blobs(#[from] BlobError),
     /// What an earlier run left could not be taken up.
-    #[error("what the last run left could not be read: {0}")]
-    Leftovers(Fault),
+    #[error("what the last run left could not be read")]
+    Leftovers(#[source] Fault),
 }
 
-/// A server that serves.
+/// Why a server that ran serves no more.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Nobody was told to close it.
+    #[error("the listener was closed")]
+    Closed,
+    /// See the cause.
+    #[error("the listener failed")]
+    Listener(#[from] io::Error),
+    /// What the task did is not done any more.
+    #[error("a task of the server's failed")]
+    Task(#[from] JoinError),
+    /// No call can begin or end.
+    #[error("the task that keeps book of calls failed")]
+    Calls,
+}
+
+/// A server that serves, until it is dropped at the latest.
 pub struct RunningServer {
     addr: SocketAddr,
     app: App,
     turn: Option<TurnService>,
     listener: Handle<SocketAddr>,
-    serving: JoinHandle<io::Result<()>>,
-    background: CancellationToken,
+    /// The one task that accepts connections.
+    serving: JoinSet<io::Result<()>>,
+    background: Background,
+}
+
+/// What goes on beside the requests.
+#[derive(Default)]
+struct Background {
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Background {
+    /// Runs `task` until the server stops.
+    fn run(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled_owned(task).await;
+        });
+    }
 }
 
 /// Opens the database, starts the services and begins to serve; returns once requests are accepted.
@@ -128,23 +162,16 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
         true => Some(TurnService::start(&config.turn, secret.clone()).await?),
         false => None,
     };
-    let background = CancellationToken::new();
-    tokio::spawn(background.clone().run_until_cancelled_owned(look_at(blobs.clone())));
-    let app = assemble(config, db, blobs, turn.as_ref(), secret, &background)
-        .await
-        .map_err(StartError::Leftovers)?;
-    tokio::spawn(sweep_until(app.clone(), background.clone()));
-    let (db, directory, hub) = (app.db.clone(), app.directory.clone(), app.hub.clone());
-    tokio::spawn(watch::until(background.clone(), db, directory, hub));
+    let mut background = Background::default();
+    background.run(look_at(blobs.clone()));
+    let app = assemble(config, db, blobs, turn.as_ref(), secret).await.map_err(StartError::Leftovers)?;
+    background.run(app.presence.clone().publish());
+    background.run(sweep(app.clone()));
+    background.run(watch::run(app.db.clone(), app.hub.clone()));
 
     let handle = Handle::new();
-    let serving = tokio::spawn(serve(
-        listener,
-        tls,
-        app.config.socket.head_within,
-        handle.clone(),
-        routes::router(app.clone()),
-    ));
+    let mut serving = JoinSet::new();
+    serving.spawn(serve(listener, tls, handle.clone(), app.clone()));
     tracing::info!(%addr, tls = app.config.tls.is_some(), turn = turn.is_some(), "serving");
     Ok(RunningServer { addr, app, turn, listener: handle, serving, background })
 }
@@ -162,12 +189,6 @@ impl RunningServer {
         format!("{}://{}", if self.app.config.tls.is_some() { "https" } else { "http" }, self.addr)
     }
 
-    /// Where the embedded TURN service is reached.
-    #[must_use]
-    pub fn turn_addr(&self) -> Option<SocketAddr> {
-        self.turn.as_ref().map(TurnService::public)
-    }
-
     /// The services, for whoever embeds the server.
     #[must_use]
     pub const fn app(&self) -> &App {
@@ -180,8 +201,26 @@ impl RunningServer {
         Accounts::new(self.app.db.clone(), Passwords::new(self.app.config.passwords))
     }
 
+    /// Waits until the server serves no more although nobody stopped it; gives why. It is still to be shut down.
+    pub async fn failed(&mut self) -> ServeError {
+        loop {
+            tokio::select! {
+                ended = self.serving.join_next() => return match ended {
+                    Some(Ok(Ok(()))) | None => ServeError::Closed,
+                    Some(Ok(Err(error))) => error.into(),
+                    Some(Err(error)) => error.into(),
+                },
+                // Some tasks come to an end.
+                Some(ended) = self.background.tasks.join_next() => if let Err(error) = ended {
+                    return error.into();
+                },
+                () = self.app.calls.ended() => return ServeError::Calls,
+            }
+        }
+    }
+
     /// Stops in good order: tells the clients, lets open requests end within the grace, closes the database.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(mut self) {
         let grace = self.app.config.shutdown_grace;
         tracing::info!("stopping");
         self.app.stopping.cancel();
@@ -192,10 +231,14 @@ impl RunningServer {
         if tokio::time::timeout(grace, self.app.sockets.wait()).await.is_err() {
             tracing::warn!("some sockets did not close in time");
         }
-        let _ = self.serving.await;
+        while self.serving.join_next().await.is_some() {}
         self.app.calls.shutdown().await;
-        self.app.presence.note_all().await;
-        self.background.cancel();
+        if let Err(fault) = self.app.presence.note_present().await {
+            fault.log();
+        }
+        // What it has begun with the database is given up: nothing there is half done without its transaction.
+        self.background.stop.cancel();
+        while self.background.tasks.join_next().await.is_some() {}
         if let Some(turn) = &self.turn {
             turn.stop().await;
         }
@@ -204,12 +247,12 @@ impl RunningServer {
     }
 
     /// Stops as a power cut would, as far as clients and the database can tell. For tests.
-    pub async fn kill(self) {
-        self.background.cancel();
+    pub async fn kill(mut self) {
+        self.background.tasks.shutdown().await;
         self.app.stopping.cancel();
         self.app.cut.cancel();
         self.listener.shutdown();
-        self.serving.abort();
+        self.serving.shutdown().await;
         self.app.sockets.close();
         self.app.sockets.wait().await;
         self.app.calls.shutdown().await;
@@ -252,7 +295,6 @@ async fn assemble(
     blobs: BlobStore,
     turn: Option<&TurnService>,
     secret: Secret,
-    background: &CancellationToken,
 ) -> Result<App, Fault> {
     let mut urls = turn.map(TurnService::urls).unwrap_or_default();
     urls.extend(config.turn.urls.iter().cloned());
@@ -261,7 +303,7 @@ async fn assemble(
     let ice = IceServers::new(&urls, secret, config.turn.account.clone(), lifetime);
     let (hub, directory) = (Hub::default(), Directory::new(db.clone(), config.archive_user.as_deref()));
     let grace = config.socket.presence_grace;
-    let presence = PresenceService::start(directory.clone(), hub.clone(), grace, background.clone());
+    let presence = PresenceService::new(directory.clone(), hub.clone(), grace);
     let calls = CallService::start(CallDeps {
         db: db.clone(),
         directory: directory.clone(),
@@ -318,54 +360,48 @@ async fn assemble(
 async fn serve(
     listener: TcpListener,
     tls: Option<RustlsConfig>,
-    head_within: Duration,
     handle: Handle<SocketAddr>,
-    router: Router,
+    app: App,
 ) -> io::Result<()> {
+    let connections = Connections::new(app.config.limits.connections_per_address);
+    let mut server = axum_server::from_tcp(listener)?;
     // Not `http1_only`: that would serve connections without upgrades, and so without sockets.
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    connections::limit_heads(server.http_builder(), app.config.socket.head_within);
+    let server = server.handle(handle);
+    let service = routes::router(app).into_make_service_with_connect_info::<SocketAddr>();
     match tls {
-        Some(tls) => {
-            let mut server = axum_server::from_tcp_rustls(listener, tls)?;
-            limit_heads(server.http_builder(), head_within);
-            server.handle(handle).serve(service).await
-        }
-        None => {
-            let mut server = axum_server::from_tcp(listener)?;
-            limit_heads(server.http_builder(), head_within);
-            server.handle(handle).serve(service).await
-        }
+        Some(tls) => server.acceptor(RustlsAcceptor::new(tls).acceptor(connections)).serve(service).await,
+        None => server.acceptor(connections).serve(service).await,
     }
-}
-
-/// Closes connections whose request does not begin and get to its body in time: nobody has been asked who they are by then,
-/// and each holds a file descriptor.
-fn limit_heads(builder: &mut auto::Builder<TokioExecutor>, within: Duration) {
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(within);
 }
 
 /// Calls and messages go on without a store of files; whoever runs the server should know before the first file fails.
 async fn look_at(blobs: BlobStore) {
     if let Err(error) = blobs.look().await {
-        tracing::error!(%error, "files can neither be sent nor fetched");
+        let error: &dyn std::error::Error = &error;
+        tracing::error!(error, "files can neither be sent nor fetched");
     }
 }
 
-async fn sweep_until(app: App, stop: CancellationToken) {
+/// Throws away what has run out, again and again.
+async fn sweep(app: App) {
     let mut sessions = tokio::time::interval(SESSION_SWEEP_EVERY);
     let mut database = tokio::time::interval(idempotency::SWEEP_EVERY);
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
             _ = sessions.tick() => {
                 let retention = app.config.socket.session_retention;
                 app.hub.sweep(retention);
                 app.presence.sweep(retention);
                 app.limits.sweep();
+                if let Err(fault) = app.presence.note_present().await {
+                    fault.log();
+                }
             }
             _ = database.tick() => {
                 let swept = [
                     app.auth.sweep().await,
+                    app.calls.sweep().await,
                     idempotency::sweep(&app.db).await,
                     app.conversations.sweep().await,
                     app.key_packages.sweep().await,
@@ -414,3 +450,6 @@ fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     listener.set_nonblocking(true).map_err(listen)?;
     Ok(listener)
 }
+
+#[cfg(test)]
+mod tests;

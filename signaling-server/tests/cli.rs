@@ -85,6 +85,65 @@ fn accounts_are_made_listed_and_related_and_mistakes_are_explained() {
 }
 
 #[test]
+fn access_is_taken_away_and_given_back() {
+    let folder = Folder::new();
+    let db = folder.database();
+    for (login, role) in [("ana", "patient"), ("osei", "clinician"), ("lind", "clinician")] {
+        let add = ["user", "add", "--login", login, "--name", login, "--role", role, "--database", &db];
+        assert!(run(&add, "").status.success());
+    }
+    let contact =
+        |act: &str, one: &str, other: &str| run(&["contact", act, one, other, "--database", &db], "");
+    assert!(contact("add", "ana", "osei").status.success());
+    assert!(contact("remove", "osei", "ana").status.success());
+    assert!(contact("remove", "osei", "ana").status.success(), "doing it twice changes nothing");
+    let colleagues = contact("remove", "osei", "lind");
+    assert!(text(&colleagues.stderr).contains("clinicians always see each other"));
+
+    let user = |act: &str, login: &str| run(&["user", act, "--login", login, "--database", &db], "");
+    let listed = || {
+        let listed = text(&run(&["user", "list", "--database", &db], "").stdout);
+        listed
+            .lines()
+            .filter_map(|line| line.strip_suffix("\tdisabled")?.split('\t').nth(1))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert!(user("disable", "ana").status.success());
+    assert_eq!(listed(), ["ana"]);
+    assert!(text(&contact("add", "ana", "osei").stderr).contains("this account is disabled"));
+    assert!(user("enable", "ana").status.success());
+    assert!(listed().is_empty());
+    assert!(contact("add", "ana", "osei").status.success());
+    assert!(text(&user("disable", "nobody").stderr).contains("nobody has this login"));
+}
+
+#[test]
+fn a_mistake_and_its_cause_are_each_told_once() {
+    let folder = Folder::new();
+    let missing = folder.0.join("missing").display().to_string();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let db = folder.database();
+    let serve = ["serve", "--turn-embedded", "false", "--database", &db, "--listen"];
+    let no_database = format!("{missing}/clinic.db");
+    for arguments in [
+        &["config", "check", "--config", &missing][..],
+        &["config", "check", "--turn-secret-file", &missing],
+        &["config", "check", "--tls-cert", &missing, "--tls-key", &missing],
+        &["user", "list", "--database", &no_database],
+        &[&serve[..], &[&address]].concat(),
+    ] {
+        let told = text(&run(arguments, "").stderr);
+        let causes: Vec<&str> = told.trim().split(": ").collect();
+        assert!(causes.len() >= 3, "{told}");
+        for cause in &causes {
+            assert_eq!(told.matches(cause).count(), 1, "{told}");
+        }
+    }
+}
+
+#[test]
 fn the_configuration_is_checked_without_serving() {
     let folder = Folder::new();
     let file = folder.0.join("server.toml");

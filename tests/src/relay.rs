@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bedside_protocol::rest::IceServer;
-use bedside_protocol::{DeviceId, Secret};
+use bedside_protocol::{Secret, UserId};
 use bedside_server::ice::IceServers;
 use serde_json::{Value, json};
 
@@ -66,11 +66,11 @@ impl Relay {
     }
 }
 
-/// What Bedside's server hands out to a device for relays that share `secret` with it.
+/// What Bedside's server hands out to somebody for relays that share `secret` with it.
 #[must_use]
 pub fn servers(urls: &[String], secret: &str) -> Vec<IceServer> {
     let lifetime = Duration::from_secs(600);
-    IceServers::new(urls, Secret::new(secret.to_owned()), None, lifetime).for_device(DeviceId::random())
+    IceServers::new(urls, Secret::new(secret.to_owned()), None, lifetime).for_user(UserId::random())
 }
 
 /// The same for a peer that is told in JSON.

@@ -86,7 +86,7 @@ pub struct SignInSession {
 pub struct IceServer {
     /// `stun:…`, `turn:…?transport=udp`, `turns:…`.
     pub urls: Vec<String>,
-    /// `<expiry>:<device>` (TURN REST convention).
+    /// `<expiry>:<account>` (TURN REST convention).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// HMAC-SHA1 of the user name under the shared secret, base64.

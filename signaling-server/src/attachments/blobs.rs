@@ -31,7 +31,7 @@ const RETRIES: usize = 4;
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
     /// Check the path and its permissions.
-    #[error("the upload folder {path} can't be used: {source}")]
+    #[error("the upload folder {path} can't be used")]
     Folder {
         /// The path as configured.
         path: String,
@@ -39,11 +39,11 @@ pub enum BlobError {
         source: io::Error,
     },
     /// Check the settings.
-    #[error("the store can't be used: {0}")]
+    #[error("the store can't be used")]
     Store(#[from] object_store::Error),
     /// Check the settings, and whether the bucket exists.
-    #[error("the bucket can't be used, check the settings that begin with s3_: {0}")]
-    Bucket(object_store::Error),
+    #[error("the bucket can't be used, check the settings that begin with s3_")]
+    Bucket(#[source] object_store::Error),
 }
 
 /// A store of parts. Cheap to clone.

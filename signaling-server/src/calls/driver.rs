@@ -83,6 +83,11 @@ impl Driver {
     /// Ends the task; what was asked before is still done.
     pub(super) async fn stop(&self) {
         self.stop.cancel();
+        self.ended().await;
+    }
+
+    /// Waits for the end of the task.
+    pub(super) async fn ended(&self) {
         self.task.wait().await;
     }
 }

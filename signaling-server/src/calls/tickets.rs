@@ -47,9 +47,18 @@ impl Tickets {
             call_id: call.call_id,
             room_id: call.room_id,
             room_token,
-            ice_servers: self.ice.for_device(who.device),
+            ice_servers: self.ice.for_user(who.user),
             call,
         })
+    }
+
+    /// Forgets room tokens that have run out: those of a call whose end was never stored.
+    pub(super) async fn sweep(&self) -> Result<(), Fault> {
+        sqlx::query("DELETE FROM room_tokens WHERE expires_at <= ?1")
+            .bind(clock::now().0)
+            .execute(&self.db.write)
+            .await?;
+        Ok(())
     }
 
     /// Lets the asker's device into a call's room.

@@ -6,28 +6,34 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    time::Duration,
 };
 
-use bedside_protocol::{Secret, attachment::MAX_ATTACHMENT_BYTES};
 use clap::Args;
 use serde::Deserialize;
-
-use super::{BlobConfig, Bucket, Config, TlsFiles};
 
 /// A setting that can't be used; the text says which and what to write instead.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// Check the path given with `--config`.
-    #[error("the configuration file {path} can't be read: {source}")]
+    #[error("the configuration file {path} can't be read")]
     Read {
         /// The path.
         path: String,
         /// What the system said.
         source: std::io::Error,
     },
+    /// Check the path and who may read it.
+    #[error("the file {path} that {setting}_file names can't be read")]
+    Secret {
+        /// The setting that the file holds.
+        setting: &'static str,
+        /// The path.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The message names line and setting.
-    #[error("the configuration file {path} is not right: {source}")]
+    #[error("the configuration file {path} is not right")]
     Parse {
         /// The path.
         path: String,
@@ -186,6 +192,9 @@ pub struct Settings {
     /// The same per address, which a clinic's patients may share [default: 30]
     #[arg(long, env = "BEDSIDE_SIGN_IN_ATTEMPTS_PER_ADDRESS", value_name = "N")]
     pub sign_in_attempts_per_address: Option<u32>,
+    /// Open connections per address, which a whole clinic may share [default: 4096]
+    #[arg(long, env = "BEDSIDE_CONNECTIONS_PER_ADDRESS", value_name = "N")]
+    pub connections_per_address: Option<u32>,
 }
 
 macro_rules! first_of {
@@ -215,7 +224,7 @@ impl Settings {
             turn_secret_file, turn_user, turn_pass, turn_credential_lifetime, call_timeout, max_call_duration,
             call_extension, max_extended_call_duration,
             access_token_lifetime, refresh_token_lifetime, socket_rate, socket_burst, rest_rate, rest_burst,
-            sign_in_attempts, sign_in_attempts_per_address)
+            sign_in_attempts, sign_in_attempts_per_address, connections_per_address)
     }
 
     /// The database alone, for commands that need nothing else.
@@ -226,260 +235,6 @@ impl Settings {
             given.strip_prefix("sqlite://").or_else(|| given.strip_prefix("sqlite:")).unwrap_or(given),
         )
     }
-
-    /// The whole configuration, with defaults where nothing was said.
-    ///
-    /// # Errors
-    /// A setting is out of range or contradicts another.
-    pub fn resolve(self) -> Result<Config, SettingsError> {
-        let mut config = Config::new(self.database_path());
-        set(&mut config.listen, self.listen);
-        config.tls = match (self.tls_cert, self.tls_key) {
-            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
-            (None, None) => None,
-            _ => {
-                return Err(invalid("tls_cert", "certificate and key go together: set tls_cert and tls_key"));
-            }
-        };
-        set(&mut config.allow_plain_http, self.allow_plain_http);
-        set(&mut config.clinic_name, self.clinic_name);
-        if config.clinic_name.trim().is_empty() {
-            return Err(invalid("clinic_name", "must not be empty"));
-        }
-        config.archive_user = self.archive_user.map(|login| login.trim().to_owned());
-        if config.archive_user.as_deref() == Some("") {
-            return Err(invalid(
-                "archive_user",
-                "must be a login; leave the setting out where there is no archive",
-            ));
-        }
-        seconds(
-            &mut config.message_retention,
-            "message_retention",
-            self.message_retention,
-            86_400..=31_536_000,
-        )?;
-        let logs = &mut config.logs;
-        mebibytes(&mut logs.person_bytes, "log_quota", self.log_quota)?;
-        mebibytes(&mut logs.conversation_bytes, "conversation_quota", self.conversation_quota)?;
-        if logs.conversation_bytes <= logs.person_bytes {
-            return Err(invalid(
-                "conversation_quota",
-                "must be more than log_quota, or one person could fill it",
-            ));
-        }
-        let bucket_secret = secret("s3_secret", self.s3_secret, self.s3_secret_file)?;
-        let bucket_key = self.s3_key;
-        match (self.s3_bucket, self.upload_folder) {
-            (Some(_), Some(_)) => {
-                return Err(invalid(
-                    "s3_bucket",
-                    "attachments go to a bucket or to a folder: leave upload_folder out",
-                ));
-            }
-            (Some(name), None) => {
-                let (Some(key), Some(secret)) = (bucket_key, bucket_secret) else {
-                    return Err(invalid(
-                        "s3_bucket",
-                        "a bucket needs s3_key, and s3_secret or s3_secret_file",
-                    ));
-                };
-                let endpoint = self.s3_endpoint;
-                let is_url = |url: &String| url.starts_with("https://") || url.starts_with("http://");
-                if endpoint.as_ref().is_some_and(|url| !is_url(url)) {
-                    return Err(invalid("s3_endpoint", "must be a URL that begins with https:// or http://"));
-                }
-                let region = self.s3_region.unwrap_or_else(|| "us-east-1".to_owned());
-                config.blobs = BlobConfig::Bucket(Bucket { name, region, key, secret, endpoint });
-            }
-            (None, folder) => {
-                if bucket_key.is_some() || bucket_secret.is_some() {
-                    return Err(invalid("s3_key", "is of no use without s3_bucket"));
-                }
-                if let Some(folder) = folder {
-                    config.blobs = BlobConfig::Folder(folder);
-                }
-            }
-        }
-        let attachments = &mut config.attachments;
-        mebibytes(&mut attachments.max_bytes, "attachment_max", self.attachment_max)?;
-        attachments.max_bytes = attachments.max_bytes.min(MAX_ATTACHMENT_BYTES);
-        mebibytes(&mut attachments.quota_bytes, "attachment_quota", self.attachment_quota)?;
-        mebibytes(&mut attachments.storage_bytes, "attachment_storage", self.attachment_storage)?;
-        seconds(
-            &mut attachments.retention,
-            "attachment_retention",
-            self.attachment_retention,
-            3600..=315_360_000,
-        )?;
-
-        let turn = &mut config.turn;
-        set(&mut turn.embedded, self.turn_embedded);
-        turn.listen = self.turn_listen.unwrap_or(SocketAddr::new(config.listen.ip(), 3478));
-        turn.public_address = self.turn_public_address;
-        if let Some(range) = &self.turn_relay_ports {
-            turn.relay_ports = port_range(range)?;
-        }
-        turn.urls =
-            urls(self.ice_servers.as_deref(), "ice_servers", &["stun:", "stuns:", "turn:", "turns:"])?;
-        turn.urls.extend(urls(self.turn_url.as_deref(), "turn_url", &["turn:", "turns:"])?);
-        turn.secret = secret("turn_secret", self.turn_secret, self.turn_secret_file)?;
-        turn.account = match (self.turn_user, self.turn_pass) {
-            (Some(user), Some(pass)) => Some((user, Secret::new(pass))),
-            (None, None) => None,
-            _ => {
-                return Err(invalid(
-                    "turn_user",
-                    "name and password go together: set turn_user and turn_pass",
-                ));
-            }
-        };
-        let foreign = turn.urls.iter().any(|url| url.starts_with("turn"));
-        if foreign && turn.secret.is_none() && turn.account.is_none() {
-            return Err(invalid(
-                "turn_url",
-                "other TURN servers need turn_secret, or turn_user and turn_pass",
-            ));
-        }
-        if turn.embedded && turn.account.is_some() {
-            return Err(invalid(
-                "turn_user",
-                "the embedded service works with a shared secret; set turn_embedded = false or turn_secret",
-            ));
-        }
-        if turn.embedded && turn.public_address.is_none() && turn.listen.ip().is_unspecified() {
-            return Err(invalid(
-                "turn_public_address",
-                "say under which address clients reach the embedded TURN service, or set turn_embedded = false",
-            ));
-        }
-        seconds(
-            &mut turn.credential_lifetime,
-            "turn_credential_lifetime",
-            self.turn_credential_lifetime,
-            60..=86_400,
-        )?;
-        seconds(&mut config.calls.ring_timeout, "call_timeout", self.call_timeout, 5..=600)?;
-        seconds(&mut config.calls.max_duration, "max_call_duration", self.max_call_duration, 60..=86_400)?;
-        seconds(&mut config.calls.extension, "call_extension", self.call_extension, 60..=86_400)?;
-        // The default never stands in the way of a longer call.
-        config.calls.max_extended = config.calls.max_extended.max(config.calls.max_duration);
-        seconds(
-            &mut config.calls.max_extended,
-            "max_extended_call_duration",
-            self.max_extended_call_duration,
-            config.calls.max_duration.as_secs()..=86_400,
-        )?;
-        seconds(&mut config.tokens.access, "access_token_lifetime", self.access_token_lifetime, 30..=86_400)?;
-        seconds(
-            &mut config.tokens.refresh,
-            "refresh_token_lifetime",
-            self.refresh_token_lifetime,
-            600..=31_536_000,
-        )?;
-
-        let limits = &mut config.limits;
-        count(&mut limits.socket_per_second, "socket_rate", self.socket_rate)?;
-        count(&mut limits.socket_burst, "socket_burst", self.socket_burst)?;
-        count(&mut limits.rest_per_second, "rest_rate", self.rest_rate)?;
-        count(&mut limits.rest_burst, "rest_burst", self.rest_burst)?;
-        count(&mut limits.sign_in_attempts, "sign_in_attempts", self.sign_in_attempts)?;
-        count(
-            &mut limits.sign_in_attempts_per_address,
-            "sign_in_attempts_per_address",
-            self.sign_in_attempts_per_address,
-        )?;
-        Ok(config)
-    }
-}
-
-fn set<T>(target: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *target = value;
-    }
-}
-
-fn seconds(
-    target: &mut Duration,
-    setting: &'static str,
-    value: Option<u64>,
-    range: std::ops::RangeInclusive<u64>,
-) -> Result<(), SettingsError> {
-    match value {
-        Some(value) if !range.contains(&value) => {
-            Err(invalid(setting, format!("must be {} to {} seconds", range.start(), range.end())))
-        }
-        value => {
-            set(target, value.map(Duration::from_secs));
-            Ok(())
-        }
-    }
-}
-
-fn count(target: &mut u32, setting: &'static str, value: Option<u32>) -> Result<(), SettingsError> {
-    match value {
-        Some(0) => Err(invalid(setting, "must be at least 1")),
-        value => {
-            set(target, value);
-            Ok(())
-        }
-    }
-}
-
-fn port_range(text: &str) -> Result<(u16, u16), SettingsError> {
-    let parsed = text.split_once('-').and_then(|(min, max)| {
-        let range: (u16, u16) = (min.trim().parse().ok()?, max.trim().parse().ok()?);
-        (range.0 > 0 && range.0 <= range.1).then_some(range)
-    });
-    parsed.ok_or_else(|| invalid("turn_relay_ports", "must be two ports like 49152-65535, the smaller first"))
-}
-
-fn urls(text: Option<&str>, setting: &'static str, schemes: &[&str]) -> Result<Vec<String>, SettingsError> {
-    let urls: Vec<String> = text
-        .unwrap_or_default()
-        .split(',')
-        .map(str::trim)
-        .filter(|url| !url.is_empty())
-        .map(str::to_owned)
-        .collect();
-    match urls.iter().find(|url| !schemes.iter().any(|scheme| url.starts_with(scheme))) {
-        Some(url) => Err(invalid(setting, format!("{url} does not begin with {}", schemes.join(" or ")))),
-        None => Ok(urls),
-    }
-}
-
-fn mebibytes(target: &mut u64, setting: &'static str, value: Option<u32>) -> Result<(), SettingsError> {
-    match value {
-        Some(0) => Err(invalid(setting, "must be at least 1")),
-        value => {
-            set(target, value.map(|mebibytes| u64::from(mebibytes) * 1024 * 1024));
-            Ok(())
-        }
-    }
-}
-
-fn secret(
-    setting: &'static str,
-    given: Option<String>,
-    file: Option<PathBuf>,
-) -> Result<Option<Secret>, SettingsError> {
-    let text = match (given, file) {
-        (Some(_), Some(_)) => {
-            return Err(invalid(setting, format!("is given twice: set either {setting} or {setting}_file")));
-        }
-        (None, None) => return Ok(None),
-        (Some(text), None) => text,
-        (None, Some(path)) => std::fs::read_to_string(&path)
-            .map_err(|source| SettingsError::Read { path: path.display().to_string(), source })?,
-    };
-    if text.trim().len() < 8 {
-        return Err(invalid(setting, "must have at least 8 characters"));
-    }
-    Ok(Some(Secret::new(text.trim().to_owned())))
-}
-
-fn invalid(setting: &'static str, problem: impl Into<String>) -> SettingsError {
-    SettingsError::Invalid { setting, problem: problem.into() }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::{
     calls::history::Filter,
     clock,
     fault::Fault,
+    idempotency::Ticket,
     identity::Identity,
     rest::{Caller, Json, Paging, Path, Query, Refused},
 };
@@ -46,8 +47,8 @@ async fn initiate(
     State(app): State<App>,
     Caller(who): Caller,
     Json(wish): Json<InitiateCall>,
-) -> Result<Json<CallTicket>, Fault> {
-    Ok(Json(app.calls.initiate(&who, wish).await?))
+) -> Result<Ticket, Fault> {
+    app.calls.initiate(&who, wish).await.map(Ticket)
 }
 
 /// Answers a ringing call on the device that asks
@@ -59,8 +60,8 @@ async fn accept(
     Caller(who): Caller,
     Path(call_id): Path<CallId>,
     Json(accept): Json<AcceptCall>,
-) -> Result<Json<CallTicket>, Fault> {
-    Ok(Json(app.calls.accept(&who, call_id, accept).await?))
+) -> Result<Ticket, Fault> {
+    app.calls.accept(&who, call_id, accept).await.map(Ticket)
 }
 
 /// Declines a ringing call
@@ -184,7 +185,7 @@ async fn quality(
     Path(call_id): Path<CallId>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<StoredQualityMetrics>>, Fault> {
-    if who.role != Role::Admin && !app.calls.takes_part(who.user, call_id).await {
+    if who.role != Role::Admin && !app.calls.takes_part(who.user, call_id).await? {
         return Err(ErrorCode::CallNotFound.into());
     }
     let range = paging.range()?;

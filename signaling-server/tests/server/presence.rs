@@ -8,9 +8,10 @@ use bedside_protocol::{
     socket::Event,
     user::{Contact, Presence},
 };
+use bedside_server::accounts::AccountError;
 use serde_json::json;
 
-use crate::fixture::{Clinic, Socket, problem, some_call};
+use crate::fixture::{Clinic, PASSWORD, Socket, problem, some_call};
 
 /// Whether an event says something of somebody's presence.
 fn is_presence(event: &Event) -> bool {
@@ -71,15 +72,17 @@ async fn a_change_of_presence_reaches_a_watcher_in_less_than_half_a_second() {
     let mut watcher = clinic.connect(&doctor).await;
     let mut ana = clinic.connect(&patient).await;
     assert_eq!(status(&mut watcher, &patient).await, PresenceStatus::Online);
-    // The quickest of several: what this machine is busy with besides delays some, what the server waits for delays all.
-    let mut quickest = Duration::MAX;
-    for (word, said) in [("away", PresenceStatus::Away), ("online", PresenceStatus::Online)].repeat(4) {
+    // The median of many: what this machine is busy with besides delays some, what the server waits for delays most.
+    let mut delays = Vec::new();
+    for (word, said) in [("away", PresenceStatus::Away), ("online", PresenceStatus::Online)].repeat(12) {
         let begun = Instant::now();
         ana.request("presence:update", json!({"status": word})).await.unwrap();
         assert_eq!(status(&mut watcher, &patient).await, said);
-        quickest = quickest.min(begun.elapsed());
+        delays.push(begun.elapsed());
     }
-    assert!(quickest < LIMIT, "a watcher saw it after {quickest:?} at best");
+    delays.sort();
+    let median = delays[delays.len() / 2];
+    assert!(median < LIMIT, "half of the changes took {median:?} or more: {delays:?}");
     clinic.close().await;
 }
 
@@ -159,5 +162,82 @@ async fn what_the_command_line_changes_reaches_those_who_are_connected() {
     let password = bedside_protocol::Secret::new("anvil nine tulip".to_owned());
     clinic.accounts().set_password("ana", password).await.unwrap();
     assert_eq!(ana.close_code().await, 4001, "a new password ends what the old one opened");
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn access_that_the_command_line_takes_away_ends_at_once_and_can_be_given_back() {
+    let (clinic, [_, patient], [mut osei, mut ana]) = Clinic::online().await;
+    let contacts_changed = |event: &Event| (*event == Event::ContactsChanged).then_some(());
+    // What made them contacts need not be told any more.
+    let told = sqlx::query("UPDATE users SET contacts_changed_at = NULL");
+    told.execute(&clinic.server.app().db.write).await.unwrap();
+    for socket in [&mut osei, &mut ana] {
+        socket.events_so_far().await;
+    }
+    clinic.accounts().remove_contact("ana", "osei").await.unwrap();
+    for socket in [&mut osei, &mut ana] {
+        socket.event_where(contacts_changed).await;
+    }
+    let path = format!("/api/presence/{}", patient.user.id);
+    let doctor = clinic.sign_in("osei").await;
+    assert_eq!(problem(clinic.get(&doctor, &path).await).await.code, ErrorCode::NotFound);
+    let both = clinic.accounts().remove_contact("ana", "ana").await.unwrap_err();
+    assert!(matches!(both, AccountError::SamePerson));
+
+    clinic.befriend("osei", "ana").await;
+    osei.event_where(contacts_changed).await;
+    clinic.accounts().set_disabled("ana", true).await.unwrap();
+    assert_eq!(problem(clinic.get(&patient, "/api/users/me").await).await.code, ErrorCode::TokenExpired);
+    assert_eq!(ana.close_code().await, 4001);
+    osei.event_where(contacts_changed).await;
+    assert_eq!(clinic.get(&doctor, "/api/contacts").await.json::<Page<Contact>>().await.unwrap().total, 0);
+    let refused = problem(clinic.try_sign_in("ana", PASSWORD, None).await).await;
+    assert_eq!(refused.code, ErrorCode::WrongCredentials);
+
+    clinic.accounts().set_disabled("ana", false).await.unwrap();
+    osei.event_where(contacts_changed).await;
+    assert_eq!(clinic.get(&doctor, "/api/contacts").await.json::<Page<Contact>>().await.unwrap().total, 1);
+    assert_eq!(problem(clinic.get(&patient, "/api/users/me").await).await.code, ErrorCode::TokenExpired);
+    clinic.connect(&clinic.sign_in("ana").await).await;
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn a_change_that_the_database_kept_from_being_told_is_told_later() {
+    let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
+    ana.request("presence:update", json!({"status": "idle"})).await.unwrap();
+    while status(&mut osei, &patient).await != PresenceStatus::Idle {}
+    let rename = async |from: &str, to: &str| {
+        let sql = format!("ALTER TABLE {from} RENAME TO {to}");
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&clinic.server.app().db.write).await.unwrap();
+    };
+    rename("contacts", "lost").await;
+    ana.request("presence:update", json!({"status": "away"})).await.unwrap();
+    assert_eq!(clinic.get(&doctor, "/api/contacts").await.status(), 500);
+    assert!(!osei.events_so_far().await.iter().any(is_presence));
+    rename("lost", "contacts").await;
+    assert_eq!(status(&mut osei, &patient).await, PresenceStatus::Away);
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn a_power_cut_leaves_when_those_who_were_connected_were_last_seen() {
+    let (clinic, [doctor, patient], [mut osei, _ana]) = Clinic::online().await;
+    while status(&mut osei, &patient).await != PresenceStatus::Online {}
+    let seen = async |clinic: &Clinic| {
+        let path = format!("/api/presence/{}", patient.user.id);
+        let presence: Presence = clinic.get(&doctor, &path).await.json().await.unwrap();
+        presence.last_seen
+    };
+    let clinic = clinic.restart(false).await;
+    let connected = seen(&clinic).await.expect("when she connected");
+
+    let _ana = clinic.connect(&patient).await;
+    let forget = "UPDATE users SET last_seen_at = 1";
+    sqlx::query(forget).execute(&clinic.server.app().db.write).await.unwrap();
+    clinic.server.app().presence.note_present().await.unwrap();
+    let clinic = clinic.restart(false).await;
+    assert!(seen(&clinic).await.expect("when she was there last") >= connected);
     clinic.close().await;
 }

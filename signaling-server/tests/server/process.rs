@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bedside_protocol::DeviceId;
+use bedside_protocol::{DeviceId, UserId};
 use bedside_server::{Config, StartError, config::TlsFiles};
 use tokio::net::UdpSocket;
 use turn::client::{Client, ClientConfig};
@@ -70,15 +70,42 @@ async fn allocate(
     Ok((client, relay))
 }
 
+/// Where the embedded service is, and what somebody may use it with.
+fn turn_account(clinic: &Clinic, user: UserId) -> (SocketAddr, String, String) {
+    let servers = clinic.server.app().ice.for_user(user);
+    let turn = servers.into_iter().find(|server| server.credential.is_some()).unwrap();
+    let address = turn.urls[0].strip_prefix("turn:").unwrap().strip_suffix("?transport=udp").unwrap();
+    (address.parse().unwrap(), turn.username.unwrap(), turn.credential.unwrap().expose().to_owned())
+}
+
+#[tokio::test]
+async fn one_account_takes_a_few_relays_and_leaves_the_others_to_others() {
+    /// As many as the service permits.
+    const PERMITTED: usize = 20;
+    let clinic = Clinic::open().await;
+    let (ana, tom) = (UserId::random(), UserId::random());
+    let (address, username, password) = turn_account(&clinic, ana);
+    let mut relays = Vec::new();
+    for _ in 0..PERMITTED {
+        relays.push(allocate(address, &username, &password).await.unwrap());
+    }
+    assert!(allocate(address, &username, &password).await.is_err());
+    let (_, other_username, other_password) = turn_account(&clinic, tom);
+    allocate(address, &other_username, &other_password).await.unwrap();
+
+    let (client, relay) = relays.pop().unwrap();
+    relay.close().await.unwrap();
+    client.close().await.unwrap();
+    let again = async { while allocate(address, &username, &password).await.is_err() {} };
+    tokio::time::timeout(PATIENCE, again).await.expect("what is closed is given back");
+    clinic.close().await;
+}
+
 #[tokio::test]
 async fn the_embedded_turn_service_relays_for_those_with_fresh_credentials_only() {
     let clinic = Clinic::open().await;
-    let servers = clinic.server.app().ice.for_device(DeviceId::random());
-    let turn = servers.iter().find(|server| server.credential.is_some()).unwrap();
-    let address = clinic.server.turn_addr().unwrap();
-    assert_eq!(turn.urls, [format!("turn:{address}?transport=udp")]);
-    let username = turn.username.as_deref().unwrap();
-    let password = turn.credential.as_ref().unwrap().expose();
+    let (address, username, password) = turn_account(&clinic, UserId::random());
+    let (username, password) = (username.as_str(), password.as_str());
 
     let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let (client, relay) = allocate(address, username, password).await.unwrap();

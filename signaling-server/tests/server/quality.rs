@@ -1,7 +1,7 @@
 //! How well calls go, as their participants' devices say: what is kept of it, and what is not.
 
 use bedside_protocol::{
-    ErrorCode,
+    ErrorCode, Role,
     call::CallRecord,
     quality::StoredQualityMetrics,
     rest::{Page, SignedIn},
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     calls::{converse, hang_up},
-    fixture::{Clinic, problem},
+    fixture::{Clinic, problem, some_call},
 };
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -99,5 +99,17 @@ async fn a_second_is_of_its_call_by_any_clock_that_is_off_by_less_than_a_day() {
         assert_eq!(refusal(&clinic, &doctor, &call, second(at)).await, ErrorCode::InvalidValue, "{at}");
     }
     assert_eq!(kept(&clinic, &doctor, &call).await.total, 2);
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn a_call_that_the_database_cannot_look_up_is_not_called_unknown() {
+    let clinic = Clinic::open().await;
+    let ana = clinic.person("ana", Role::Patient).await;
+    let path = format!("/api/calls/{}/quality-metrics", some_call());
+    assert_eq!(problem(clinic.get(&ana, &path).await).await.code, ErrorCode::CallNotFound);
+    let lose = sqlx::query("ALTER TABLE calls RENAME TO lost");
+    lose.execute(&clinic.server.app().db.write).await.unwrap();
+    assert_eq!(problem(clinic.get(&ana, &path).await).await.code, ErrorCode::Internal);
     clinic.close().await;
 }

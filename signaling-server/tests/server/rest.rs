@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use bedside_protocol::{ErrorCode, Role, rest::ClinicInfo};
+use bedside_protocol::{
+    ErrorCode, Role,
+    rest::{CallTicket, ClinicInfo, SignedIn},
+};
 use serde_json::{Value, json};
+use sqlx::Row;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::fixture::{Clinic, problem};
+use crate::fixture::{Clinic, PATIENCE, problem};
 
 #[tokio::test]
 async fn whatever_is_wrong_with_a_request_the_answer_is_a_problem_with_a_code() {
@@ -131,6 +135,78 @@ async fn who_never_finishes_a_request_does_not_keep_a_connection() {
 }
 
 #[tokio::test]
+async fn who_never_finishes_a_body_does_not_keep_a_connection_but_a_file_may_take_its_time() {
+    const WITHIN: Duration = Duration::from_millis(50);
+    let clinic = Clinic::open_with(|config| config.socket.body_within = WITHIN).await;
+    let half = |path: &str, more: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: clinic\r\nContent-Length: 100\r\n{more}\r\n{{\"login\":")
+    };
+    let mut stream = TcpStream::connect(clinic.server.addr()).await.unwrap();
+    let json = "Content-Type: application/json\r\n";
+    stream.write_all(half("/api/auth/sign-in", json).as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    // To its end: the server closes.
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("malformed_message"), "{answer}");
+
+    let ana = clinic.person("ana", Role::Patient).await;
+    let mut upload = TcpStream::connect(clinic.server.addr()).await.unwrap();
+    let form = format!(
+        "Authorization: Bearer {}\r\nContent-Type: multipart/form-data; boundary=x\r\n",
+        ana.access_token.expose()
+    );
+    upload.write_all(half("/api/attachments/upload", &form).as_bytes()).await.unwrap();
+    let early = tokio::time::timeout(4 * WITHIN, upload.read_u8()).await;
+    assert!(early.is_err(), "parts have a deadline of their own");
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn an_address_has_no_more_connections_than_its_share() {
+    let clinic = Clinic::open_with(|config| config.limits.connections_per_address = 2).await;
+    let ask = async || {
+        let mut stream = TcpStream::connect(clinic.server.addr()).await.unwrap();
+        let mut line = [0; 12];
+        let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: clinic\r\n\r\n").await;
+        let answered = asked.is_ok() && stream.read_exact(&mut line).await.is_ok();
+        answered.then(|| {
+            assert_eq!(&line, b"HTTP/1.1 200");
+            stream
+        })
+    };
+    let first = ask().await.expect("an answer");
+    let _second = ask().await.expect("an answer");
+    assert!(ask().await.is_none(), "the third is closed without a word");
+    drop(first);
+    let again = async { while ask().await.is_none() {} };
+    tokio::time::timeout(PATIENCE, again).await.expect("what is closed is given back");
+    clinic.server.kill().await;
+}
+
+#[tokio::test]
+async fn made_up_tokens_are_counted_against_the_address_that_they_come_from() {
+    let clinic = Clinic::open_with(|config| {
+        config.limits.rest_per_second = 1;
+        config.limits.rest_burst = 3;
+    })
+    .await;
+    let ana = clinic.person("ana", Role::Patient).await;
+    assert_eq!(
+        clinic.get(&ana, "/api/users/me").await.status(),
+        200,
+        "a right one costs the address nothing"
+    );
+    let mut codes = Vec::new();
+    for _ in 0..3 {
+        let guess = clinic.http.get(clinic.url("/api/users/me")).bearer_auth("made-up").send().await.unwrap();
+        codes.push(problem(guess).await.code);
+    }
+    // Signing in was the first of three.
+    assert_eq!(codes, [ErrorCode::TokenExpired, ErrorCode::TokenExpired, ErrorCode::RateLimited]);
+    clinic.close().await;
+}
+
+#[tokio::test]
 async fn an_answer_with_tokens_is_not_kept_for_who_repeats_the_request() {
     let clinic = Clinic::open().await;
     let ana = clinic.person("ana", Role::Patient).await;
@@ -141,5 +217,54 @@ async fn an_answer_with_tokens_is_not_kept_for_who_repeats_the_request() {
         assert_eq!(answer.status(), 200);
         assert!(!answer.headers().contains_key("idempotency-replayed"));
     }
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn a_repeated_request_for_a_call_gets_a_ticket_of_its_own_and_none_is_kept() {
+    let (clinic, [osei, ana], _sockets) = Clinic::online().await;
+    let call = async |who: &SignedIn, path: String, wish: Value| {
+        let request = clinic.http.post(clinic.url(&path)).header("idempotency-key", "the same").json(&wish);
+        request.bearer_auth(who.access_token.expose()).send().await.unwrap()
+    };
+    let wish = json!({"callee_id": ana.user.id, "call_type": "video"});
+    let initiate = || call(&osei, "/api/calls/initiate".to_owned(), wish.clone());
+    let first: CallTicket = initiate().await.json().await.unwrap();
+    let again = initiate().await;
+    assert_eq!(again.headers()["idempotency-replayed"], "true");
+    let again: CallTicket = again.json().await.unwrap();
+    assert_eq!((again.call_id, again.room_id), (first.call_id, first.room_id), "it must not call again");
+    assert_ne!(again.room_token.expose(), first.room_token.expose());
+
+    let accept = format!("/api/calls/{}/accept", first.call_id);
+    let wish = json!({"call_type": "video"});
+    let accepted: CallTicket = call(&ana, accept.clone(), wish.clone()).await.json().await.unwrap();
+    let repeated: CallTicket = call(&ana, accept.clone(), wish.clone()).await.json().await.unwrap();
+    assert_eq!(repeated.call, accepted.call);
+    let elsewhere = clinic.sign_in("ana").await;
+    let refused = problem(call(&elsewhere, accept, wish).await).await;
+    assert_eq!(refused.code, ErrorCode::AnsweredElsewhere, "a ticket is for the device that takes part");
+
+    let kept = sqlx::query("SELECT COUNT(*), COUNT(body) FROM idempotency_keys");
+    let row = kept.fetch_one(&clinic.server.app().db.read).await.unwrap();
+    assert_eq!((row.get::<i64, _>(0), row.get::<i64, _>(1)), (2, 0), "nothing of a ticket is written down");
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn room_tokens_that_have_run_out_are_forgotten() {
+    let (clinic, [osei, ana], _sockets) = Clinic::online().await;
+    let wish = json!({"callee_id": ana.user.id, "call_type": "video"});
+    assert_eq!(clinic.post(&osei, "/api/calls/initiate", wish).await.status(), 200);
+    let app = clinic.server.app();
+    let left = async || {
+        let count = sqlx::query("SELECT COUNT(*) FROM room_tokens").fetch_one(&app.db.read).await.unwrap();
+        count.get::<i64, _>(0)
+    };
+    app.calls.sweep().await.unwrap();
+    assert_eq!(left().await, 1);
+    sqlx::query("UPDATE room_tokens SET expires_at = 1").execute(&app.db.write).await.unwrap();
+    app.calls.sweep().await.unwrap();
+    assert_eq!(left().await, 0);
     clinic.close().await;
 }

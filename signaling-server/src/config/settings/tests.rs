@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::*;
+use crate::config::BlobConfig;
 
 fn parse(text: &str) -> Settings {
     toml::from_str(text).unwrap()
@@ -77,4 +80,19 @@ fn attachments_go_to_a_folder_beside_the_database_or_to_a_bucket() {
         panic!("a bucket was configured")
     };
     assert_eq!((bucket.name.as_str(), bucket.region.as_str()), ("files", "us-east-1"));
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_is_not_blamed_on_the_configuration_file() {
+    let told = refusal("turn_secret_file = \"/nowhere/turn.secret\"");
+    assert_eq!(told, "the file /nowhere/turn.secret that turn_secret_file names can't be read");
+}
+
+#[test]
+fn every_limit_can_be_set() {
+    let limits = parse("rest_rate = 3\nconnections_per_address = 64").resolve().unwrap().limits;
+    assert_eq!((limits.rest_per_second, limits.connections_per_address), (3, 64));
+    assert!(
+        refusal("connections_per_address = 0").starts_with("connections_per_address: must be at least 1")
+    );
 }
