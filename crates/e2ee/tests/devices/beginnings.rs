@@ -13,7 +13,7 @@ fn missing(person: &mut Person, log: &Log, from: usize, withheld: &[usize]) -> V
             continue;
         }
         let position = person.device.position(&group()).unwrap();
-        let event = person.device.receive(&group(), position, entry).unwrap().unwrap();
+        let event = person.device.receive(&group(), position, entry, None).unwrap().unwrap();
         if let Event::Message { missing: before, own: false, .. } = event {
             missing.push(before);
         } else {
