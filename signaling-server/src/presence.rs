@@ -192,15 +192,15 @@ impl PresenceService {
         loop {
             self.0.changed.notified().await;
             let dirty = std::mem::take(&mut self.lock().dirty);
-            let mut left = Vec::new();
+            let mut failed = None;
             for user in dirty {
                 if let Err(fault) = self.tell(user).await {
-                    fault.log();
-                    left.push(user);
+                    self.lock().dirty.insert(user);
+                    failed = Some(fault);
                 }
             }
-            if !left.is_empty() {
-                self.lock().dirty.extend(left);
+            if let Some(fault) = failed {
+                fault.log();
                 tokio::time::sleep(RETRY_AFTER).await;
                 self.0.changed.notify_one();
             }
