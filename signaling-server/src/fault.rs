@@ -3,7 +3,25 @@
 //! A refusal carries the problem that the client sees. Anything else is a fault of the server's: its cause is
 //! logged here, once, and the client gets `internal` without it.
 
+use std::{error::Error, fmt};
+
 use bedside_protocol::{ErrorCode, Problem};
+
+/// An error with all its causes, for a log: the messages of errors don't repeat their sources'.
+#[derive(Clone, Copy)]
+pub struct Causes<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
 
 /// Why a request was not served.
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,7 @@ use bedside_protocol::{
 use bedside_server::{
     attachments::blobs::BlobStore,
     config::{self, BlobConfig},
+    fault::Causes,
 };
 use bedside_session::{
     api::{Api, ApiError},
@@ -244,7 +245,7 @@ async fn with_a_wrong_key_or_without_a_store_nothing_is_kept_and_the_sender_gets
         let told = format!("{settings:?}");
         // What `config check` and the server's log say.
         let looked = BlobStore::open(&BlobConfig::Bucket(settings.clone())).unwrap().look().await;
-        let looked = looked.expect_err(&told).to_string();
+        let looked = Causes(&looked.expect_err(&told)).to_string();
         assert!(looked.starts_with("the bucket can't be used, check the settings that begin with s3_: "));
         assert!(looked.contains(reason) && !looked.contains("guessed"), "{looked}");
         let clinic = clinic_on(settings).await;

@@ -314,7 +314,10 @@ describe("checking each other", () => {
     expect(await focusedName(page)).toBe("Compare the code again");
     await tabUntil(page, "Continue without verifying: anyone could be reading", 2);
     await page.keyboard.press("Enter");
-    expect((await sentCommand(page, "acknowledge_key_change")).data).toEqual({ conversation_id: "c4" });
+    expect((await sentCommand(page, "acknowledge_key_change")).data).toMatchObject({
+      conversation_id: "c4",
+      changes: [{ name: "Mireille Fontaine", fingerprints: [expect.any(String)] }],
+    });
     await write().waitFor();
     await page.getByRole("button", { name: "Encrypted · not verified" }).waitFor();
     expect(await focusedName(page)).toBe("Message to Mireille Fontaine");

@@ -171,7 +171,10 @@ describe("a ringing call", () => {
     await page.keyboard.press("Enter");
     await tabTo("Continue without verifying: anyone could be reading");
     await page.keyboard.press("Enter");
-    expect((await sentCommand(page, "acknowledge_key_change")).data).toEqual({ conversation_id: "c4" });
+    expect((await sentCommand(page, "acknowledge_key_change")).data).toMatchObject({
+      conversation_id: "c4",
+      changes: [{ name: "Mireille Fontaine", fingerprints: [expect.any(String)] }],
+    });
     await review.getByRole("button", { name: "Answer with video" }).press("Enter");
     expect((await sentCommand(page, "answer")).data).toEqual({ call_type: "video" });
   });

@@ -12,7 +12,10 @@ use object_store::{
 };
 use tokio::io::AsyncWriteExt;
 
-use crate::{config::BlobConfig, fault::Fault};
+use crate::{
+    config::BlobConfig,
+    fault::{Causes, Fault},
+};
 
 /// Bytes held in memory while a part is written to a folder.
 const FOLDER_CHUNK_BYTES: usize = 256 * 1024;
@@ -219,7 +222,7 @@ pub(super) fn fault(error: &(dyn Error + 'static)) -> Fault {
         }
         cause = error.source();
     }
-    tracing::error!(%error, "the store of attachments failed");
+    tracing::error!(error = %Causes(error), "the store of attachments failed");
     Fault::Internal("the store of attachments failed")
 }
 

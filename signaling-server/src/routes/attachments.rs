@@ -22,7 +22,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     app::App,
     attachments::range::{Wanted, wanted},
-    fault::Fault,
+    fault::{Causes, Fault},
     identity::Identity,
     rest::{Caller, Json, Path, Refused},
 };
@@ -182,7 +182,7 @@ async fn content(
     let range = range.unwrap_or(0..total);
     let length = range.end - range.start;
     let bytes = app.attachments.read(id, range).await?.inspect_err(|error| {
-        tracing::error!(%error, "the store of attachments failed while an attachment was fetched");
+        tracing::error!(error = %Causes(error), "the store of attachments failed while an attachment was fetched");
     });
     let mut response = (status, Body::from_stream(bytes)).into_response();
     let headers = response.headers_mut();

@@ -1,7 +1,7 @@
 //! Messages of MLS (RFC 9420 §6) whose clear part is right and whose rest is whatever a test likes: the server sees no
 //! more than that.
 
-use bedside_protocol::{ConversationId, Sealed};
+use bedside_protocol::{ConversationId, Sealed, mls::Credential};
 
 /// What is around the content of a private message of at least 16 KiB, bytes.
 pub(crate) const FRAME_BYTES: usize = 36;
@@ -22,9 +22,11 @@ pub(crate) fn private(log: ConversationId, epoch: u64, content: Content, body: &
     Sealed([&begun(2, log, epoch)[..], &[content as u8, 0, 0], &vector(body)].concat())
 }
 
-/// A commit from outside.
-pub(crate) fn from_outside(log: ConversationId, epoch: u64, body: &[u8]) -> Sealed {
-    Sealed([&begun(1, log, epoch)[..], &[4, 0, Content::Commit as u8], body].concat())
+/// A commit from outside, by a device that says it is `who`.
+pub(crate) fn from_outside(log: ConversationId, epoch: u64, who: Credential, body: &[u8]) -> Sealed {
+    // Sender, authenticated data, content; no proposals, a path whose leaf begins with two keys and the credential's kind.
+    let head = [4, 0, Content::Commit as u8, 0, 1, 0, 0, 0, 1];
+    Sealed([&begun(1, log, epoch)[..], &head, &vector(&who.to_bytes()), body].concat())
 }
 
 /// A welcome.

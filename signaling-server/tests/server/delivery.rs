@@ -6,6 +6,7 @@ use std::time::Duration;
 use bedside_protocol::{
     ConversationId, ErrorCode, Sealed,
     conversation::{Append, AppendCommit, EntryKind, Founded, GroupInfo},
+    mls::Credential,
     rest::SignedIn,
 };
 use serde_json::json;
@@ -21,10 +22,11 @@ async fn what_does_not_belong_where_it_was_sent_is_refused_and_the_log_stays_as_
     let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
     let log = clinic.conversation(&doctor, patient.user.id).await;
     let elsewhere = ConversationId::random();
+    let herself = Credential { user: patient.user.id, device: patient.device_id };
     for (what, body) in [
         ("no message", Sealed(vec![1])),
         ("a commit", mls::private(log, 0, Content::Commit, b"change")),
-        ("a commit from outside", mls::from_outside(log, 0, b"change")),
+        ("a commit from outside", mls::from_outside(log, 0, herself, b"change")),
         ("another group's", mls::private(elsewhere, 0, Content::Application, b"hello")),
         ("a later epoch's", mls::private(log, 900, Content::Application, b"hello")),
         ("a welcome", mls::welcome(b"come in")),
@@ -72,8 +74,14 @@ async fn who_is_not_in_the_group_writes_nothing_into_its_log_until_it_comes_in()
     let private = send_commit(&clinic, &laptop, log, &commit(log, 0, b"change")).await;
     assert_eq!(private, Err(ErrorCode::NotAMember));
 
-    let coming =
-        AppendCommit { body: mls::from_outside(log, 0, b"here I am"), ..commit(log, 0, b"here I am") };
+    let coming = |user, device| {
+        let body = mls::from_outside(log, 0, Credential { user, device }, b"here I am");
+        AppendCommit { body, ..commit(log, 0, b"here I am") }
+    };
+    for posing in [coming(doctor.user.id, laptop.device_id), coming(laptop.user.id, phone.device_id)] {
+        assert_eq!(send_commit(&clinic, &laptop, log, &posing).await, Err(ErrorCode::Forbidden));
+    }
+    let coming = coming(laptop.user.id, laptop.device_id);
     send_commit(&clinic, &laptop, log, &coming).await.unwrap();
     say(&mut on_laptop, &entry(log, 1, b"hello")).await.unwrap();
     assert_eq!(say(&mut on_phone, &entry(log, 1, b"hello?")).await, Err(ErrorCode::NotAMember));
