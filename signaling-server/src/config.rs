@@ -181,6 +181,10 @@ pub struct RateLimits {
     pub change_burst: u32,
     /// After these, one change in this time.
     pub change_every: Duration,
+    /// What one person's devices put into logs at once, KiB: others store all of it, and keep it.
+    pub entry_burst_kib: u32,
+    /// After that, one KiB in this time.
+    pub entry_kib_every: Duration,
 }
 
 /// Heartbeat and retention of sockets.
@@ -269,6 +273,9 @@ impl Config {
                 claim_every: Duration::from_secs(10),
                 change_burst: 20,
                 change_every: Duration::from_secs(300),
+                // Days of writing; about 350 MB a day is the most that somebody can leave on other people's disks.
+                entry_burst_kib: 32 * 1024,
+                entry_kib_every: Duration::from_millis(250),
             },
             socket: SocketTiming {
                 heartbeat: Duration::from_secs(25),

@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     calls::CallService, clock, config::LogLimits, db::Database, directory::Directory, fault::Fault, hub::Hub,
-    identity::Identity, socket::to_value,
+    identity::Identity, limits::RestLimits, socket::to_value,
 };
 
 mod form;
@@ -56,6 +56,8 @@ pub struct ConversationDeps {
     pub retention: Duration,
     /// How much is kept.
     pub limits: LogLimits,
+    /// How much one account hands in.
+    pub rates: RestLimits,
 }
 
 /// The one service behind the REST routes and the socket messages for conversations. Cheap to clone.
@@ -389,6 +391,7 @@ impl ConversationService {
 
     async fn place_in_order(&self, who: &Identity, entry: NewEntry) -> Result<Appended, Fault> {
         let Shared { deps, order } = &*self.0;
+        deps.rates.check_entry(who.user, entry.bytes())?;
         let _in_order = order.lock().await;
         match log::place(&deps.db, who, entry, deps.limits).await? {
             Placed::Again(appended) => Ok(appended),

@@ -22,6 +22,7 @@ struct Buckets {
     addresses: KeyedBuckets<IpAddr>,
     claims: KeyedBuckets<(UserId, UserId)>,
     changes: KeyedBuckets<(UserId, ConversationId)>,
+    entries: KeyedBuckets<UserId>,
 }
 
 impl RestLimits {
@@ -33,6 +34,7 @@ impl RestLimits {
             addresses: KeyedBuckets::new(limits.rest_per_second, limits.rest_burst),
             claims: KeyedBuckets::slow(limits.claim_every, limits.claim_burst),
             changes: KeyedBuckets::slow(limits.change_every, limits.change_burst),
+            entries: KeyedBuckets::slow(limits.entry_kib_every, limits.entry_burst_kib),
         })))
     }
 
@@ -78,6 +80,15 @@ impl RestLimits {
         self.lock().changes.take((by, of), now()).map_err(|wait| limited(wait).into())
     }
 
+    /// Counts what somebody puts into a log: every other device stores it, whatever is kept here.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the time to wait.
+    pub fn check_entry(&self, by: UserId, bytes: usize) -> Result<(), Fault> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        self.lock().entries.take_some(by, kib, now()).map_err(|wait| limited(wait).into())
+    }
+
     /// Forgets whoever has been quiet.
     pub fn sweep(&self) {
         let (mut buckets, now) = (self.lock(), now());
@@ -85,6 +96,7 @@ impl RestLimits {
         buckets.addresses.sweep(now);
         buckets.claims.sweep(now);
         buckets.changes.sweep(now);
+        buckets.entries.sweep(now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Buckets> {

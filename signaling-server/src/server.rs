@@ -313,6 +313,7 @@ async fn assemble(
         limits: config.calls,
     })
     .await?;
+    let limits = RestLimits::new(&config.limits);
     let conversations = ConversationService::new(ConversationDeps {
         db: db.clone(),
         directory: directory.clone(),
@@ -320,6 +321,7 @@ async fn assemble(
         calls: calls.clone(),
         retention: config.message_retention,
         limits: config.logs,
+        rates: limits.clone(),
     });
     let attachments = Attachments::new(AttachmentDeps {
         db: db.clone(),
@@ -328,7 +330,6 @@ async fn assemble(
         calls: calls.clone(),
         limits: config.attachments,
     });
-    let limits = RestLimits::new(&config.limits);
     let key_packages = KeyPackages::new(
         db.clone(),
         directory.clone(),

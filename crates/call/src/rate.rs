@@ -36,12 +36,21 @@ impl TokenBucket {
     /// # Errors
     /// How long until there is one.
     pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        self.take_some(1, now)
+    }
+
+    /// Takes this many at once; of a bucket that can't hold as many, all.
+    ///
+    /// # Errors
+    /// How long until there are as many.
+    pub fn take_some(&mut self, tokens: u32, now: Instant) -> Result<(), Duration> {
         self.refill(now);
-        if self.tokens >= 1.0 {
-            self.tokens -= 1.0;
+        let wanted = f64::from(tokens).min(self.burst);
+        if self.tokens >= wanted {
+            self.tokens -= wanted;
             return Ok(());
         }
-        Err(Duration::from_secs_f64((1.0 - self.tokens) / self.per_second))
+        Err(Duration::from_secs_f64((wanted - self.tokens) / self.per_second))
     }
 
     /// Puts back one that was taken.
@@ -88,8 +97,17 @@ impl<K: Hash + Eq> KeyedBuckets<K> {
     /// # Errors
     /// How long until there is one.
     pub fn take(&mut self, key: K, now: Instant) -> Result<(), Duration> {
+        self.take_some(key, 1, now)
+    }
+
+    /// Takes this many at once; of a bucket that can't hold as many, all.
+    ///
+    /// # Errors
+    /// How long until there are as many.
+    pub fn take_some(&mut self, key: K, tokens: u32, now: Instant) -> Result<(), Duration> {
         let (every, burst) = (self.every, self.burst);
-        self.buckets.entry(key).or_insert_with(|| TokenBucket::slow(every, burst, now)).take(now)
+        let bucket = self.buckets.entry(key).or_insert_with(|| TokenBucket::slow(every, burst, now));
+        bucket.take_some(tokens, now)
     }
 
     /// Puts back one that was taken from the bucket of `key`.

@@ -61,7 +61,7 @@ pub(super) struct NewlyPlaced {
 
 impl NewEntry {
     /// What it adds to what is kept, bytes.
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let change = self.change.as_ref().map_or(0, |change| {
             change.group_info.0.len() + change.welcome.as_ref().map_or(0, |welcome| welcome.0.len())
         });

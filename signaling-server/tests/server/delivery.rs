@@ -156,6 +156,27 @@ async fn who_changes_a_group_over_and_over_has_to_wait_and_others_have_not() {
 }
 
 #[tokio::test]
+async fn who_writes_without_end_has_to_wait_though_everything_is_fetched_and_others_have_not() {
+    let clinic = Clinic::open_with(|config| {
+        (config.limits.entry_burst_kib, config.limits.entry_kib_every) = (50, Duration::from_secs(3600));
+    })
+    .await;
+    let (doctor, patient) = clinic.doctor_and_patient().await;
+    let log = clinic.conversation(&doctor, patient.user.id).await;
+    let (mut osei, mut ana) = (clinic.connect(&doctor).await, clinic.connect(&patient).await);
+    let long = |n: u8| entry(log, 0, &vec![n; 20 * 1024]);
+    for n in 0..2 {
+        let position = say(&mut ana, &long(n)).await.unwrap().position;
+        acknowledge(&mut osei, log, position + 1).await;
+        acknowledge(&mut ana, log, position + 1).await;
+    }
+    assert_eq!(say(&mut ana, &long(2)).await, Err(ErrorCode::RateLimited));
+    say(&mut ana, &entry(log, 0, b"a word")).await.unwrap();
+    say(&mut osei, &long(3)).await.unwrap();
+    clinic.close().await;
+}
+
+#[tokio::test]
 async fn one_person_fills_their_quota_and_not_the_disk_and_the_others_go_on() {
     const QUOTA: u64 = 64 * 1024;
     let clinic = Clinic::open_with(|config| {
