@@ -170,6 +170,25 @@ async fn a_made_up_device_of_somebody_else_can_join_and_neither_speak_nor_change
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_of_two_takes_no_other_name() {
+    let mut scene = Scene::talking().await;
+    let conversation = scene.conversation();
+    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
+    ghost.walk_in(&conversation).await;
+    sees_coming(&mut scene.doctor, "ana of the clinic").await;
+    ghost.read(&conversation).await;
+    for body in [
+        json!({"title": {"title": "lind of the clinic", "sent_at": 1}}),
+        json!({"text": {"text": "do you know me?", "sent_at": 1}}),
+    ] {
+        ghost.say(&scene.clinic, &conversation, new_name(), &body).await;
+    }
+    scene.doctor.until_texts("she is read", |texts| texts.len() == 3).await;
+    assert_eq!(scene.doctor.until("the list", |_| true).await.title, "ana of the clinic");
+    scene.still_talk().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_of_a_time_that_has_not_come_is_shown_as_of_now_and_keeps_no_place() {
     let mut scene = Scene::talking().await;
     let conversation = scene.conversation();
@@ -181,8 +200,8 @@ async fn a_message_of_a_time_that_has_not_come_is_shown_as_of_now_and_keeps_no_p
         let body = json!({"text": {"text": text, "sent_at": sent_at}});
         ghost.say(&scene.clinic, &conversation, new_name(), &body).await;
     }
-    let items =
-        scene.doctor.until_items("both", |items| items.iter().filter(|item| !item.own).count() >= 3).await;
+    scene.doctor.until_texts("both", |texts| texts.len() == 4).await;
+    let items = scene.doctor.items().await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     let times: Vec<_> = items.iter().rev().take(2).map(|item| item.sent_at.0).collect();
     assert!(times[0] > 0 && u128::try_from(times[0]).unwrap() <= now, "{times:?}");

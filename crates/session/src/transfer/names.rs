@@ -124,7 +124,7 @@ fn is_nothing(part: &str) -> bool {
 }
 
 /// Characters that show nothing, or change how the others are read.
-fn is_hidden(c: char) -> bool {
+pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'

@@ -10,10 +10,13 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Live, Worker, reading::At};
-use crate::chat::{
-    ChatEvent,
-    body::Body,
-    journal::{Content, Item, Preview, Receipt},
+use crate::{
+    chat::{
+        ChatEvent,
+        body::Body,
+        journal::{Content, Item, Preview, Receipt},
+    },
+    transfer::names::is_hidden,
 };
 
 /// Others are told what has arrived after this pause, once for all that came in it.
@@ -31,36 +34,25 @@ impl Worker {
     ) -> Result<(), StoreError> {
         let mine = sender.user == self.me();
         let unchecked = !own && self.is_doubtful(id, sender);
+        let item = |content, reply_to, call, sent_at| Item {
+            id: message,
+            position: at.position,
+            sender: sender.user,
+            device: sender.device,
+            sent_at: crate::clock::past(sent_at),
+            content,
+            edited: false,
+            reply_to,
+            call,
+            unchecked,
+        };
         match body {
             Body::Text { text, reply_to, call, sent_at } => {
-                let item = Item {
-                    id: message,
-                    position: at.position,
-                    sender: sender.user,
-                    device: sender.device,
-                    sent_at: crate::clock::past(sent_at),
-                    content: Content::Text(Pii::new(text)),
-                    edited: false,
-                    reply_to,
-                    call,
-                    unchecked,
-                };
-                self.written(id, at, item, mine)
+                self.written(id, at, item(Content::Text(Pii::new(text)), reply_to, call, sent_at), mine)
             }
             Body::File { file, call, sent_at } => {
-                let item = Item {
-                    id: message,
-                    position: at.position,
-                    sender: sender.user,
-                    device: sender.device,
-                    sent_at: crate::clock::past(sent_at),
-                    content: Content::File { file, saved: None },
-                    edited: false,
-                    reply_to: None,
-                    call,
-                    unchecked,
-                };
-                self.written(id, at, item, mine)
+                let content = Content::File { file, saved: None };
+                self.written(id, at, item(content, None, call, sent_at), mine)
             }
             Body::Edit { message, text } => self.change_own(id, at, sender, message, unchecked, |item| {
                 // Text becomes other text; a file stays what it is.
@@ -80,7 +72,7 @@ impl Worker {
                 if live.room.server.kind != ConversationKind::Group {
                     return Ok(());
                 }
-                let title = Pii::new(title);
+                let title = Pii::new(title.chars().filter(|c| !is_hidden(*c)).collect::<String>());
                 // It is said again to those who came in later.
                 if live.room.title.replace(title.clone()).as_ref() == Some(&title) {
                     return Ok(());
