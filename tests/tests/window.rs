@@ -31,6 +31,8 @@ mod setting;
 mod talk;
 #[path = "window/trust.rs"]
 mod trust;
+#[path = "window/vault.rs"]
+mod vault;
 
 use bedside_protocol::Role;
 use bedside_testkit::clinic::{Clinic, PASSWORD};

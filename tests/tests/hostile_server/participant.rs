@@ -27,6 +27,17 @@ fn useless(commit: Outgoing) -> Outgoing {
     Outgoing { entry: spoilt(commit.entry), group_info, ..commit }
 }
 
+/// Another device of the patient's, which both have seen come in and which has read what came before.
+async fn one_more_device(scene: &mut Scene) -> Ghost {
+    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
+    ghost.walk_in(&scene.conversation()).await;
+    for desk in [&mut scene.doctor, &mut scene.patient] {
+        sees_coming(desk, "ana of the clinic").await;
+    }
+    ghost.read(&scene.conversation()).await;
+    ghost
+}
+
 /// Each reads the other again, and whoever lost their place has said so.
 async fn talk_again(scene: &mut Scene) {
     send(&mut scene.doctor, "are you there?").await;
@@ -69,12 +80,7 @@ async fn a_change_that_nobody_can_follow_costs_a_moment_and_not_the_conversation
 async fn a_members_change_that_nobody_can_follow_costs_a_moment_and_not_the_conversation() {
     let mut scene = Scene::talking().await;
     let conversation = scene.conversation();
-    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
-    ghost.walk_in(&conversation).await;
-    for desk in [&mut scene.doctor, &mut scene.patient] {
-        sees_coming(desk, "ana of the clinic").await;
-    }
-    ghost.read(&conversation).await;
+    let mut ghost = one_more_device(&mut scene).await;
     let commit = ghost.device.commit(&name_of(&conversation), &Change::Update).unwrap();
     ghost.offer(&conversation, useless(commit)).await;
     still_talk_and_call(scene).await;
@@ -100,12 +106,7 @@ async fn words_under_the_name_of_others_are_refused_in_sight_and_change_nothing(
     let mut scene = Scene::talking().await;
     let conversation = scene.conversation();
     let known = scene.doctor.items().await.into_iter().find(|item| item.own).unwrap();
-    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
-    ghost.walk_in(&conversation).await;
-    for desk in [&mut scene.doctor, &mut scene.patient] {
-        sees_coming(desk, "ana of the clinic").await;
-    }
-    ghost.read(&conversation).await;
+    let mut ghost = one_more_device(&mut scene).await;
     let text = json!({"text": {"text": "something else", "sent_at": 1}});
     let name = MessageId(known.id.parse().unwrap());
     ghost.say(&scene.clinic, &conversation, name, &text).await;
@@ -136,12 +137,7 @@ async fn a_made_up_device_of_somebody_else_can_join_and_neither_speak_nor_change
     let mut scene = Scene::talking().await;
     let conversation = scene.conversation();
     let theirs = scene.doctor.items().await.into_iter().find(|item| item.own).unwrap().id;
-    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
-    ghost.walk_in(&conversation).await;
-    for desk in [&mut scene.doctor, &mut scene.patient] {
-        sees_coming(desk, "ana of the clinic").await;
-    }
-    ghost.read(&conversation).await;
+    let mut ghost = one_more_device(&mut scene).await;
     let mut posing = ghost.posing_as(scene.doctor.id().parse().unwrap());
     // The doctor's own app would put it out at once.
     while_away(&scene.before_doctor, &mut scene.doctor, async || {
@@ -173,10 +169,7 @@ async fn a_made_up_device_of_somebody_else_can_join_and_neither_speak_nor_change
 async fn a_conversation_of_two_takes_no_other_name() {
     let mut scene = Scene::talking().await;
     let conversation = scene.conversation();
-    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
-    ghost.walk_in(&conversation).await;
-    sees_coming(&mut scene.doctor, "ana of the clinic").await;
-    ghost.read(&conversation).await;
+    let mut ghost = one_more_device(&mut scene).await;
     for body in [
         json!({"title": {"title": "lind of the clinic", "sent_at": 1}}),
         json!({"text": {"text": "do you know me?", "sent_at": 1}}),
@@ -192,10 +185,7 @@ async fn a_conversation_of_two_takes_no_other_name() {
 async fn a_message_of_a_time_that_has_not_come_is_shown_as_of_now_and_keeps_no_place() {
     let mut scene = Scene::talking().await;
     let conversation = scene.conversation();
-    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
-    ghost.walk_in(&conversation).await;
-    sees_coming(&mut scene.doctor, "ana of the clinic").await;
-    ghost.read(&conversation).await;
+    let mut ghost = one_more_device(&mut scene).await;
     for (sent_at, text) in [(i64::MIN, "long ago"), (i64::MAX, "for ever")] {
         let body = json!({"text": {"text": text, "sent_at": sent_at}});
         ghost.say(&scene.clinic, &conversation, new_name(), &body).await;
@@ -227,12 +217,7 @@ async fn a_message_of_a_time_that_has_not_come_is_shown_as_of_now_and_keeps_no_p
 async fn entries_of_one_participant_that_make_no_sense_put_nobody_out() {
     let mut scene = Scene::talking().await;
     let conversation = scene.conversation();
-    let mut ghost = Ghost::of(&scene.clinic, "ana").await;
-    ghost.walk_in(&conversation).await;
-    for desk in [&mut scene.doctor, &mut scene.patient] {
-        sees_coming(desk, "ana of the clinic").await;
-    }
-    ghost.read(&conversation).await;
+    let mut ghost = one_more_device(&mut scene).await;
     send(&mut scene.doctor, "in this epoch").await;
     send(&mut scene.patient, "both are understood").await;
     for desk in [&mut scene.doctor, &mut scene.patient] {

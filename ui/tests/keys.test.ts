@@ -1,0 +1,65 @@
+/** The passphrase of the stored keys, and the list of one's own devices. */
+import type { Browser, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { focusedName, launch, leave, open, sent, sentCommand, tabUntil } from "./browser";
+
+let browser: Browser;
+let page: Page;
+beforeAll(async () => {
+  browser = await launch();
+});
+afterAll(() => browser.close());
+afterEach(() => leave(page));
+
+const count = async (type: string) => (await sent(page)).filter((command) => command.type === type).length;
+
+describe("the passphrase", () => {
+  it("unlocks the messages, and a wrong one is said beneath the field", async () => {
+    page = await open(browser, "vault_locked");
+    expect(await page.evaluate(() => document.activeElement?.tagName)).toBe("INPUT");
+    for (const attempt of ["wrong wrong wrong", "wrong again"]) {
+      await page.keyboard.type(attempt);
+      await page.keyboard.press("Enter");
+      await page.getByRole("button", { name: "Unlocking" }).waitFor();
+      await page.getByText("This isn't the right passphrase").waitFor();
+    }
+    await page.keyboard.type("correct horse battery");
+    await page.keyboard.press("Enter");
+    expect((await sentCommand(page, "unlock_vault")).data).toEqual({ passphrase: "correct horse battery" });
+    await page.getByRole("navigation").waitFor();
+  });
+
+  it("is set only when it is long enough and the same twice", async () => {
+    page = await open(browser, "vault_temporary");
+    await page.getByRole("button", { name: "Set a passphrase" }).press("Enter");
+    await page.getByLabel("Passphrase", { exact: true }).fill("four plain words here");
+    await page.getByLabel("Repeat the passphrase").fill("four plain words");
+    await page.keyboard.press("Enter");
+    await page.getByText("The two passphrases don't match.").waitFor();
+    expect(await count("set_passphrase")).toBe(0);
+    await page.getByLabel("Repeat the passphrase").fill("four plain words here");
+    await page.keyboard.press("Enter");
+    await sentCommand(page, "set_passphrase");
+    await page.getByRole("button", { name: "Set a passphrase" }).waitFor({ state: "detached" });
+  });
+});
+
+describe("one's devices", () => {
+  it("are renamed in their place and removed after one was asked", async () => {
+    page = await open(browser, "home");
+    await page.getByRole("button", { name: "Settings", exact: true }).press("Enter");
+    await page.getByRole("button", { name: "Rename Kitchen computer" }).press("Enter");
+    await page.keyboard.type("Study");
+    await page.keyboard.press("Enter");
+    expect((await sentCommand(page, "rename_installation")).data).toEqual({
+      device_id: "d-me-2",
+      name: "Study",
+    });
+    expect(await focusedName(page)).toBe("Rename Study");
+    await page.getByRole("button", { name: "Remove Study" }).press("Enter");
+    await tabUntil(page, "Remove and sign out", 4);
+    await page.keyboard.press("Enter");
+    expect((await sentCommand(page, "revoke_installation")).data).toEqual({ device_id: "d-me-2" });
+    await page.getByText("Leaving 4 conversations…").waitFor();
+  });
+});
