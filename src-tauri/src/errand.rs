@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::Context as _;
 use bedside_protocol::{CallPhase, CallType, PresenceStatus};
-use bedside_report::{Reporter, person::find_person};
+use bedside_report::{
+    Reporter,
+    person::{Unclear, find_person},
+};
 use bedside_session::Engine;
 use bedside_ui_contract::{Command, Snapshot, call::Direction, snapshot::AccountView};
 use tauri::{AppHandle, Manager as _};
@@ -89,15 +92,17 @@ const fn is_connected(status: PresenceStatus) -> bool {
     matches!(status, PresenceStatus::Online | PresenceStatus::Idle)
 }
 
-/// Calls or answers; `None` when the engine has stopped before.
+/// Calls or answers; `None` when the engine has stopped before, or the name stands for several people.
 async fn run(engine: &Engine, errand: Errand, answered: oneshot::Sender<Instant>) -> Option<()> {
     until(engine, |now| matches!(now.account, AccountView::SignedIn { .. }).then_some(())).await?;
     if let Some(part) = &errand.call {
-        let user_id = until(engine, |now| {
-            let person = find_person(&now.people, part).ok()?;
-            is_connected(person.status).then(|| person.user_id.clone())
+        let found = until(engine, |now| match find_person(&now.people, part) {
+            Ok(person) if is_connected(person.status) => Some(Ok(person.user_id.clone())),
+            Err(Unclear::Several) => Some(Err(Unclear::Several)),
+            Ok(_) | Err(Unclear::Nobody) => None,
         })
         .await?;
+        let user_id = found.inspect_err(|error| tracing::error!(%error, "nobody is called")).ok()?;
         tokio::time::sleep(errand.after).await;
         engine.dispatch(Command::Call { user_id, call_type: CallType::Video });
     } else if errand.answer {

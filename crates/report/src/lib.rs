@@ -1,6 +1,6 @@
-//! What the command lines of the app and of the client without a window have in common: devices and
-//! people by name ([`source`], [`person`]), and one side of a call measured and reported as JSON ([`reporter`]). `docs/headless.md` tells what
-//! the fields mean.
+//! What the command lines of the app and of the client without a window have in common: devices and people by name
+//! ([`source`], [`person`]), and one side of a call measured and reported as JSON ([`reporter`]). `docs/headless.md` tells
+//! what the fields mean.
 
 pub mod person;
 mod probe;

@@ -3,24 +3,15 @@
 use bedside_ui_contract::snapshot::PersonView;
 
 /// Why a name stands for nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unclear {
     /// Nobody who may be called has it.
+    #[error("nobody you may call has this name")]
     Nobody,
     /// Several have it.
+    #[error("several people you may call have this name: write more of it")]
     Several,
 }
-
-impl std::fmt::Display for Unclear {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Nobody => "nobody you may call has this name",
-            Self::Several => "several people you may call have this name: write more of it",
-        })
-    }
-}
-
-impl std::error::Error for Unclear {}
 
 /// The one person whose name has `part` in it, in capitals or not.
 ///

@@ -26,7 +26,7 @@ mod tasks;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use rtc::data_channel::RTCDataChannelInit;
@@ -59,6 +59,8 @@ use crate::transfer::FileLink;
 pub const MAX_PAYLOAD: usize = 1_150;
 /// Largest message on the data channel, bytes.
 pub const MAX_MESSAGE: usize = 64 * 1024;
+/// Round trip assumed before one is known.
+pub(crate) const ASSUMED_RTT: Duration = Duration::from_millis(100);
 /// Packets between the engine and the network driver; at 2 Mbit/s this is more than a second.
 const SEND_QUEUE: usize = 512;
 /// Name and stream of the data channel, the same on both sides without asking.

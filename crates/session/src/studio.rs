@@ -227,8 +227,10 @@ impl Studio {
 
     /// Opens and closes so that what is needed is open, and nothing else.
     fn arrange(&mut self) {
-        if !self.wants_camera() && self.close_camera() {
-            self.frames.send_replace(None);
+        if !self.wants_camera() {
+            self.close_camera();
+            // Also where it is on its way to being closed: the next call must not begin with this one's last picture.
+            self.frames.send_if_modified(|newest| newest.take().is_some());
         }
         if !self.wants_audio() {
             let events = self.events.clone();

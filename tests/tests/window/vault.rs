@@ -19,13 +19,16 @@ async fn what_was_written_is_read_again_with_the_passphrase_alone() {
     at_the_windows(move || {
         let folder = Folder::new("passphrase");
         let display = Display::open();
-        let start = || {
-            let window = Window::open_with(Keyring::Missing, "passphrase", &display, &folder.0, MEDIA);
-            sign_in(&window, &server, "ana", PASSWORD);
-            window
-        };
-        set_passphrase(&start());
-        unlock(&start());
+        let start = || Window::open_with(Keyring::Missing, "passphrase", &display, &folder.0, MEDIA);
+        let first = start();
+        sign_in(&first, &server, "ana", PASSWORD);
+        set_passphrase(&first);
+        drop(first);
+        let again = start();
+        // It knows where and who; without a keyring it asks for the password.
+        again.type_into("password", PASSWORD);
+        again.press("Sign in");
+        unlock(&again);
     })
     .await;
     clinic.close().await;

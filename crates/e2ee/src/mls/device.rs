@@ -157,8 +157,7 @@ impl<S: Store> Device<S> {
     /// [`MlsError::GroupExists`].
     pub fn create(&mut self, id: &GroupId, now: u64) -> Result<Sealed, MlsError> {
         let provider = self.provider();
-        let mut groups: BTreeSet<GroupId> = provider.ledger.get(Kind::GROUPS, &())?.unwrap_or_default();
-        if !groups.insert(id.clone()) {
+        if !enlist(&provider, id, &Notes::default())? {
             return Err(MlsError::GroupExists);
         }
         let config = MlsGroupCreateConfig::builder()
@@ -184,8 +183,6 @@ impl<S: Store> Device<S> {
             .ok()
             .and_then(|info| info.to_bytes().ok())
             .ok_or(MlsError::Library("group information"))?;
-        provider.ledger.put(Kind::NOTES, id, &Notes::default())?;
-        provider.ledger.put(Kind::GROUPS, &(), &groups)?;
         self.store.apply(provider.into_batch())?;
         self.open.insert(id.clone(), group);
         Ok(Sealed(info))
@@ -327,6 +324,19 @@ impl<S> std::fmt::Debug for Device<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Device").field("identity", &self.identity).finish_non_exhaustive()
     }
+}
+
+/// Begins a group's notes, and its entry among this device's groups. Says whether it is a new one.
+pub(super) fn enlist<S: Store>(
+    provider: &Provider<'_, S>,
+    id: &GroupId,
+    notes: &Notes,
+) -> Result<bool, MlsError> {
+    provider.ledger.put(Kind::NOTES, id, notes)?;
+    let mut groups: BTreeSet<GroupId> = provider.ledger.get(Kind::GROUPS, &())?.unwrap_or_default();
+    let new = groups.insert(id.clone());
+    provider.ledger.put(Kind::GROUPS, &(), &groups)?;
+    Ok(new)
 }
 
 /// Deletes everything that is known of a group, but not its name in the list.

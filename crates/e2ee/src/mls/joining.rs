@@ -1,7 +1,5 @@
 //! How this device comes into a group: by somebody's welcome, or from outside.
 
-use std::collections::BTreeSet;
-
 use openmls::{
     group::{MlsGroup, StagedWelcome, WelcomeError},
     prelude::{ExternalCommitBuilder, MlsMessageBodyIn},
@@ -10,7 +8,7 @@ use openmls_traits::OpenMlsProvider as _;
 
 use super::{
     Change, Device, GroupId, MAX_POSITION, MlsError, Outgoing,
-    device::{erase, join_config},
+    device::{enlist, erase, join_config},
     key_packages::credential,
     ledger::Kind,
     notes::{Notes, OwnCommit},
@@ -47,10 +45,7 @@ impl<S: Store> Device<S> {
         self.check_members(&group, MlsError::BadWelcome)?;
         let joined = group.epoch().as_u64();
         let notes = Notes { next: position, acknowledged: position, joined, ..Notes::default() };
-        provider.ledger.put(Kind::NOTES, &id, &notes)?;
-        let mut groups: BTreeSet<GroupId> = provider.ledger.get(Kind::GROUPS, &())?.unwrap_or_default();
-        groups.insert(id.clone());
-        provider.ledger.put(Kind::GROUPS, &(), &groups)?;
+        enlist(&provider, &id, &notes)?;
         self.store.apply(provider.into_batch())?;
         self.open.insert(id.clone(), group);
         Ok((id, inviter))
@@ -107,10 +102,7 @@ impl<S: Store> Device<S> {
         let joining = Some(OwnCommit { change: Change::Update, outgoing: outgoing.clone() });
         let joined = epoch + 1;
         let notes = Notes { next: position, acknowledged: position, joining, joined, ..Notes::default() };
-        provider.ledger.put(Kind::NOTES, &id, &notes)?;
-        let mut groups: BTreeSet<GroupId> = provider.ledger.get(Kind::GROUPS, &())?.unwrap_or_default();
-        groups.insert(id.clone());
-        provider.ledger.put(Kind::GROUPS, &(), &groups)?;
+        enlist(&provider, &id, &notes)?;
         self.store.apply(provider.into_batch())?;
         self.open.insert(id, group);
         Ok(outgoing)

@@ -10,9 +10,7 @@ use uuid::Uuid;
 use super::{Change, MAX_BODY_BYTES, MAX_MEMBERS, MessageId, Outgoing, Refusal};
 
 /// Begins the content of every message.
-const CONTENT_VERSION: u8 = 2;
-/// Says nothing of who joined when.
-const FIRST_CONTENT_VERSION: u8 = 1;
+const CONTENT_VERSION: u8 = 1;
 
 /// From which of a sender's messages on somebody can have heard it: who joined with `epoch` reads those after the one of
 /// number `after`.
@@ -40,10 +38,8 @@ pub(super) struct Notes {
     /// Number of the newest message of each other device.
     pub(super) heard: BTreeMap<DeviceId, u64>,
     /// The epoch that began when this device joined.
-    #[serde(default)]
     pub(super) joined: u64,
     /// Where this device's messages begin for each member that joined later than it.
-    #[serde(default)]
     pub(super) beginnings: BTreeMap<DeviceId, Beginning>,
     /// This device was removed.
     pub(super) removed: bool,
@@ -108,25 +104,18 @@ impl<'a> Content<'a> {
     }
 
     fn split(bytes: &'a [u8]) -> Option<Self> {
-        let (&version, rest) = bytes.split_first()?;
+        let (_, rest) = bytes.split_first().filter(|&(&version, _)| version == CONTENT_VERSION)?;
         let (number, rest) = number(rest)?;
-        let (id, mut body) = rest.split_first_chunk::<16>()?;
+        let (id, rest) = rest.split_first_chunk::<16>()?;
+        let (count, mut rest) = rest.split_first_chunk::<2>()?;
         let mut beginnings = BTreeSet::new();
-        match version {
-            FIRST_CONTENT_VERSION => {}
-            CONTENT_VERSION => {
-                let (count, mut rest) = body.split_first_chunk::<2>()?;
-                for _ in 0..u16::from_be_bytes(*count) {
-                    let (epoch, after);
-                    (epoch, rest) = self::number(rest)?;
-                    (after, rest) = self::number(rest)?;
-                    beginnings.insert(Beginning { epoch, after });
-                }
-                body = rest;
-            }
-            _ => return None,
+        for _ in 0..u16::from_be_bytes(*count) {
+            let (epoch, after);
+            (epoch, rest) = self::number(rest)?;
+            (after, rest) = self::number(rest)?;
+            beginnings.insert(Beginning { epoch, after });
         }
-        Some(Self { number, id: MessageId(Uuid::from_bytes(*id)), beginnings, body })
+        Some(Self { number, id: MessageId(Uuid::from_bytes(*id)), beginnings, body: rest })
     }
 
     /// How many of the sender's messages a device should have heard before this one and has not: `heard` is the number
@@ -134,7 +123,7 @@ impl<'a> Content<'a> {
     pub(super) fn missing(&self, heard: Option<u64>, joined: u64) -> u64 {
         let here = self.beginnings.iter().find(|beginning| beginning.epoch == joined);
         let before = heard.or(here.map(|beginning| beginning.after));
-        // A sender of an earlier version does not say: then this is the first of its messages.
+        // Who does not say begins here.
         before.map_or(0, |before| self.number.saturating_sub(before).saturating_sub(1))
     }
 }
@@ -174,20 +163,8 @@ mod tests {
         ) {
             let bytes = [&[version], &rest[..]].concat();
             let count = rest.get(24..26).map(|count| usize::from(u16::from_be_bytes([count[0], count[1]])));
-            let valid = match version {
-                1 => rest.len() >= 24,
-                2 => count.is_some_and(|count| rest.len() >= 26 + 16 * count),
-                _ => false,
-            };
-            prop_assert_eq!(Content::read(&bytes).is_ok(), valid);
+            let whole = count.is_some_and(|count| rest.len() >= 26 + 16 * count);
+            prop_assert_eq!(Content::read(&bytes).is_ok(), version == CONTENT_VERSION && whole);
         }
-    }
-
-    #[test]
-    fn a_message_as_it_was_written_before_beginnings_were_told_is_read() {
-        let bytes = [&[1][..], &7u64.to_be_bytes(), &[9; 16], b"words"].concat();
-        let read = Content::read(&bytes).unwrap();
-        assert_eq!((read.number, read.body), (7, &b"words"[..]));
-        assert_eq!((read.missing(None, 3), read.missing(Some(2), 3)), (0, 4));
     }
 }

@@ -12,7 +12,7 @@ use super::{
     SUITE,
     device::Work,
     ledger::Kind,
-    notes::{Content, Notes, OwnCommit, OwnMessage, digest},
+    notes::{Beginning, Content, Notes, OwnCommit, OwnMessage, digest},
     rules,
 };
 use crate::{
@@ -94,7 +94,9 @@ impl<S: Store> Device<S> {
 impl<S: Store> Work<'_, S> {
     /// Seals own message `number` for the present epoch and writes it ahead.
     pub(super) fn seal(&mut self, number: u64, id: MessageId, body: Sealed) -> Result<Outgoing, MlsError> {
-        let beginnings = self.notes.beginnings.values().copied().collect();
+        // Whoever came in with this device was never told where it begins, which is at its first message.
+        let with_it = Beginning { epoch: self.notes.joined, after: 0 };
+        let beginnings = self.notes.beginnings.values().copied().chain([with_it]).collect();
         let content = Content { number, id, beginnings, body: &body.0 }.write();
         let sealed = self
             .group

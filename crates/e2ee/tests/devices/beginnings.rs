@@ -40,6 +40,14 @@ fn whoever_was_invited_misses_the_first_words() {
 }
 
 #[test]
+fn of_two_who_were_invited_together_one_misses_the_others_first_words() {
+    let (mut log, [_ana, mut ben, mut chi]) = together::<3>();
+    let one = say(&mut chi, &mut log, "one");
+    say(&mut chi, &mut log, "two");
+    assert_eq!(missing(&mut ben, &log, one, &[one]), [1]);
+}
+
+#[test]
 fn whoever_was_invited_misses_the_first_words_also_after_others_have_come() {
     let (mut log, [mut ana, mut ben]) = together::<2>();
     let mut chi = Person::new();

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use bedside_e2ee::{
     DeviceIdentity, PublicIdentity,
-    mls::{Act, Authority, Change, Device, Event, GroupId, MessageId, MlsError, Outgoing, OwnDevicesLeave},
+    mls::{Authority, Change, Device, Event, GroupId, MessageId, MlsError, Outgoing, OwnDevicesLeave},
     store::{Batch, MemoryStore, Store, StoreError},
 };
 use bedside_protocol::{DeviceId, Sealed, UserId};
@@ -20,15 +20,6 @@ pub(crate) fn now() -> u64 {
 /// The name of the group that most tests have.
 pub(crate) fn group() -> GroupId {
     GroupId::new(*b"conversation").unwrap()
-}
-
-/// What the app permits, and more: whoever is in a group puts anybody out.
-struct AnybodyPutsOut;
-
-impl Authority for AnybodyPutsOut {
-    fn permits(&self, act: &Act<'_>) -> bool {
-        OwnDevicesLeave.permits(&Act { leaving: &[], ..*act })
-    }
 }
 
 /// A store that can be killed: at the given write from now, before or after it took effect.
@@ -124,7 +115,7 @@ impl Log {
 /// A device with a store that can be killed, and what its window has shown.
 pub(crate) struct Person {
     pub(crate) identity: PublicIdentity,
-    pub(crate) exported: Zeroizing<Vec<u8>>,
+    exported: Zeroizing<Vec<u8>>,
     pub(crate) store: Mortal,
     pub(crate) device: Device<Mortal>,
     /// Events of the group, by position: what a window keeps.
@@ -133,9 +124,14 @@ pub(crate) struct Person {
 
 impl Person {
     pub(crate) fn of(user: UserId) -> Self {
+        Self::under(Box::new(OwnDevicesLeave), user)
+    }
+
+    /// Somebody with an app that permits what it likes.
+    pub(crate) fn under(authority: Box<dyn Authority>, user: UserId) -> Self {
         let identity = DeviceIdentity::generate(user, DeviceId::random()).unwrap();
         let (public, exported, store) = (identity.public(), identity.export(), Mortal::default());
-        let device = Device::open(identity, store.clone(), Box::new(AnybodyPutsOut));
+        let device = Device::open(identity, store.clone(), authority);
         Self { identity: public, exported, store, device, shown: BTreeMap::new() }
     }
 
@@ -147,7 +143,7 @@ impl Person {
     pub(crate) fn restart(&mut self) {
         self.store.revive();
         let identity = DeviceIdentity::import(&self.exported).unwrap();
-        self.device = Device::open(identity, self.store.clone(), Box::new(AnybodyPutsOut));
+        self.device = Device::open(identity, self.store.clone(), Box::new(OwnDevicesLeave));
     }
 
     /// The profile is deleted, but for the identity in the keyring.
@@ -219,7 +215,16 @@ impl Person {
 
 /// People in one group, everybody having read everything.
 pub(crate) fn together<const N: usize>() -> (Log, [Person; N]) {
-    let mut people = std::array::from_fn(|_| Person::new());
+    group_of(std::array::from_fn(|_| Person::new()))
+}
+
+/// One user's devices in one group: they may put each other out.
+pub(crate) fn devices_together<const N: usize>() -> (Log, [Person; N]) {
+    let user = UserId::random();
+    group_of(std::array::from_fn(|_| Person::of(user)))
+}
+
+fn group_of<const N: usize>(mut people: [Person; N]) -> (Log, [Person; N]) {
     let log = gather(&mut people);
     (log, people)
 }

@@ -5,6 +5,7 @@
 
 use crate::common::{Log, Person, group, now};
 use bedside_e2ee::mls::{Change, Event, GroupId, MessageId, MlsError};
+use bedside_protocol::UserId;
 use uuid::Uuid;
 
 /// The hero's part, in calls that are repeated after a crash as the app would repeat them.
@@ -38,7 +39,10 @@ impl Story {
     }
 
     fn tell(kill: u32, written: bool) -> (u32, Vec<String>) {
-        let mut story = Self { hero: Person::new(), friend: Person::new(), log: Log::default(), crashes: 0 };
+        // Devices of one user, so that one may put out the other.
+        let user = UserId::random();
+        let mut story =
+            Self { hero: Person::of(user), friend: Person::of(user), log: Log::default(), crashes: 0 };
         story.hero.store.die(kill, written);
         // The hero publishes a key package; one that a crash swallowed is simply never used.
         let package = story.call(|hero, _| Ok(hero.device.key_packages(1, false, now())?.remove(0))).unwrap();

@@ -1,8 +1,8 @@
 //! What a group of devices does, and what it refuses, with a server that keeps to its task.
 
-use crate::common::{Answer, Log, Person, gather, group, now, together};
+use crate::common::{Answer, Log, Person, devices_together, gather, group, now, together};
 use bedside_e2ee::mls::{Change, Event, GroupId, MlsError, Refusal, key_packages_wanted};
-use bedside_protocol::Sealed;
+use bedside_protocol::{Sealed, UserId};
 
 /// What a device shows after reading `entry` as the next of the log.
 fn after(person: &mut Person, entry: &[u8]) -> Event {
@@ -32,7 +32,7 @@ fn everybody_reads_what_somebody_writes_in_the_logs_order() {
 
 #[test]
 fn a_device_is_added_removed_and_its_messages_refused_at_once() {
-    let (mut log, [mut ana, mut ben, mut chi]) = together::<3>();
+    let (mut log, [mut ana, mut ben, mut chi]) = devices_together::<3>();
     // Chi's message is sealed, and not yet with the server, when Ana removes Chi.
     chi.say("late");
     let late = chi.device.unsent(&group()).unwrap();
@@ -111,7 +111,7 @@ fn messages_that_wait_while_the_epoch_changes_are_sealed_anew_and_stay_in_order(
 
 #[test]
 fn secrets_and_check_codes_are_the_same_for_all_and_change_with_the_members() {
-    let (mut log, [mut ana, mut ben, chi]) = together::<3>();
+    let (mut log, [mut ana, mut ben, chi]) = devices_together::<3>();
     let id = group();
     let secret = |person: &mut Person| person.device.export_secret(&id, "label", b"context", 32).unwrap();
     let before = secret(&mut ana);
@@ -129,7 +129,7 @@ fn secrets_and_check_codes_are_the_same_for_all_and_change_with_the_members() {
 #[test]
 fn frames_sealed_with_the_groups_secret_open_at_the_others_and_not_after_removal() {
     use bedside_e2ee::sframe::{FrameError, FrameOpener, FrameSealer};
-    let (mut log, [mut ana, mut ben, mut chi]) = together::<3>();
+    let (mut log, [mut ana, mut ben, mut chi]) = devices_together::<3>();
     let (secret, leaf) = ana.device.frame_secret(&group(), b"call").unwrap();
     let mut sealer = FrameSealer::new(&secret, leaf, 0).unwrap();
     let (mut at_ben, mut at_chi) = (FrameOpener::default(), FrameOpener::default());
@@ -241,7 +241,7 @@ fn who_comes_from_outside_too_late_is_told_and_tries_again() {
 
 #[test]
 fn a_revoked_device_leaves_every_group() {
-    let (mut log, [mut ana, mut ben]) = together::<2>();
+    let (mut log, [mut ana, mut ben]) = devices_together::<2>();
     let alone = GroupId::new(*b"alone").unwrap();
     ana.device.create(&alone, now()).unwrap();
     let asked = ana.device.revoke(ben.identity.device).unwrap();
@@ -406,7 +406,8 @@ fn changes_that_make_no_sense_are_refused_before_they_are_sent() {
 
 #[test]
 fn a_group_of_fifty_devices_works() {
-    let mut people: Vec<Person> = (0..50).map(|_| Person::new()).collect();
+    let user = UserId::random();
+    let mut people: Vec<Person> = (0..50).map(|_| Person::of(user)).collect();
     let mut log = gather(&mut people);
     people[49].say("hello, all of you");
     people[49].flush(&mut log).unwrap();

@@ -7,7 +7,10 @@
 use std::collections::BTreeSet;
 
 use crate::common::{Answer, Log, Person, gather, group};
-use bedside_e2ee::mls::{Change, Event, MlsError};
+use bedside_e2ee::{
+    PublicIdentity,
+    mls::{Change, Event, MlsError},
+};
 use bedside_protocol::DeviceId;
 use proptest::prelude::*;
 
@@ -90,14 +93,18 @@ fn take(person: &mut Person, online: &mut bool, scene: &mut Scene, step: Step, n
         Step::Offer(_) | Step::Read(_) | Step::Flush if !*online => {}
         Step::Disconnect => *online = false,
         Step::Connect => *online = true,
-        Step::Invite => change(person, &Change::Add(vec![Person::new().key_package()])),
+        // A further device of the same user, which it may put out again.
+        Step::Invite => {
+            let mut guest = Person::of(person.identity.user);
+            change(person, &Change::Add(vec![guest.key_package()]));
+        }
         Step::Dismiss => {
             let outcome = person.device.members(&id);
             let members = survive(person, outcome).unwrap_or_default();
-            let guest =
-                members.iter().map(|member| member.identity.device).find(|one| !regulars.contains(one));
-            if let Some(guest) = guest {
-                change(person, &Change::Remove(vec![guest]));
+            let own = |one: &&PublicIdentity| one.user == person.identity.user;
+            let mut owned = members.iter().map(|member| &member.identity).filter(own);
+            if let Some(guest) = owned.find(|one| !regulars.contains(&one.device)) {
+                change(person, &Change::Remove(vec![guest.device]));
             }
         }
         Step::Write => {

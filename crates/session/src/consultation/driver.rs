@@ -30,7 +30,9 @@ use super::{
     viewing::Viewing,
 };
 use crate::{
-    peer::{FailureReason, MediaKind, OutgoingRtp, Peer, PeerConfig, PeerError, PeerEvent, PeerState},
+    peer::{
+        ASSUMED_RTT, FailureReason, MediaKind, OutgoingRtp, Peer, PeerConfig, PeerError, PeerEvent, PeerState,
+    },
     studio::AudioPort,
 };
 
@@ -39,9 +41,6 @@ pub(super) const LOST_AFTER: Duration = Duration::from_millis(1800);
 
 /// How often the path is looked at and the plan made.
 const CONTROL_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Round trip assumed before one is known.
-const ASSUMED_RTT: Duration = Duration::from_millis(100);
 
 /// Events of the peer connection that may wait.
 const PEER_EVENTS: usize = 2048;

@@ -36,7 +36,7 @@ struct Keys {
     sound_in: FrameOpener,
     picture_in: FrameOpener,
     /// What both sides have put into the keys, once both have said it. It stays for the call.
-    context: Option<Vec<u8>>,
+    context: Option<[u8; 32]>,
     /// The group's newest secret, until then.
     early: Option<FrameKeys>,
     /// Where the other side's devices are in the group.
@@ -50,7 +50,14 @@ impl Keys {
         origin.stream == u64::from(stream) && self.senders.contains(&origin.leaf)
     }
 
-    fn enter(&mut self, context: &[u8], new: FrameKeys) -> Result<(), FrameError> {
+    fn enter(&mut self, context: &[u8], new: FrameKeys) {
+        // The same epoch again: its counters go on.
+        if let Err(error) = self.try_enter(context, new) {
+            tracing::debug!(%error, "keys for frames were not taken");
+        }
+    }
+
+    fn try_enter(&mut self, context: &[u8], new: FrameKeys) -> Result<(), FrameError> {
         let FrameKeys { secret, leaf, senders } = new;
         let secret = secret.bound_to(context)?;
         self.senders = senders;
@@ -79,12 +86,14 @@ impl Sealing {
         let (Some(ours), Some(theirs)) = (self.nonce, theirs) else { return };
         let mut keys = self.keys();
         if keys.context.is_none() {
-            let context = [ours.min(theirs).into_bytes(), ours.max(theirs).into_bytes()].concat();
+            let mut context = [0; 32];
+            context[..16].copy_from_slice(ours.min(theirs).as_bytes());
+            context[16..].copy_from_slice(ours.max(theirs).as_bytes());
             keys.context = Some(context);
-            let early = keys.early.take();
-            drop(keys);
+            if let Some(early) = keys.early.take() {
+                keys.enter(&context, early);
+            }
             self.active.store(true, Relaxed);
-            early.into_iter().for_each(|keys| self.enter(keys));
         }
     }
 
@@ -99,13 +108,9 @@ impl Sealing {
     /// A new epoch of the conversation's group: what leaves from now on is sealed for it.
     pub(super) fn enter(&self, new: FrameKeys) {
         let mut keys = self.keys();
-        let Some(context) = keys.context.clone() else {
-            keys.early = Some(new);
-            return;
-        };
-        // The same epoch again: its counters go on.
-        if let Err(error) = keys.enter(&context, new) {
-            tracing::debug!(%error, "keys for frames were not taken");
+        match keys.context {
+            Some(context) => keys.enter(&context, new),
+            None => keys.early = Some(new),
         }
     }
 
@@ -213,7 +218,7 @@ mod tests {
         // A picture's bytes, as a packet of sound would have them: nothing beside them.
         ana.keys().picture.as_mut().unwrap().seal(b"picture", &[], &mut sealed).unwrap();
         assert_eq!(ben.open_sound(&sealed), None, "another stream");
-        let context = ben.keys().context.clone().unwrap();
+        let context = ben.keys().context.unwrap();
         let mut other = FrameSealer::new(&secret(3).bound_to(&context).unwrap(), 2, SOUND).unwrap();
         other.seal(b"voice", &[], &mut sealed).unwrap();
         assert_eq!(ben.open_sound(&sealed), None, "another member's");

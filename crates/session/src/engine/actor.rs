@@ -107,6 +107,8 @@ pub(super) struct Actor {
     told_call: Option<(CallId, UserId)>,
     /// The newest call of this device that has an id, also when it is no longer shown: late news of it may still come.
     pub(super) last_call: Option<CallId>,
+    /// Everything is being closed, and when that is done.
+    closed: Option<watch::Receiver<bool>>,
 }
 
 /// Starts the actor and returns the self-view.
@@ -151,6 +153,7 @@ pub(super) fn spawn(
         revision: 0,
         told_call: None,
         last_call: None,
+        closed: None,
     };
     let inboxes = Inboxes { commands, media: media_in, studio: studio_in };
     tokio::spawn(actor.run(inboxes, Idleness::watch(config.idle)));
@@ -190,27 +193,18 @@ impl Actor {
         }
         self.leave_call_for_good();
         self.studio.close();
-        self.studio.closed().await;
     }
 
     fn asked(&mut self, ask: super::Ask) {
         match ask {
             super::Ask::Command(command) => self.command(command),
             super::Ask::Close(done) => {
-                self.leave_call();
-                self.studio.close();
-                let (socket, chat, devices) = (self.socket.take(), self.chat.take(), self.studio.closed());
+                // Whoever asks again waits for the same end.
+                let closed = self.closed.take().unwrap_or_else(|| self.close());
+                let mut waits = closed.clone();
+                self.closed = Some(closed);
                 tokio::spawn(async move {
-                    let messages = async {
-                        if let Some(socket) = socket {
-                            socket.close().await;
-                        }
-                        if let Some(chat) = chat {
-                            chat.close().await;
-                        }
-                    };
-                    // What is being written of the call is whole then.
-                    let _ = tokio::join!(messages, tokio::time::timeout(CLOSE_PATIENCE, devices));
+                    let _ = waits.wait_for(|closed| *closed).await;
                     let _ = done.send(());
                 });
             }
@@ -224,6 +218,28 @@ impl Actor {
                 self.tell_chat(Input::Search { text, within, answer });
             }
         }
+    }
+
+    /// Begins to close everything; says when it is done.
+    fn close(&mut self) -> watch::Receiver<bool> {
+        self.leave_call();
+        self.studio.close();
+        let (socket, chat, devices) = (self.socket.take(), self.chat.take(), self.studio.closed());
+        let (tell, closed) = watch::channel(false);
+        tokio::spawn(async move {
+            let messages = async {
+                if let Some(socket) = socket {
+                    socket.close().await;
+                }
+                if let Some(chat) = chat {
+                    chat.close().await;
+                }
+            };
+            // What is being written of the call is whole then.
+            let _ = tokio::join!(messages, tokio::time::timeout(CLOSE_PATIENCE, devices));
+            tell.send_replace(true);
+        });
+        closed
     }
 
     pub(super) fn tell_chat(&self, input: Input) {

@@ -14,14 +14,13 @@ use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtp;
 use tokio::sync::{mpsc, watch};
 
+use super::ASSUMED_RTT;
 use super::event::{MediaKind, PacketFate, PeerEvent, TransportFeedback};
 
 /// Extension URI of the transport-wide sequence number.
 pub(super) const TRANSPORT_CC_URI: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
-/// Round trip assumed before one is known: what was just repeated is not repeated for half of it.
-const ASSUMED_RTT: Duration = Duration::from_millis(100);
 /// Sent packets whose transport-wide feedback may still come.
 const IN_FLIGHT: usize = 4096;
 /// Streams of the other side's that are told apart: far more than the four that make sense.
@@ -239,8 +238,9 @@ impl Link {
         stream.history.remember(packet.header.sequence_number, packet.clone(), now);
     }
 
-    /// The packet that repeats `seq`, if it is still known and was not repeated a moment ago: on the repair stream (RFC 4588) when that was negotiated,
-    /// otherwise the identical packet, since a sequence number must never be encrypted twice with different content.
+    /// The packet that repeats `seq`, if it is still known and was not repeated a moment ago: on the repair stream (RFC 4588)
+    /// when that was negotiated, otherwise the identical packet, since a sequence number must never be encrypted twice with
+    /// different content.
     pub(super) fn repeat(&mut self, now: Instant, kind: MediaKind, seq: u16) -> Option<rtp::Packet> {
         let index = kind.index();
         let stream = &mut self.outgoing[index];

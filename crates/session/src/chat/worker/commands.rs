@@ -75,7 +75,7 @@ impl Worker {
             Command::RenameInstallation { device_id, name } => self.rename_device(&device_id, name),
             Command::RevokeInstallation { device_id } => self.revoke_device(&device_id),
             Command::SetPassphrase { passphrase } => self.keep_under(passphrase),
-            // Everything else is the engine's.
+            // Everything else is the engine's, or opens what is open.
             _ => {}
         }
     }

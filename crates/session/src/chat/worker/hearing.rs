@@ -65,18 +65,18 @@ impl Worker {
                 self.change_own(id, at, sender, message, unchecked, |item| item.content = Content::Deleted)
             }
             Body::Receipt { delivered, read } => self.receipt(id, sender, Receipt { delivered, read }, own),
-            Body::Title { .. } if unchecked => self.refused(id, at, sender, Refusal::Unauthorised),
             Body::Title { title, .. } => {
                 let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
-                // Two people are called what they are called.
-                if live.room.server.kind != ConversationKind::Group {
-                    return Ok(());
-                }
                 let title = Pii::new(title.chars().filter(|c| !is_hidden(*c)).collect::<String>());
-                // It is said again to those who came in later.
-                if live.room.title.replace(title.clone()).as_ref() == Some(&title) {
+                // Two people are called what they are called; and to those who came in later it is said again.
+                let is_group = live.room.server.kind == ConversationKind::Group;
+                if !is_group || live.room.title.as_ref() == Some(&title) {
                     return Ok(());
                 }
+                if unchecked {
+                    return self.refused(id, at, sender, Refusal::Unauthorised);
+                }
+                live.room.title = Some(title.clone());
                 self.happened(id, at, sender, Content::Renamed(title))
             }
             Body::Signal { call, signal } => {

@@ -197,6 +197,10 @@ impl Worker {
         live.sealed.clear();
         live.kinds.clear();
         live.in_flight.clear();
+        // Coming in from outside, this device learns only now who was put out meanwhile.
+        let missed =
+            live.room.told_of.iter().filter(|member| own && external && !live.members.contains(member));
+        let left: Vec<_> = left.iter().chain(missed).copied().collect();
         if own && external {
             let unused = live.welcome.take();
             let again = std::mem::take(&mut live.rejoining) || at.position > 0;
@@ -217,19 +221,19 @@ impl Worker {
                 let content = Content::DeviceJoined { user: member.user, by_itself: external };
                 self.happened(id, at, by, content)?;
             }
-            for member in left {
+            for member in &left {
                 self.happened(id, at, by, Content::DeviceLeft { user: member.user })?;
             }
             self.tell_the_name(id, joined, external, own);
             self.newcomers_in(id, &before);
         }
         if let Some(live) = self.rooms.get_mut(&id) {
-            for member in left {
+            for member in &left {
                 live.room.receipts.remove(&member.device);
             }
         }
         // Whoever puts out a device of their own has lost it: nobody takes it for theirs again.
-        if self.trust.retire(left) {
+        if self.trust.retire(&left) {
             self.journal.write_value(Trust::NAME, &self.trust)?;
         }
         self.tell_frame_keys();

@@ -245,7 +245,8 @@ impl Actor {
     }
 
     pub(in crate::engine) fn set_camera_on(&mut self, on: bool) {
-        let Some(call) = &mut self.call else { return };
+        // A call that is over opens no device.
+        let Some(call) = self.call.as_mut().filter(|call| !call.phase().is_final()) else { return };
         let had = call.has_picture();
         call.camera_on = on;
         if let Some(consultation) = &call.consultation {

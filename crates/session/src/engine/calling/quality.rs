@@ -1,25 +1,23 @@
 //! How good a call is, and was, in a word.
 
-use bedside_protocol::{CallPhase, quality::QualityClass};
+use std::collections::BTreeMap;
 
-const WORST_FIRST: [QualityClass; 4] =
-    [QualityClass::Poor, QualityClass::Fair, QualityClass::Good, QualityClass::Excellent];
+use bedside_protocol::{CallPhase, quality::QualityClass};
 
 /// The seconds of a call by their class.
 #[derive(Default)]
 pub(in crate::engine) struct Quality {
     now: Option<QualityClass>,
-    /// In the order of [`WORST_FIRST`].
-    seconds: [u32; 4],
+    /// The worst first.
+    seconds: BTreeMap<QualityClass, u32>,
 }
 
 impl Quality {
     /// One more second: the worse of what was heard and seen counts.
     pub(super) fn note(&mut self, sound: Option<QualityClass>, picture: Option<QualityClass>) {
         self.now = sound.into_iter().chain(picture).min();
-        let classes = WORST_FIRST.iter().zip(&mut self.seconds);
-        for (_, seconds) in classes.filter(|(class, _)| Some(**class) == self.now) {
-            *seconds += 1;
+        if let Some(class) = self.now {
+            *self.seconds.entry(class).or_default() += 1;
         }
     }
 
@@ -29,9 +27,9 @@ impl Quality {
         if !phase.is_final() {
             return self.now;
         }
-        let all: u32 = self.seconds.iter().sum();
+        let all: u32 = self.seconds.values().sum();
         let mut so_far = 0;
-        WORST_FIRST.into_iter().zip(self.seconds).find_map(|(class, seconds)| {
+        self.seconds.iter().find_map(|(&class, seconds)| {
             so_far += seconds;
             (so_far * 4 > all).then_some(class)
         })
