@@ -50,7 +50,15 @@ const GROUPS: &[Group] = &[
     Group {
         why: "drive the real window without a screen",
         serves: &[Purpose::Test, Purpose::Bench, Purpose::Package],
-        packages: &["xvfb", "webkit2gtk-driver", "openbox", "dbus", "dbus-x11", "xdotool"],
+        packages: &[
+            "xvfb",
+            "webkit2gtk-driver",
+            "openbox",
+            "dbus",
+            "dbus-x11",
+            "xdotool",
+            "fonts-noto-color-emoji",
+        ],
     },
     Group {
         why: "keep tokens in a real keyring in tests",
