@@ -54,16 +54,6 @@ impl RestLimits {
         self.lock().addresses.take(network_of(address), now()).map_err(|wait| limited(wait).into())
     }
 
-    /// Whether an address has anything left of what [`RestLimits::check_address`] counts; counts nothing.
-    ///
-    /// # Errors
-    /// `rate_limited`, with the time to wait.
-    pub fn spare_address(&self, address: IpAddr) -> Result<(), Fault> {
-        self.check_address(address)?;
-        self.lock().addresses.give_back(&network_of(address));
-        Ok(())
-    }
-
     /// Counts a claim of somebody's key packages: each takes one away from every device of theirs.
     ///
     /// # Errors
