@@ -30,7 +30,7 @@ use crate::{
     db::{Database, DatabaseError},
     devices::Devices,
     directory::Directory,
-    fault::Fault,
+    fault::{Causes, Fault},
     hub::Hub,
     ice::IceServers,
     idempotency,
@@ -379,8 +379,7 @@ async fn serve(
 /// Calls and messages go on without a store of files; whoever runs the server should know before the first file fails.
 async fn look_at(blobs: BlobStore) {
     if let Err(error) = blobs.look().await {
-        let error: &dyn std::error::Error = &error;
-        tracing::error!(error, "files can neither be sent nor fetched");
+        tracing::error!(error = %Causes(&error), "files can neither be sent nor fetched");
     }
 }
 
