@@ -85,7 +85,7 @@ impl TurnService {
             service_port: public.port(),
             relay_ports: config.relay_ports,
         });
-        let quota = Quota::default();
+        let quota = Quota::new();
         let relays = Relays {
             bind: local.ip(),
             public: public_ip,
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn credentials_that_have_run_out_or_make_no_sense_open_nothing() {
-        let handler = Credentials { secret: Secret::new("k".into()), quota: Quota::default() };
+        let handler = Credentials { secret: Secret::new("k".into()), quota: Quota::new() };
         let from = "192.0.2.1:1".parse().unwrap();
         assert!(handler.auth_handle("1000:account", REALM, from).is_err());
         assert!(handler.auth_handle("soon:account", REALM, from).is_err());

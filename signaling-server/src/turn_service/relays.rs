@@ -12,7 +12,7 @@ use webrtc_util::Conn;
 
 use super::{
     policy::RelayPolicy,
-    quota::{Quota, Share},
+    quota::{Quota, Relayed},
 };
 
 /// How often a free port is looked for.
@@ -66,7 +66,7 @@ impl RelayAddressGenerator for Relays {
 struct GuardedRelay {
     socket: UdpSocket,
     policy: Arc<RelayPolicy>,
-    _share: Share,
+    _share: Relayed,
 }
 
 type ConnResult<T> = Result<T, webrtc_util::Error>;

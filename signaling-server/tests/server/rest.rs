@@ -135,6 +135,20 @@ async fn who_never_finishes_a_request_does_not_keep_a_connection() {
 }
 
 #[tokio::test]
+async fn who_says_nothing_or_speaks_http_2_does_not_keep_a_connection() {
+    let clinic = Clinic::open_with(|config| config.socket.head_within = Duration::from_millis(50)).await;
+    for said in ["", "PRI", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let mut stream = TcpStream::connect(clinic.server.addr()).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // To its end: the server closes.
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.is_empty(), "{said:?}: {answer:?}");
+    }
+    clinic.close().await;
+}
+
+#[tokio::test]
 async fn who_never_finishes_a_body_does_not_keep_a_connection() {
     let clinic = Clinic::open_with(|config| config.socket.body_within = Duration::from_millis(50)).await;
     let mut stream = TcpStream::connect(clinic.server.addr()).await.unwrap();
