@@ -26,7 +26,7 @@ use crate::{
     ice::IceServers,
     idempotency,
     key_packages::KeyPackages,
-    limits::RestLimits,
+    limits::Limits,
     listener,
     presence::PresenceService,
     turn_service::{TurnError, TurnService},
@@ -303,7 +303,7 @@ async fn assemble(
         limits: config.calls,
     })
     .await?;
-    let limits = RestLimits::new(&config.limits);
+    let limits = Limits::new(&config.limits);
     let conversations = ConversationService::new(ConversationDeps {
         db: db.clone(),
         directory: directory.clone(),
