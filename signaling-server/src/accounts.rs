@@ -192,15 +192,15 @@ impl Accounts {
     pub async fn remove_contact(&self, one: &str, other: &str) -> Result<(), AccountError> {
         let (one, other) = (self.find_any(one).await?, self.find_any(other).await?);
         let (low, high) = pair(&one, &other)?;
+        if (one.role, other.role) == (Role::Clinician, Role::Clinician) {
+            return Err(AccountError::Colleagues);
+        }
         sqlx::query("DELETE FROM contacts WHERE low = ?1 AND high = ?2")
             .bind(low.0)
             .bind(high.0)
             .execute(&self.db.write)
             .await?;
-        match (one.role, other.role) {
-            (Role::Clinician, Role::Clinician) => Err(AccountError::Colleagues),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// The account with that login, if it is not disabled.

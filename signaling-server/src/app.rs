@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     attachments::Attachments, auth::AuthService, calls::CallService, config::Config,
     conversations::ConversationService, db::Database, devices::Devices, directory::Directory, hub::Hub,
-    ice::IceServers, key_packages::KeyPackages, limits::RestLimits, presence::PresenceService,
+    ice::IceServers, key_packages::KeyPackages, limits::Limits, presence::PresenceService,
 };
 
 /// The server's services. Cheap to clone; axum's state.
@@ -20,7 +20,7 @@ pub struct App {
     /// Signing in and out.
     pub auth: AuthService,
     /// How much one client may ask.
-    pub limits: RestLimits,
+    pub limits: Limits,
     /// People and who may talk to whom.
     pub directory: Directory,
     /// Sessions and events.

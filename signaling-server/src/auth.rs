@@ -92,7 +92,7 @@ impl AuthService {
             throttles.addresses.take_back(&address_key);
         }
         let user = self.0.directory.profile(account.id).await?;
-        let begun = self.0.store.begin(account.id, &request.device).await?;
+        let begun = self.0.store.begin(&account, &request.device).await?;
         for ended in begun.replaced {
             self.0.hub.end_sign_in(ended);
         }

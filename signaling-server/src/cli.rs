@@ -13,7 +13,7 @@ use crate::{
     auth::password::Passwords,
     config::{BlobConfig, Config, settings::Settings},
     db::Database,
-    demo, openapi, server,
+    demo, listener, openapi, server,
 };
 
 /// Bedside's signaling server
@@ -243,7 +243,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 async fn check(config: Config) -> anyhow::Result<()> {
     server::check_listener(&config)?;
     if let Some(files) = &config.tls {
-        server::load_tls(files).await?;
+        listener::load_tls(files).await?;
     }
     let folder = config.database.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {

@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     calls::CallService, clock, config::LogLimits, db::Database, directory::Directory, fault::Fault, hub::Hub,
-    identity::Identity, limits::RestLimits, socket::to_value,
+    identity::Identity, limits::Limits, socket::to_value,
 };
 
 mod form;
@@ -57,7 +57,7 @@ pub struct ConversationDeps {
     /// How much is kept.
     pub limits: LogLimits,
     /// How much one account hands in.
-    pub rates: RestLimits,
+    pub rates: Limits,
 }
 
 /// The one service behind the REST routes and the socket messages for conversations. Cheap to clone.

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{Row, Sqlite, Transaction};
 
 use crate::{
-    clock, db::Database, directory::Directory, fault::Fault, hub::Hub, identity::Identity, limits::RestLimits,
+    clock, db::Database, directory::Directory, fault::Fault, hub::Hub, identity::Identity, limits::Limits,
 };
 
 /// The longest key package, in bytes. Bedside's have about 500.
@@ -30,7 +30,7 @@ pub struct KeyPackages {
     db: Database,
     directory: Directory,
     hub: Hub,
-    limits: RestLimits,
+    limits: Limits,
     retention: Duration,
 }
 
@@ -41,7 +41,7 @@ impl KeyPackages {
         db: Database,
         directory: Directory,
         hub: Hub,
-        limits: RestLimits,
+        limits: Limits,
         retention: Duration,
     ) -> Self {
         Self { db, directory, hub, limits, retention }

@@ -1,4 +1,4 @@
-//! How much one account, or one address before anybody has signed in, may ask over REST.
+//! How much one account, or one address before anybody has signed in, may ask over either API.
 
 use std::{
     net::IpAddr,
@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use crate::{auth::network_of, config::RateLimits, fault::Fault};
 
-/// Rate limits of the REST API. Cheap to clone.
+/// Rate limits of both APIs. A socket counts its messages itself. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct RestLimits(Arc<Mutex<Buckets>>);
+pub struct Limits(Arc<Mutex<Buckets>>);
 
 #[derive(Debug)]
 struct Buckets {
@@ -25,7 +25,7 @@ struct Buckets {
     entries: KeyedBuckets<UserId>,
 }
 
-impl RestLimits {
+impl Limits {
     /// Limits as configured.
     #[must_use]
     pub fn new(limits: &RateLimits) -> Self {
@@ -52,16 +52,6 @@ impl RestLimits {
     /// `rate_limited`, with the time to wait.
     pub fn check_address(&self, address: IpAddr) -> Result<(), Fault> {
         self.lock().addresses.take(network_of(address), now()).map_err(|wait| limited(wait).into())
-    }
-
-    /// Whether an address has anything left of what [`RestLimits::check_address`] counts; counts nothing.
-    ///
-    /// # Errors
-    /// `rate_limited`, with the time to wait.
-    pub fn spare_address(&self, address: IpAddr) -> Result<(), Fault> {
-        self.check_address(address)?;
-        self.lock().addresses.give_back(&network_of(address));
-        Ok(())
     }
 
     /// Counts a claim of somebody's key packages: each takes one away from every device of theirs.

@@ -217,12 +217,9 @@ impl PresenceService {
     }
 
     async fn tell(&self, user: UserId) -> Result<(), Fault> {
-        // First, since they may fail: what could not be told must not count as told.
+        // First, since this may fail: what could not be told must not count as told.
         let watchers = self.0.directory.contact_ids(user).await?;
         let Some((was, now)) = self.untold(user) else { return Ok(()) };
-        if let (Some(at), Some(device_type)) = (now.last_seen, now.device_type) {
-            self.0.directory.note_last_seen(user, at, device_type).await?;
-        }
         self.lock().told.insert(user, now.clone());
         let offline = now.status == PresenceStatus::Offline;
         let turned = match (was == PresenceStatus::Offline, offline) {
@@ -230,12 +227,19 @@ impl PresenceService {
             (false, true) => Some(Event::UserOffline { user_id: user, last_seen: now.last_seen }),
             (true, true) | (false, false) => None,
         };
+        let kept = now.last_seen.zip(now.device_type);
         let update = Event::PresenceUpdate(now);
         for watcher in watchers {
             self.0.hub.send_to_user(watcher, &update);
             if let Some(turned) = &turned {
                 self.0.hub.send_to_user(watcher, turned);
             }
+        }
+        // Last: a disk that is full keeps nobody from learning who came and left.
+        if let Some((at, device_type)) = kept
+            && let Err(fault) = self.0.directory.note_last_seen(user, at, device_type).await
+        {
+            fault.log();
         }
         Ok(())
     }

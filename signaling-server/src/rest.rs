@@ -42,14 +42,15 @@ impl FromRequestParts<App> for Caller {
             Problem::new(ErrorCode::NotSignedIn)
                 .with_detail("Send the access token as \"Authorization: Bearer …\".")
         })?;
-        // Made-up tokens cost the address they come from, so that the database is not asked about them for ever.
+        // Made-up tokens cost the address they come from. A right one is served whatever others there have spent.
         let address = address_of(parts)?;
-        app.limits.spare_address(address)?;
-        let who = app.auth.identify(token).await.inspect_err(|fault| {
-            if matches!(fault, Fault::Refused(_)) {
-                let _ = app.limits.check_address(address);
+        let who = match app.auth.identify(token).await {
+            Err(refused @ Fault::Refused(_)) => {
+                app.limits.check_address(address)?;
+                return Err(refused);
             }
-        })?;
+            identified => identified?,
+        };
         app.limits.check_account(who.user)?;
         parts.extensions.insert(Caller(who));
         Ok(Caller(who))

@@ -23,7 +23,7 @@ pub mod key_packages;
 pub mod presence;
 pub mod users;
 
-use crate::{app::App, connections, fault::Fault, idempotency, openapi, rest::MAX_BODY_BYTES, socket};
+use crate::{app::App, fault::Fault, idempotency, listener, openapi, rest::MAX_BODY_BYTES, socket};
 
 /// Every documented route under `/api`.
 pub(crate) fn api() -> OpenApiRouter<App> {
@@ -54,7 +54,7 @@ pub fn router(app: App) -> Router {
         )
         .layer(middleware::from_fn_with_state(app.clone(), idempotency::replay))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(middleware::from_fn_with_state(app.config.socket.body_within, connections::limit_bodies));
+        .layer(middleware::from_fn_with_state(app.config.socket.body_within, listener::limit_bodies));
     api.route("/ws", get(socket::open))
         .merge(health::router())
         .fallback(async || Fault::from(ErrorCode::NotFound))

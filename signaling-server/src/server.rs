@@ -1,16 +1,8 @@
 //! The running process: opens what it needs, serves, and stops in good order.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum_server::{
-    Handle,
-    tls_rustls::{RustlsAcceptor, RustlsConfig},
-};
+use axum_server::Handle;
 use bedside_protocol::{Secret, socket::Event};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -24,20 +16,19 @@ use crate::{
     },
     auth::{AuthService, password::Passwords, token},
     calls::{self, CallDeps, CallService},
-    config::{Config, TlsFiles},
-    connections::{self, Connections},
+    config::Config,
     conversations::{ConversationDeps, ConversationService},
     db::{Database, DatabaseError},
     devices::Devices,
     directory::Directory,
-    fault::Fault,
+    fault::{Causes, Fault},
     hub::Hub,
     ice::IceServers,
     idempotency,
     key_packages::KeyPackages,
-    limits::RestLimits,
+    limits::Limits,
+    listener,
     presence::PresenceService,
-    routes,
     turn_service::{TurnError, TurnService},
     watch,
 };
@@ -148,12 +139,11 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
     // Whoever embeds the server may have installed it already: the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let tls = match &config.tls {
-        Some(files) => Some(load_tls(files).await?),
+        Some(files) => Some(listener::load_tls(files).await?),
         None => None,
     };
-    let listener = bind(config.listen)?;
-    let addr =
-        listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
+    let port = listener::bind(config.listen)?;
+    let addr = port.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
     let db = Database::open(&config.database).await?;
     check_archive(&config, &db).await?;
     let secret = config.turn.secret.clone().unwrap_or_else(token::generate);
@@ -171,7 +161,7 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
 
     let handle = Handle::new();
     let mut serving = JoinSet::new();
-    serving.spawn(serve(listener, tls, handle.clone(), app.clone()));
+    serving.spawn(listener::serve(port, tls, handle.clone(), app.clone()));
     tracing::info!(%addr, tls = app.config.tls.is_some(), turn = turn.is_some(), "serving");
     Ok(RunningServer { addr, app, turn, listener: handle, serving, background })
 }
@@ -313,7 +303,7 @@ async fn assemble(
         limits: config.calls,
     })
     .await?;
-    let limits = RestLimits::new(&config.limits);
+    let limits = Limits::new(&config.limits);
     let conversations = ConversationService::new(ConversationDeps {
         db: db.clone(),
         directory: directory.clone(),
@@ -358,29 +348,10 @@ async fn assemble(
     })
 }
 
-async fn serve(
-    listener: TcpListener,
-    tls: Option<RustlsConfig>,
-    handle: Handle<SocketAddr>,
-    app: App,
-) -> io::Result<()> {
-    let connections = Connections::new(app.config.limits.connections_per_address);
-    let mut server = axum_server::from_tcp(listener)?;
-    // Not `http1_only`: that would serve connections without upgrades, and so without sockets.
-    connections::limit_heads(server.http_builder(), app.config.socket.head_within);
-    let server = server.handle(handle);
-    let service = routes::router(app).into_make_service_with_connect_info::<SocketAddr>();
-    match tls {
-        Some(tls) => server.acceptor(RustlsAcceptor::new(tls).acceptor(connections)).serve(service).await,
-        None => server.acceptor(connections).serve(service).await,
-    }
-}
-
 /// Calls and messages go on without a store of files; whoever runs the server should know before the first file fails.
 async fn look_at(blobs: BlobStore) {
     if let Err(error) = blobs.look().await {
-        let error: &dyn std::error::Error = &error;
-        tracing::error!(error, "files can neither be sent nor fetched");
+        tracing::error!(error = %Causes(&error), "files can neither be sent nor fetched");
     }
 }
 
@@ -425,31 +396,6 @@ async fn sweep(app: App) {
 pub fn check_listener(config: &Config) -> Result<(), StartError> {
     let readable = config.tls.is_none() && !config.listen.ip().to_canonical().is_loopback();
     if readable && !config.allow_plain_http { Err(StartError::PlainHttp(config.listen)) } else { Ok(()) }
-}
-
-/// Reads certificate and key.
-///
-/// # Errors
-/// [`StartError::Tls`].
-pub async fn load_tls(files: &TlsFiles) -> Result<RustlsConfig, StartError> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let read = RustlsConfig::from_pem_file(&files.certificate, &files.key).await;
-    let mut tls = (*read.map_err(|source| tls_error(files, source))?.get_inner()).clone();
-    // The socket needs HTTP/1.1, and nothing here gains by HTTP/2.
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(RustlsConfig::from_config(Arc::new(tls)))
-}
-
-fn tls_error(files: &TlsFiles, source: io::Error) -> StartError {
-    let (certificate, key) = (files.certificate.display().to_string(), files.key.display().to_string());
-    StartError::Tls { certificate, key, source }
-}
-
-fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let listen = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).map_err(listen)?;
-    listener.set_nonblocking(true).map_err(listen)?;
-    Ok(listener)
 }
 
 #[cfg(test)]

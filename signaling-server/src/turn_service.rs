@@ -1,6 +1,7 @@
 //! The embedded TURN service: relays media over UDP for a small clinic (RFC 8656).
 //!
-//! Credentials are those of `ice`. `policy` says where it relays to, `quota` how much of it one account may have.
+//! Credentials are those of `ice`. `policy` says where it relays to, `quota` how much of it one account may have, and
+//! `nonces` keeps those without an account from filling the memory.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,11 +15,13 @@ use turn::{
     },
 };
 
+mod nonces;
 mod policy;
 mod quota;
 mod relays;
 
 use self::{
+    nonces::Doorway,
     policy::{OwnAddresses, RelayPolicy},
     quota::Quota,
     relays::Relays,
@@ -85,7 +88,7 @@ impl TurnService {
             service_port: public.port(),
             relay_ports: config.relay_ports,
         });
-        let quota = Quota::default();
+        let quota = Quota::new();
         let relays = Relays {
             bind: local.ip(),
             public: public_ip,
@@ -94,7 +97,10 @@ impl TurnService {
             quota: quota.clone(),
         };
         let server = Server::new(ServerConfig {
-            conn_configs: vec![ConnConfig { conn: Arc::new(socket), relay_addr_generator: Box::new(relays) }],
+            conn_configs: vec![ConnConfig {
+                conn: Arc::new(Doorway::new(socket)),
+                relay_addr_generator: Box::new(relays),
+            }],
             realm: REALM.to_owned(),
             auth_handler: Arc::new(Credentials { secret, quota }),
             channel_bind_timeout: Duration::ZERO,
@@ -143,7 +149,7 @@ mod tests {
 
     #[test]
     fn credentials_that_have_run_out_or_make_no_sense_open_nothing() {
-        let handler = Credentials { secret: Secret::new("k".into()), quota: Quota::default() };
+        let handler = Credentials { secret: Secret::new("k".into()), quota: Quota::new() };
         let from = "192.0.2.1:1".parse().unwrap();
         assert!(handler.auth_handle("1000:account", REALM, from).is_err());
         assert!(handler.auth_handle("soon:account", REALM, from).is_err());

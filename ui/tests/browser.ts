@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium, type Browser, type Page } from "playwright-core";
-import { inject } from "vitest";
+import { afterAll, afterEach, beforeAll, inject } from "vitest";
 import type { ScenarioName } from "../src/lib/mock/scenarios";
 
 const EXECUTABLES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
@@ -57,6 +57,24 @@ export async function leave(page: Page): Promise<void> {
   idle.push(page);
 }
 
+let shared: Browser;
+/** The page of tests that need one after the other: see {@link onePage}. */
+export let page: Page;
+
+/** From here on the tests of this file have {@link page}, once they {@link visit} something. */
+export function onePage(): void {
+  beforeAll(async () => {
+    shared = await launch();
+  });
+  afterAll(() => shared.close());
+  afterEach(() => leave(page));
+}
+
+/** Shows a situation on {@link page}. */
+export async function visit(scenario: ScenarioName, look?: Look): Promise<void> {
+  page = await open(shared, scenario, look);
+}
+
 /** What axe-core objects to, one line each; `rules` names the only ones to check. */
 export async function objections(page: Page, rules?: string[]): Promise<string[]> {
   await page.evaluate(axe);
@@ -86,6 +104,11 @@ export async function sentCommand(page: Page, type: string): Promise<{ type: str
     type,
   );
   return (await sent(page)).findLast((command) => command.type === type)!;
+}
+
+/** How many commands of this type the window has sent. */
+export async function count(page: Page, type: string): Promise<number> {
+  return (await sent(page)).filter((command) => command.type === type).length;
 }
 
 /** What has the focus, by its name. */

@@ -1,25 +1,18 @@
 /** Conversations by keyboard, files that are dropped, and a list of fifty thousand messages. */
-import type { Browser, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { MockBridge } from "../src/lib/bridge/mock";
 import type { ScenarioName } from "../src/lib/mock/scenarios";
-import { focusedName, launch, leave, open, sent, sentCommand, tabUntil } from "./browser";
+import { count, focusedName, onePage, page, sentCommand, tabUntil, visit } from "./browser";
 
 interface Mocked {
   mock: MockBridge;
 }
 
-let browser: Browser;
-let page: Page;
-beforeAll(async () => {
-  browser = await launch();
-});
-afterAll(() => browser.close());
-afterEach(() => leave(page));
+onePage();
 
 /** The window in a situation, with a conversation open. */
 async function start(name: string, scenario: ScenarioName = "home"): Promise<void> {
-  page = await open(browser, scenario, { width: 1024, height: 640 });
+  await visit(scenario, { width: 1024, height: 640 });
   await page.getByRole("button", { name: "Messages" }).first().click();
   await page.getByRole("list", { name: "Conversations" }).getByRole("button", { name }).click();
   await page.locator("[role=log] article, .begin").first().waitFor();
@@ -29,7 +22,6 @@ const write = () => page.getByRole("textbox", { name: "Message to" });
 const log = () => page.getByRole("log");
 /** How far the list is from its end, CSS pixels. */
 const fromEnd = () => log().evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight);
-const count = async (type: string) => (await sent(page)).filter((command) => command.type === type).length;
 
 describe("writing", () => {
   it("sends with Enter, breaks the line with Shift and Enter, and shows how far the message came", async () => {
@@ -48,7 +40,7 @@ describe("writing", () => {
     await mine.getByText("Read").waitFor();
     expect(await write().inputValue()).toBe("");
     expect(await fromEnd()).toBeLessThan(2);
-    expect(await count("set_typing")).toBe(2);
+    expect(await count(page, "set_typing")).toBe(2);
   });
 
   it("keeps what was begun while another conversation is looked at", async () => {
@@ -65,7 +57,7 @@ describe("writing", () => {
     await write().fill("a".repeat(8003));
     await page.getByText("3 characters too many").waitFor();
     await write().press("Enter");
-    expect(await count("send_message")).toBe(0);
+    expect(await count(page, "send_message")).toBe(0);
   });
 
   it("waits for the network where there is none, and says so", async () => {
@@ -107,7 +99,7 @@ describe("a message", () => {
     expect(await write().inputValue()).toContain("swimming");
     await page.keyboard.press("Escape");
     expect(await write().inputValue()).toBe("");
-    expect(await count("edit_message")).toBe(0);
+    expect(await count(page, "edit_message")).toBe(0);
     await log().focus();
     await page.keyboard.press("End");
     await tabUntil(page, "Edit", 4);
@@ -129,11 +121,11 @@ describe("a message", () => {
     await tabUntil(page, "Delete", 5);
     await page.keyboard.press("Enter");
     await page.getByRole("dialog", { name: "Delete this message?" }).waitFor();
-    expect(await count("delete_message")).toBe(0);
+    expect(await count(page, "delete_message")).toBe(0);
     await tabUntil(page, "Delete for everyone", 5);
     await page.keyboard.press("Enter");
     await page.getByText("This message was deleted.").last().waitFor();
-    expect(await count("delete_message")).toBe(1);
+    expect(await count(page, "delete_message")).toBe(1);
   });
 
   it("shows a link and never follows it before asking", async () => {
@@ -323,6 +315,13 @@ describe("checking each other", () => {
     expect(await focusedName(page)).toBe("Message to Mireille Fontaine");
   });
 
+  it("says of each of two people of one name that their key changed", async () => {
+    await start("Mireille Fontaine");
+    await page.evaluate(() => (window as unknown as Mocked).mock.chat.changeKey("c4", "Mireille Fontaine"));
+    const said = page.getByRole("alert").getByRole("heading", { name: "Mireille Fontaine's key changed" });
+    await expect.poll(() => said.count()).toBe(2);
+  });
+
   it("goes on where one writes once the codes were compared again", async () => {
     await start("Mireille Fontaine");
     await page.getByRole("button", { name: "Compare the code again" }).press("Enter");
@@ -348,7 +347,7 @@ describe("checking each other", () => {
     expect(await matches.isEnabled()).toBe(true);
     await page.getByRole("button", { name: "They don't match" }).press("Enter");
     await page.getByText("Someone may be intercepting").waitFor();
-    expect(await count("reset_check")).toBe(0);
+    expect(await count(page, "reset_check")).toBe(0);
     await page.getByRole("button", { name: "Done" }).press("Enter");
     expect(await write().count()).toBe(0);
   });
@@ -363,7 +362,7 @@ describe("checking each other", () => {
       .getByRole("list", { name: "Devices that claim to be yours" })
       .getByText("Kitchen computer")
       .waitFor();
-    expect(await count("show_check_code")).toBe(0);
+    expect(await count(page, "show_check_code")).toBe(0);
     await page.getByRole("button", { name: "One of them isn't" }).press("Enter");
     await page.getByRole("alert").getByText("Someone may be reading your messages").waitFor();
     await page.getByRole("button", { name: "Back" }).press("Enter");
@@ -397,10 +396,10 @@ describe("checking each other", () => {
   });
 
   it("comes before a call to somebody whose key changed", async () => {
-    page = await open(browser, "home");
+    await visit("home");
     await page.getByRole("button", { name: "Video call with Mireille Fontaine" }).press("Enter");
     await page.getByRole("dialog", { name: "Before you call" }).waitFor();
-    expect(await count("call")).toBe(0);
+    expect(await count(page, "call")).toBe(0);
     await page.getByRole("button", { name: "Continue without verifying" }).press("Enter");
     await tabUntil(page, "Video call", 6);
     await page.keyboard.press("Enter");
@@ -445,11 +444,11 @@ describe("files", () => {
       mock.drop({ kind: "over" });
       mock.drop({ kind: "drop", paths: ["/people/ana/scan.zip"] });
     });
-    expect(await count("send_files")).toBe(0);
+    expect(await count(page, "send_files")).toBe(0);
   });
 
   it("dropped onto a call go to the other person and open the list of files", async () => {
-    page = await open(browser, "call");
+    await visit("call");
     await page.evaluate(() =>
       (window as unknown as Mocked).mock.drop({ kind: "drop", paths: ["/people/ana/scan.zip"] }),
     );
@@ -461,7 +460,7 @@ describe("files", () => {
 
 describe("in a call", () => {
   it("C opens the chat with the keyboard in it, Esc closes it, the arrows change the tab", async () => {
-    page = await open(browser, "call");
+    await visit("call");
     await page.keyboard.press("c");
     await write().waitFor();
     expect(await focusedName(page)).toBe("Message to Dr Amara Osei");
@@ -472,6 +471,6 @@ describe("in a call", () => {
     await page.keyboard.press("Enter");
     await page.getByRole("tab", { name: "Chat" }).press("ArrowRight");
     await page.getByRole("button", { name: "Send files" }).waitFor();
-    expect(await count("set_muted")).toBe(0);
+    expect(await count(page, "set_muted")).toBe(0);
   });
 });

@@ -1,28 +1,16 @@
 /** The whole app by keyboard: what a person without a mouse does, and what the engine is asked for. */
-import type { Browser, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { MockBridge } from "../src/lib/bridge/mock";
-import type { ScenarioName } from "../src/lib/mock/scenarios";
-import { focusedName, launch, leave, open, sent, sentCommand, tabUntil, type Look } from "./browser";
+import { focusedName, leave, onePage, page, sent, sentCommand, tabUntil, visit } from "./browser";
 
-let browser: Browser;
-let page: Page;
-beforeAll(async () => {
-  browser = await launch();
-});
-afterAll(() => browser.close());
-afterEach(() => leave(page));
-
-async function start(scenario: ScenarioName, look?: Look): Promise<void> {
-  page = await open(browser, scenario, look);
-}
+onePage();
 
 const focused = () => focusedName(page);
 const tabTo = (name: string) => tabUntil(page, name);
 
 describe("signing in", () => {
   it("begins in the first empty field and ends with Enter", async () => {
-    await start("first_start");
+    await visit("first_start");
     expect(await focused()).toBe("server");
     await page.keyboard.type("clinic.example");
     await tabTo("login");
@@ -38,7 +26,7 @@ describe("signing in", () => {
   });
 
   it("puts the focus where something is missing and says so beneath it", async () => {
-    await start("signed_out");
+    await visit("signed_out");
     await tabTo("login");
     await page.keyboard.press("Enter");
     await page.getByText("Enter your password.").waitFor();
@@ -47,7 +35,7 @@ describe("signing in", () => {
   });
 
   it("says a wrong password beneath the password", async () => {
-    await start("signed_out");
+    await visit("signed_out");
     await tabTo("password");
     await page.keyboard.type("wrong");
     await page.keyboard.press("Enter");
@@ -57,7 +45,7 @@ describe("signing in", () => {
   });
 
   it("reveals the password on request", async () => {
-    await start("signed_out");
+    await visit("signed_out");
     await tabTo("Show password");
     await page.keyboard.press("Space");
     expect(await page.locator("input[name=password]").getAttribute("type")).toBe("text");
@@ -66,7 +54,7 @@ describe("signing in", () => {
 
 describe("people", () => {
   it("are found by name without accents and called", async () => {
-    await start("home");
+    await visit("home");
     await tabTo("Search people");
     await page.keyboard.type("tomas");
     await tabTo("Video call with Tomás Herrera");
@@ -75,7 +63,7 @@ describe("people", () => {
   });
 
   it("cannot be called while there is no connection, which is said with a way on", async () => {
-    await start("home_gave_up");
+    await visit("home_gave_up");
     expect(await page.getByRole("button", { name: "Video call with Dr Amara Osei" }).isDisabled()).toBe(true);
     await tabTo("Try again");
     await page.keyboard.press("Enter");
@@ -83,7 +71,7 @@ describe("people", () => {
   });
 
   it("are told to update an app that its server does not understand, and can try again then", async () => {
-    await start("home_unsupported_version");
+    await visit("home_unsupported_version");
     await page.getByText("Update Bedside and start it again.").first().waitFor();
     await tabTo("Try again");
     await page.keyboard.press("Enter");
@@ -91,7 +79,7 @@ describe("people", () => {
   });
 
   it("see the status one picks", async () => {
-    await start("home");
+    await visit("home");
     await page.getByLabel("Your status").selectOption("do_not_disturb");
     expect((await sentCommand(page, "set_presence")).data).toEqual({ status: "do_not_disturb" });
   });
@@ -99,7 +87,7 @@ describe("people", () => {
 
 describe("history", () => {
   it("is turned page by page", async () => {
-    await start("home");
+    await visit("home");
     await tabTo("History");
     await page.keyboard.press("Enter");
     await tabTo("Older");
@@ -111,14 +99,14 @@ describe("history", () => {
 
 describe("a ringing call", () => {
   it.each([undefined, "incoming"] as const)("is answered with Enter (window: %s)", async (window) => {
-    await start("incoming", window ? { window } : {});
+    await visit("incoming", window ? { window } : {});
     expect(await focused()).toBe("Answer with video");
     await page.keyboard.press("Enter");
     expect((await sentCommand(page, "answer")).data).toEqual({ call_type: "video" });
   });
 
   it("is neither answered nor declined by the end of a sentence", async () => {
-    await start("home");
+    await visit("home");
     await tabTo("Search people");
     await page.keyboard.type("Her");
     await page.evaluate(() => (window as unknown as { mock: MockBridge }).mock.ring());
@@ -130,13 +118,13 @@ describe("a ringing call", () => {
   });
 
   it("is declined with Esc", async () => {
-    await start("incoming");
+    await visit("incoming");
     await page.keyboard.press("Escape");
     await sentCommand(page, "decline");
   });
 
   it("shows that it is being answered, keeps the keyboard where it is and answers no second time", async () => {
-    await start("incoming_answering");
+    await visit("incoming_answering");
     await page.getByRole("alert").getByText("Answering").waitFor();
     expect(await focused()).toBe("Answer with video");
     await page.keyboard.press("Enter");
@@ -147,7 +135,7 @@ describe("a ringing call", () => {
   });
 
   it.each([undefined, "incoming"] as const)("says why it was not answered (window: %s)", async (window) => {
-    await start("incoming_not_answered", window ? { window, width: 460, height: 340 } : {});
+    await visit("incoming_not_answered", window ? { window, width: 460, height: 340 } : {});
     const said = page.getByRole("region", { name: "Notices" }).getByText("can't be reached");
     await said.waitFor();
     // Nobody has to look for it.
@@ -157,7 +145,7 @@ describe("a ringing call", () => {
   });
 
   it("of somebody whose checked key changed is answered after a look at that", async () => {
-    await start("incoming_blocked");
+    await visit("incoming_blocked");
     await page.getByRole("alert").getByText("key changed after you had verified it").waitFor();
     expect(await page.getByRole("button", { name: "Answer with video" }).count()).toBe(0);
     expect(await focused()).toBe("Review");
@@ -180,7 +168,7 @@ describe("a ringing call", () => {
   });
 
   it("of such a person is looked at in the main window, where there is room", async () => {
-    await start("incoming_blocked", { window: "incoming" });
+    await visit("incoming_blocked", { window: "incoming" });
     await tabTo("Review");
     await page.keyboard.press("Enter");
     expect(await page.evaluate(() => (window as unknown as { mock: MockBridge }).mock.forward)).toBe(true);
@@ -190,7 +178,7 @@ describe("a ringing call", () => {
 
 describe("a call that is placed", () => {
   it("says what is wrong with the camera, with a way on", async () => {
-    await start("outgoing_camera_trouble");
+    await visit("outgoing_camera_trouble");
     await tabTo("Continue without video");
     await page.keyboard.press("Enter");
     expect((await sentCommand(page, "set_camera_on")).data).toEqual({ on: false });
@@ -199,7 +187,7 @@ describe("a call that is placed", () => {
 
 describe("a call with somebody who is not who they should be", () => {
   it("says so once it was ended, and nothing of firewalls", async () => {
-    await start("ended_not_authentic");
+    await visit("ended_not_authentic");
     const said = page.getByText("could not confirm that the other end was Dr Amara Osei");
     await said.waitFor();
     expect(await said.count()).toBe(1);
@@ -207,7 +195,7 @@ describe("a call with somebody who is not who they should be", () => {
   });
 
   it("leads to the code of the two, whoever else bears the name", async () => {
-    await start("namesakes");
+    await visit("namesakes");
     await page.getByRole("button", { name: "Review" }).press("Enter");
     expect((await sentCommand(page, "view_conversation")).data).toEqual({ conversation_id: "c1" });
   });
@@ -215,7 +203,7 @@ describe("a call with somebody who is not who they should be", () => {
 
 describe("a call", () => {
   it("is muted with M and the camera is switched with V", async () => {
-    await start("call");
+    await visit("call");
     await page.keyboard.press("m");
     expect((await sentCommand(page, "set_muted")).data).toEqual({ muted: true });
     await page.keyboard.press("v");
@@ -223,7 +211,7 @@ describe("a call", () => {
   });
 
   it("lets its controls fade though nobody ever moves, and brings them back with a key", async () => {
-    await start("call");
+    await visit("call");
     await page.locator("main.stage.idle").waitFor();
     const opacity = (part: string) =>
       page.locator(`main.stage ${part}`).evaluate((node) => getComputedStyle(node).opacity);
@@ -235,7 +223,7 @@ describe("a call", () => {
   });
 
   it("lets a muted person talk while space is held", async () => {
-    await start("call_muted");
+    await visit("call_muted");
     await page.keyboard.down("Space");
     await page.getByText("Talking while space is held").waitFor();
     expect((await sentCommand(page, "set_muted")).data).toEqual({ muted: false });
@@ -245,7 +233,7 @@ describe("a call", () => {
   });
 
   it("keeps letters for a menu that has the focus and closes it with Esc, focus back on its caret", async () => {
-    await start("call");
+    await visit("call");
     await tabTo("Microphone and speaker");
     await page.keyboard.press("Enter");
     await page.keyboard.press("m");
@@ -258,7 +246,7 @@ describe("a call", () => {
   });
 
   it("lists its shortcuts with ? and closes the list with Esc", async () => {
-    await start("call");
+    await visit("call");
     await tabTo("Shortcuts");
     await page.keyboard.press("?");
     await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
@@ -269,7 +257,7 @@ describe("a call", () => {
   });
 
   it("moves one's own picture with the arrow keys and hides it", async () => {
-    await start("call");
+    await visit("call");
     const self = page.getByRole("group", { name: "Your video." });
     await self.focus();
     const before = (await self.boundingBox())!;
@@ -286,20 +274,20 @@ describe("a call", () => {
   });
 
   it("is extended by a clinician who is warned of its end, and by nobody else", async () => {
-    await start("call_extendable");
+    await visit("call_extendable");
     await tabTo("Extend by 30 minutes");
     await page.keyboard.press("Enter");
     await sentCommand(page, "extend_call");
     await page.getByText("You have more time: this call ends at").waitFor();
     expect(await page.getByText("This call ends in").count()).toBe(0);
     await leave(page);
-    await start("call_expiring");
+    await visit("call_expiring");
     await page.getByText("This call ends in").waitFor();
     expect(await page.getByRole("button", { name: /^Extend/ }).count()).toBe(0);
   });
 
   it("is hung up with Ctrl+Shift+H, and the keyboard reaches Hang up while reconnecting", async () => {
-    await start("call_reconnecting");
+    await visit("call_reconnecting");
     await tabTo("Hang up");
     await page.keyboard.press("Control+Shift+H");
     await sentCommand(page, "hang_up");
@@ -311,7 +299,7 @@ describe("a call", () => {
 
 describe("settings", () => {
   it("open the preview, change at once and close the preview", async () => {
-    await start("home");
+    await visit("home");
     await tabTo("Settings");
     await page.keyboard.press("Enter");
     expect((await sentCommand(page, "set_preview")).data).toEqual({ on: true });

@@ -1,6 +1,8 @@
 //! Sign-ins and tokens in the database.
 
-use bedside_protocol::{DeviceId, Role, SessionId, Timestamp, UserId, rest::SignInSession, user::DeviceInfo};
+use bedside_protocol::{
+    DeviceId, ErrorCode, Role, SessionId, Timestamp, UserId, rest::SignInSession, user::DeviceInfo,
+};
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::{Tokens, device_info, token};
@@ -60,9 +62,19 @@ impl SignInStore {
         .transpose()
     }
 
-    pub(super) async fn begin(&self, user: UserId, device: &DeviceInfo) -> Result<Begun, Fault> {
-        let now = clock::now();
+    /// Begins a sign-in of an account whose password was found right.
+    ///
+    /// # Errors
+    /// `wrong_credentials` when it has another password by now, or was disabled: checking takes a while.
+    pub(super) async fn begin(&self, account: &Account, device: &DeviceInfo) -> Result<Begun, Fault> {
+        let (user, now) = (account.id, clock::now());
         let mut tx = self.db.write.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query("SELECT 1 FROM users WHERE id = ?1 AND disabled_at IS NULL AND password_hash = ?2")
+            .bind(user.0)
+            .bind(&account.password_hash)
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or(ErrorCode::WrongCredentials)?;
         let (device_id, is_new) = upsert_device(&mut tx, user, device, now).await?;
         let replaced = sqlx::query(
             "UPDATE sign_ins SET revoked_at = ?2, revoked_why = 'replaced'
@@ -378,3 +390,6 @@ async fn forget_access(tx: &mut Transaction<'_, Sqlite>, sign_in: SessionId) -> 
 fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,12 @@ async fn upload(
         Problem::new(ErrorCode::UnsupportedMediaType)
             .with_detail("Send multipart/form-data with the fields upload and file.")
     })?;
-    let answer = take(&app, &who, &mut form).await;
+    let answer = match timeout(app.config.socket.body_within, begin(&mut form)).await {
+        Ok(Ok((part, file))) => take(&app, &who, &part, file).await,
+        Ok(Err(fault)) => Err(fault),
+        // Who does not get to the file is not waited for any longer.
+        Err(_late) => return Err(broken_off()),
+    };
     let rest = async {
         while let Ok(Some(mut rest)) = form.next_field().await {
             while let Ok(Some(_)) = rest.chunk().await {}
@@ -85,10 +90,15 @@ async fn read_out(rest: impl Future<Output = ()>) {
     let _ = timeout(READ_OUT, rest).await;
 }
 
-async fn take(app: &App, who: &Identity, form: &mut Multipart) -> Result<Attachment, Fault> {
+/// Reads up to the bytes of the file.
+async fn begin(form: &mut Multipart) -> Result<(UploadPart, Field<'_>), Fault> {
     let part = describe(expect(form, "upload").await?).await?;
-    let mut file = expect(form, "file").await?.map_err(|error| unreadable(&error)).boxed();
-    let answer = app.attachments.upload(who, &part, &mut file).await;
+    Ok((part, expect(form, "file").await?))
+}
+
+async fn take(app: &App, who: &Identity, part: &UploadPart, file: Field<'_>) -> Result<Attachment, Fault> {
+    let mut file = file.map_err(|error| unreadable(&error)).boxed();
+    let answer = app.attachments.upload(who, part, &mut file).await;
     read_out(async { while let Some(Ok(_)) = file.next().await {} }).await;
     answer
 }
@@ -124,6 +134,10 @@ fn unreadable(error: &MultipartError) -> Fault {
         let detail = format!("A part has at most {PART_BYTES} bytes.");
         return Problem::new(ErrorCode::TooLarge).with_detail(detail).into();
     }
+    broken_off()
+}
+
+fn broken_off() -> Fault {
     Problem::new(ErrorCode::MalformedMessage).with_detail("The form broke off or is not well-formed.").into()
 }
 

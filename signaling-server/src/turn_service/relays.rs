@@ -12,7 +12,7 @@ use webrtc_util::Conn;
 
 use super::{
     policy::RelayPolicy,
-    quota::{Quota, Share},
+    quota::{Quota, Relayed},
 };
 
 /// How often a free port is looked for.
@@ -66,10 +66,22 @@ impl RelayAddressGenerator for Relays {
 struct GuardedRelay {
     socket: UdpSocket,
     policy: Arc<RelayPolicy>,
-    _share: Share,
+    _share: Relayed,
 }
 
-type ConnResult<T> = Result<T, webrtc_util::Error>;
+pub(super) type ConnResult<T> = Result<T, webrtc_util::Error>;
+
+/// The next packet, and where it came from.
+pub(super) async fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> ConnResult<(usize, SocketAddr)> {
+    loop {
+        match socket.recv_from(buffer).await {
+            Ok(received) => return Ok(received),
+            // Windows reports an ICMP "port unreachable" for an earlier packet here; the socket goes on.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
 
 #[async_trait]
 impl Conn for GuardedRelay {
@@ -83,12 +95,9 @@ impl Conn for GuardedRelay {
 
     async fn recv_from(&self, buffer: &mut [u8]) -> ConnResult<(usize, SocketAddr)> {
         loop {
-            match self.socket.recv_from(buffer).await {
-                Ok((_, from)) if !self.policy.permits(from) => {}
-                Ok(received) => return Ok(received),
-                // Windows reports an ICMP "port unreachable" for an earlier packet here; the relay goes on.
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
-                Err(error) => return Err(error.into()),
+            let (length, from) = receive(&self.socket, buffer).await?;
+            if self.policy.permits(from) {
+                return Ok((length, from));
             }
         }
     }

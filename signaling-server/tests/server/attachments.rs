@@ -9,7 +9,10 @@ use bedside_protocol::{
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::fixture::{Clinic, problem};
 
@@ -246,7 +249,7 @@ async fn a_part_that_breaks_off_leaves_nothing_and_the_next_try_need_not_wait_fo
     );
     let mut stuck = Vec::new();
     for hangs_up in [true, false] {
-        let mut stream = tokio::net::TcpStream::connect(clinic.server.addr()).await.unwrap();
+        let mut stream = TcpStream::connect(clinic.server.addr()).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&body[..body.len() / 2]).await.unwrap();
         // Known to the server once it has begun.
@@ -420,5 +423,39 @@ async fn what_was_deleted_or_has_expired_is_gone_from_the_store_and_the_answer_s
         }
         assert_eq!(upload(&clinic, &doctor, &file.at(0), file.slice(0)).await, Err(ErrorCode::Expired));
     }
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn a_file_may_take_its_time_and_what_is_said_of_it_before_may_not() {
+    let clinic = Clinic::open_with(|config| config.socket.body_within = Duration::from_millis(50)).await;
+    let ana = clinic.person("ana", Role::Patient).await;
+    let sample = Sample::new(1000, None);
+    let body = form(&serde_json::to_string(&sample.part).unwrap(), &sample.bytes);
+    let head = format!(
+        "POST /api/attachments/upload HTTP/1.1\r\nHost: clinic\r\nConnection: close\r\nContent-Length: {}\r\n\
+         Authorization: Bearer {}\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n",
+        body.len(),
+        ana.access_token.expose()
+    );
+    let begin = async |bytes: &[u8]| {
+        let mut stream = TcpStream::connect(clinic.server.addr()).await.unwrap();
+        stream.write_all(&[head.as_bytes(), bytes].concat()).await.unwrap();
+        stream
+    };
+    // To its end: the server closes.
+    let read = async |mut stream: TcpStream| {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let (begun, rest) = body.split_at(body.len() - 500);
+    let mut slow = begin(begun).await;
+    let silent = read(begin(&body[..100]).await).await;
+    assert!(silent.starts_with("HTTP/1.1 400") && silent.contains("malformed_message"), "{silent}");
+    // Meanwhile it has taken longer than what is said of a file may.
+    slow.write_all(rest).await.unwrap();
+    let kept = read(slow).await;
+    assert!(kept.starts_with("HTTP/1.1 200"), "{kept}");
     clinic.close().await;
 }

@@ -204,6 +204,20 @@ async fn access_that_the_command_line_takes_away_ends_at_once_and_can_be_given_b
 }
 
 #[tokio::test]
+async fn two_clinicians_are_not_separated_and_what_is_noted_of_them_stays() {
+    let clinic = Clinic::open().await;
+    for login in ["osei", "lind"] {
+        clinic.add(login, Role::Clinician).await;
+    }
+    clinic.befriend("osei", "lind").await;
+    let refused = clinic.accounts().remove_contact("osei", "lind").await.unwrap_err();
+    assert!(matches!(refused, AccountError::Colleagues), "{refused}");
+    let noted = sqlx::query("SELECT 1 FROM contacts").fetch_all(&clinic.server.app().db.read).await.unwrap();
+    assert_eq!(noted.len(), 1, "what was refused has changed nothing");
+    clinic.close().await;
+}
+
+#[tokio::test]
 async fn a_change_that_the_database_kept_from_being_told_is_told_later() {
     let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
     ana.request("presence:update", json!({"status": "idle"})).await.unwrap();
@@ -223,20 +237,44 @@ async fn a_change_that_the_database_kept_from_being_told_is_told_later() {
 }
 
 #[tokio::test]
-async fn a_power_cut_leaves_when_those_who_were_connected_were_last_seen() {
-    let (clinic, [doctor, patient], [mut osei, _ana]) = Clinic::online().await;
+async fn a_disk_that_is_full_keeps_nobody_from_learning_who_comes_and_leaves() {
+    let (clinic, [_, patient], [mut osei, ana]) = Clinic::online().await;
     while status(&mut osei, &patient).await != PresenceStatus::Online {}
+    let full =
+        "CREATE TRIGGER full BEFORE UPDATE OF last_seen_at ON users BEGIN SELECT RAISE(ABORT, 'full'); END";
+    sqlx::query(full).execute(&clinic.server.app().db.write).await.unwrap();
+    ana.say_goodbye().await;
+    assert_eq!(status(&mut osei, &patient).await, PresenceStatus::Offline);
+    let _ana = clinic.connect(&patient).await;
+    assert_eq!(status(&mut osei, &patient).await, PresenceStatus::Online);
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn a_power_cut_leaves_when_those_who_were_connected_were_last_seen() {
+    let (clinic, [doctor, patient], _sockets) = Clinic::online().await;
+    let set = async |clinic: &Clinic, at: Option<i64>| {
+        let sql = sqlx::query("UPDATE users SET last_seen_at = ?1").bind(at);
+        sql.execute(&clinic.server.app().db.write).await.unwrap();
+    };
+    let written = async |clinic: &Clinic| {
+        let directory = &clinic.server.app().directory;
+        while directory.last_seen(patient.user.id).await.unwrap().at.is_none() {}
+    };
     let seen = async |clinic: &Clinic| {
         let path = format!("/api/presence/{}", patient.user.id);
         let presence: Presence = clinic.get(&doctor, &path).await.json().await.unwrap();
         presence.last_seen
     };
+    written(&clinic).await;
     let clinic = clinic.restart(false).await;
     let connected = seen(&clinic).await.expect("when she connected");
 
+    set(&clinic, None).await;
     let _ana = clinic.connect(&patient).await;
-    let forget = "UPDATE users SET last_seen_at = 1";
-    sqlx::query(forget).execute(&clinic.server.app().db.write).await.unwrap();
+    // That she came is written down: what is written from here on is that she is still there.
+    written(&clinic).await;
+    set(&clinic, Some(1)).await;
     clinic.server.app().presence.note_present().await.unwrap();
     let clinic = clinic.restart(false).await;
     assert!(seen(&clinic).await.expect("when she was there last") >= connected);

@@ -4,6 +4,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bedside_protocol::{DeviceId, UserId};
 use bedside_server::{Config, StartError, config::TlsFiles};
+use stun::{
+    attributes::{ATTR_MESSAGE_INTEGRITY, ATTR_NONCE, ATTR_REALM},
+    error_code::{CODE_STALE_NONCE, CODE_UNAUTHORIZED, ErrorCodeAttribute},
+    message::{CLASS_REQUEST, Getter, METHOD_ALLOCATE, Message, MessageType},
+    textattrs::TextAttribute,
+};
 use tokio::net::UdpSocket;
 use turn::client::{Client, ClientConfig};
 use webrtc_util::Conn;
@@ -121,5 +127,46 @@ async fn the_embedded_turn_service_relays_for_those_with_fresh_credentials_only(
     assert!(allocate(address, username, "a guess").await.is_err());
     let stale = format!("{}:device", Duration::from_secs(1000).as_secs());
     assert!(allocate(address, &stale, password).await.is_err());
+    clinic.close().await;
+}
+
+/// What the service answers to a request without credentials, or with a nonce that is none.
+async fn refused(socket: &UdpSocket, server: SocketAddr, nonce: Option<&str>) -> (u16, String) {
+    let mut request = Message::new();
+    request.new_transaction_id().unwrap();
+    let id = request.transaction_id;
+    request.build(&[Box::new(id), Box::new(MessageType::new(METHOD_ALLOCATE, CLASS_REQUEST))]).unwrap();
+    if let Some(nonce) = nonce {
+        request.add(ATTR_NONCE, nonce.as_bytes());
+        request.add(ATTR_MESSAGE_INTEGRITY, &[0; 20]);
+    }
+    socket.send_to(&request.raw, server).await.unwrap();
+    let mut buffer = [0; 1500];
+    let (length, _) = tokio::time::timeout(PATIENCE, socket.recv_from(&mut buffer)).await.unwrap().unwrap();
+    let mut answer = Message { raw: buffer[..length].to_vec(), ..Message::default() };
+    answer.decode().unwrap();
+    assert_eq!(answer.transaction_id, id);
+    assert_eq!(TextAttribute::get_from_as(&answer, ATTR_REALM).unwrap().text, "bedside");
+    let mut code = ErrorCodeAttribute::default();
+    code.get_from(&answer).unwrap();
+    (code.code.0, TextAttribute::get_from_as(&answer, ATTR_NONCE).unwrap().text)
+}
+
+#[tokio::test]
+async fn whoever_asks_for_a_relay_without_credentials_over_and_over_leaves_nothing_in_the_service() {
+    let clinic = Clinic::open().await;
+    let (address, username, password) = turn_account(&clinic, UserId::random());
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (code, nonce) = refused(&socket, address, None).await;
+    assert_eq!(code, CODE_UNAUTHORIZED.0);
+    for _ in 0..100 {
+        assert_eq!(
+            refused(&socket, address, None).await,
+            (CODE_UNAUTHORIZED.0, nonce.clone()),
+            "no other is made"
+        );
+        assert_eq!(refused(&socket, address, Some("made up")).await, (CODE_STALE_NONCE.0, nonce.clone()));
+    }
+    allocate(address, &username, &password).await.unwrap();
     clinic.close().await;
 }

@@ -9,7 +9,7 @@ use bedside_ui_contract::{
 
 use crate::{
     ghost::Ghost,
-    scene::{Scene, code, others_devices, own_devices, refuses, sees_coming},
+    scene::{Scene, others_devices, own_devices, refuses, sees_coming},
 };
 
 fn member<'a>(view: &'a ConversationView, name: &str) -> &'a MemberView {
@@ -25,7 +25,7 @@ async fn a_ghost_among_ones_own_devices_is_asked_about_before_any_code_is_shown(
     scene.patient.open("osei").await;
     scene.patient.until("the ghost among her own", |one| own_devices(one) == 2).await;
     // The doctor has one device, and a code to read out. The patient has to look at hers first, whatever she presses.
-    let shown = code(&mut scene.doctor).await;
+    let shown = scene.doctor.code().await;
     let osei = scene.patient.seat.person("osei");
     scene.patient.ask(|conversation_id| Command::ShowCheckCode { conversation_id });
     scene.patient.confirm(shown, vec![osei.clone()]);
@@ -42,7 +42,7 @@ async fn a_ghost_among_ones_own_devices_is_asked_about_before_any_code_is_shown(
     for desk in [&mut scene.doctor, &mut scene.patient] {
         desk.until("it is gone", |one| others_devices(one) + own_devices(one) == 2).await;
     }
-    let (seen, same) = (code(&mut scene.doctor).await, code(&mut scene.patient).await);
+    let (seen, same) = (scene.doctor.code().await, scene.patient.code().await);
     assert_eq!(seen, same);
     scene.patient.confirm(same, vec![osei]);
     scene.patient.until("verified", |one| one.protection == Protection::Verified).await;
@@ -60,7 +60,7 @@ async fn a_ghost_of_somebody_who_was_not_there_is_not_checked_by_a_comparison_in
     scene.doctor.until("the ghost is there", |one| others_devices(one) == 2).await;
     scene.patient.join("your knee").await;
     // The two sit together and read the same code: it is of the same devices, and none of them is Lind's.
-    let (seen, same) = (code(&mut scene.doctor).await, code(&mut scene.patient).await);
+    let (seen, same) = (scene.doctor.code().await, scene.patient.code().await);
     assert_eq!(seen, same);
     scene.doctor.confirm(seen, vec![ana]);
     scene.patient.confirm(same, vec![osei]);
@@ -80,7 +80,7 @@ async fn a_ghost_of_somebody_who_was_not_there_is_not_checked_by_a_comparison_in
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_code_that_changes_between_the_look_and_the_click_is_not_confirmed() {
     let mut scene = Scene::talking().await;
-    let looked_at = code(&mut scene.doctor).await;
+    let looked_at = scene.doctor.code().await;
     let mut ghost = Ghost::of(&scene.clinic, "ana").await;
     ghost.walk_in(&scene.conversation()).await;
     sees_coming(&mut scene.doctor, "ana of the clinic").await;

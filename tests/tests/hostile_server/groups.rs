@@ -16,8 +16,8 @@ use serde_json::json;
 use crate::{
     ghost::{Ghost, new_name, now},
     scene::{
-        Scene, cannot_write, code, happenings, is_message, joined, others_devices, own_devices, refused,
-        refuses, sees_coming, send, several, while_away,
+        Scene, cannot_write, happenings, is_message, joined, others_devices, own_devices, refused, refuses,
+        sees_coming, send, several, while_away,
     },
 };
 
@@ -29,7 +29,7 @@ fn taken() -> serde_json::Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ghost_that_comes_in_from_outside_is_announced_to_both_and_changes_the_code() {
     let mut scene = Scene::talking().await;
-    let before = code(&mut scene.doctor).await;
+    let before = scene.doctor.code().await;
     let mut ghost = Ghost::of(&scene.clinic, "ana").await;
     ghost.walk_in(&scene.conversation()).await;
     for desk in [&mut scene.doctor, &mut scene.patient] {
@@ -38,7 +38,7 @@ async fn a_ghost_that_comes_in_from_outside_is_announced_to_both_and_changes_the
     let view = scene.doctor.until("its device is listed", |one| others_devices(one) == 2).await;
     assert_eq!(view.protection, Protection::Encrypted);
     assert_eq!(view.check_code, None, "the old code is not shown for other members");
-    assert_ne!(code(&mut scene.doctor).await, before);
+    assert_ne!(scene.doctor.code().await, before);
     scene.still_talk().await;
 }
 
@@ -101,12 +101,7 @@ async fn a_compared_device_that_was_revoked_is_news_when_the_server_brings_it_ba
     stolen.walk_in(&conversation).await;
     scene.patient.until("both are hers", |one| own_devices(one) == 2).await;
     scene.patient.accept_own_devices().await;
-    let (osei, ana) = (scene.patient.seat.person("osei"), scene.doctor.seat.person("ana"));
-    for (desk, other) in [(&mut scene.doctor, ana), (&mut scene.patient, osei)] {
-        let code = code(desk).await;
-        desk.confirm(code, vec![other]);
-        desk.until("verified", |one| one.protection == Protection::Verified).await;
-    }
+    scene.compare().await;
     scene.patient.seat.ask(Command::RevokeInstallation { device_id: stolen.id.to_string() });
     let view = scene.doctor.until("it is out", |one| others_devices(one) == 1).await;
     assert_eq!((view.protection, view.changed), (Protection::Verified, Vec::new()));
@@ -315,7 +310,7 @@ async fn keys_exchanged_at_the_first_contact_are_never_shown_as_verified_and_giv
     let mut ghost = Ghost::of(&scene.clinic, "osei").await;
     ghost.handed_out_instead(&scene.before_patient);
     scene.patient.open("osei").await;
-    let forged = code(&mut scene.patient).await;
+    let forged = scene.patient.code().await;
     let view = scene.patient.until("the members", |_| true).await;
     assert_eq!(view.protection, Protection::Encrypted);
     assert!(view.members.iter().all(|member| !member.verified || member.own));
@@ -324,7 +319,7 @@ async fn keys_exchanged_at_the_first_contact_are_never_shown_as_verified_and_giv
     scene.doctor.until("the ghost is listed", |one| own_devices(one) == 2).await;
     // Even if he takes it for his own.
     scene.doctor.accept_own_devices().await;
-    assert_ne!(code(&mut scene.doctor).await, forged);
+    assert_ne!(scene.doctor.code().await, forged);
     scene.clinic.close().await;
 }
 

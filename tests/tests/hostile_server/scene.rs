@@ -13,10 +13,7 @@ use bedside_testkit::{
 use bedside_ui_contract::{
     Command, Failure, Notice,
     call::Protection,
-    chat::{
-        ChatEvent, CheckCodeView, ConversationState, ConversationView, MessageContent, MessageState,
-        MessageView,
-    },
+    chat::{ChatEvent, ConversationState, ConversationView, MessageContent, MessageState, MessageView},
     snapshot::ConnectionView,
 };
 
@@ -80,13 +77,18 @@ impl Scene {
     /// They have compared their code as well.
     pub(crate) async fn verified() -> Self {
         let mut scene = Self::talking().await;
-        let (osei, ana) = (scene.patient.seat.person("osei"), scene.doctor.seat.person("ana"));
-        for (desk, other) in [(&mut scene.doctor, ana), (&mut scene.patient, osei)] {
-            let code = code(desk).await;
+        scene.compare().await;
+        scene
+    }
+
+    /// They compare their code.
+    pub(crate) async fn compare(&mut self) {
+        let (osei, ana) = (self.patient.seat.person("osei"), self.doctor.seat.person("ana"));
+        for (desk, other) in [(&mut self.doctor, ana), (&mut self.patient, osei)] {
+            let code = desk.code().await;
             desk.confirm(code, vec![other]);
             desk.until("verified", |one| one.protection == Protection::Verified).await;
         }
-        scene
     }
 
     pub(crate) fn conversation(&self) -> String {
@@ -157,11 +159,6 @@ pub(crate) async fn sees_coming(desk: &mut Desk, name: &str) {
 
 pub(crate) fn joined(name: &str, by_itself: bool) -> ChatEvent {
     ChatEvent::DeviceJoined { name: name.to_owned(), by_itself }
-}
-
-/// Asks for the code of a conversation, and reads it.
-pub(crate) async fn code(desk: &mut Desk) -> CheckCodeView {
-    desk.code().await
 }
 
 async fn say(from: &mut Desk, to: &mut Desk, text: &str) {

@@ -50,7 +50,7 @@ export interface Bridge {
     ((stream: StreamKind, onsize: (width: number, height: number) => void) => Beneath) | undefined;
   /** Says outside the window that somebody calls, in these words. */
   showRinging(words: RingingWords): void;
-  /** The call rings no more; `forward`: it goes on in the main window, which comes to the front. */
+  /** Nothing outside the main window says any more that it rings; `forward` brings that one to the front. */
   hideRinging(forward: boolean): void;
   /** Fills the screen with the window, or stops doing so. */
   setFullScreen(on: boolean): Promise<void>;

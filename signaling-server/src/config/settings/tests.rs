@@ -90,8 +90,13 @@ fn a_secret_that_cannot_be_read_is_not_blamed_on_the_configuration_file() {
 
 #[test]
 fn every_limit_can_be_set() {
-    let limits = parse("rest_rate = 3\nconnections_per_address = 64").resolve().unwrap().limits;
-    assert_eq!((limits.rest_per_second, limits.connections_per_address), (3, 64));
+    let file = "socket_rate = 2\nsocket_burst = 3\nrest_rate = 4\nrest_burst = 5\nsign_in_attempts = 6\n\
+                sign_in_attempts_per_address = 7\nconnections_per_address = 8";
+    let limits = parse(file).resolve().unwrap().limits;
+    assert_eq!((limits.socket_per_second, limits.socket_burst), (2, 3));
+    assert_eq!((limits.rest_per_second, limits.rest_burst), (4, 5));
+    assert_eq!((limits.sign_in_attempts, limits.sign_in_attempts_per_address), (6, 7));
+    assert_eq!(limits.connections_per_address, 8);
     assert!(
         refusal("connections_per_address = 0").starts_with("connections_per_address: must be at least 1")
     );

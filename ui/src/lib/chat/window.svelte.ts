@@ -12,7 +12,7 @@ export const MARGIN = 500;
 /** Drawn before it is known how much is seen: enough for most windows, since the first drawing takes the longest. */
 export const FIRST = 16;
 /** So near to the end, the list follows what is new, CSS pixels. */
-export const NEAR = 48;
+const NEAR = 48;
 /** How high a row is thought to be until it is measured, CSS pixels. */
 const ESTIMATE = 68;
 /** How far down a row is put that is to be kept in view, of what is seen. */
@@ -60,11 +60,6 @@ export class ListWindow {
   constructor(goal?: number) {
     this.#goal = goal;
     this.#pinned = goal === undefined;
-  }
-
-  /** How many rows there are. */
-  get total(): number {
-    return this.#total;
   }
 
   /** It stands at its end. */

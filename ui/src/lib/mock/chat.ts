@@ -42,6 +42,9 @@ export class MockChat {
   #made = 0;
   /** Queries asked, for tests: `[from, count]`. */
   readonly asked: [number, number][] = [];
+  /** While it is set, the vault opens, or is found not to, by {@link turnKey} alone; for tests. */
+  slowVault = false;
+  #turnKey = () => {};
 
   constructor(host: Host) {
     this.#host = host;
@@ -81,10 +84,22 @@ export class MockChat {
     this.#set(conversation, { check_code: { ...CODE, digits: ["0417", "2290", "7731"] } });
   }
 
+  /** The key of somebody of this name changed after it had been verified. */
+  changeKey(conversation: string, name: string): void {
+    const changed = this.#view(conversation)?.changed ?? [];
+    const change = { name, own: false, archive: false, at: Date.now(), fingerprints: ["0f3a 61d8"] };
+    this.#set(conversation, { state: "blocked", changed: [...changed, change] });
+  }
+
   /** Another device says that it is one's own. */
   addOwnDevice(conversation: string): void {
     this.#own(conversation, false);
     this.#set(conversation, { check_code: null });
+  }
+
+  /** The passphrase has been tried. */
+  turnKey(): void {
+    this.#turnKey();
   }
 
   /** Takes a command; false when it is none of its own. */
@@ -206,7 +221,8 @@ export class MockChat {
   }
 
   #opens(vault: ChatView["vault"]): void {
-    setTimeout(() => this.#host.change({ ...this.#host.chat(), vault }), 120);
+    this.#turnKey = () => this.#host.change({ ...this.#host.chat(), vault });
+    if (!this.slowVault) setTimeout(this.#turnKey, 120);
   }
 
   #append(

@@ -1,42 +1,47 @@
 /** The passphrase of the stored keys, and the list of one's own devices. */
-import type { Browser, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { focusedName, launch, leave, open, sent, sentCommand, tabUntil } from "./browser";
+import { describe, expect, it } from "vitest";
+import type { MockBridge } from "../src/lib/bridge/mock";
+import { count, focusedName, onePage, page, sentCommand, tabUntil, visit } from "./browser";
 
-let browser: Browser;
-let page: Page;
-beforeAll(async () => {
-  browser = await launch();
-});
-afterAll(() => browser.close());
-afterEach(() => leave(page));
+interface Mocked {
+  mock: MockBridge;
+}
 
-const count = async (type: string) => (await sent(page)).filter((command) => command.type === type).length;
+onePage();
 
 describe("the passphrase", () => {
   it("unlocks the messages, and a wrong one is said beneath the field", async () => {
-    page = await open(browser, "vault_locked");
+    await visit("vault_locked");
     expect(await page.evaluate(() => document.activeElement?.tagName)).toBe("INPUT");
+    await page.evaluate(() => ((window as unknown as Mocked).mock.chat.slowVault = true));
     for (const attempt of ["wrong wrong wrong", "wrong again"]) {
       await page.keyboard.type(attempt);
       await page.keyboard.press("Enter");
       await page.getByRole("button", { name: "Unlocking" }).waitFor();
+      await page.evaluate(() => (window as unknown as Mocked).mock.chat.turnKey());
       await page.getByText("This isn't the right passphrase").waitFor();
     }
     await page.keyboard.type("correct horse battery");
     await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Unlocking" }).waitFor();
     expect((await sentCommand(page, "unlock_vault")).data).toEqual({ passphrase: "correct horse battery" });
+    await page.evaluate(() => (window as unknown as Mocked).mock.chat.turnKey());
     await page.getByRole("navigation").waitFor();
   });
 
   it("is set only when it is long enough and the same twice", async () => {
-    page = await open(browser, "vault_temporary");
+    await visit("vault_temporary");
     await page.getByRole("button", { name: "Set a passphrase" }).press("Enter");
+    const fields = [page.getByLabel("Passphrase", { exact: true }), page.getByLabel("Repeat the passphrase")];
+    for (const field of fields) await field.fill("too short");
+    await page.keyboard.press("Enter");
+    await page.getByText("3 more characters, please.").waitFor();
+    expect(await count(page, "set_passphrase")).toBe(0);
     await page.getByLabel("Passphrase", { exact: true }).fill("four plain words here");
     await page.getByLabel("Repeat the passphrase").fill("four plain words");
     await page.keyboard.press("Enter");
     await page.getByText("The two passphrases don't match.").waitFor();
-    expect(await count("set_passphrase")).toBe(0);
+    expect(await count(page, "set_passphrase")).toBe(0);
     await page.getByLabel("Repeat the passphrase").fill("four plain words here");
     await page.keyboard.press("Enter");
     await sentCommand(page, "set_passphrase");
@@ -46,7 +51,7 @@ describe("the passphrase", () => {
 
 describe("one's devices", () => {
   it("are renamed in their place and removed after one was asked", async () => {
-    page = await open(browser, "home");
+    await visit("home");
     await page.getByRole("button", { name: "Settings", exact: true }).press("Enter");
     await page.getByRole("button", { name: "Rename Kitchen computer" }).press("Enter");
     await page.keyboard.type("Study");
