@@ -49,6 +49,19 @@ describe("the passphrase", () => {
   });
 });
 
+describe("a dialog", () => {
+  it("stands in the middle of the window, whatever its button stands in", async () => {
+    await visit("vault_temporary");
+    await page.getByRole("navigation").getByRole("button", { name: "Messages" }).press("Enter");
+    await page.getByRole("button", { name: "Set a passphrase" }).press("Enter");
+    const dialog = await page.getByRole("dialog").boundingBox();
+    const view = page.viewportSize();
+    if (!dialog || !view) throw new Error("there is no dialog");
+    expect(dialog.x + dialog.width / 2).toBeCloseTo(view.width / 2, 0);
+    expect(dialog.y + dialog.height / 2).toBeCloseTo(view.height / 2, 0);
+  });
+});
+
 describe("one's devices", () => {
   it("are renamed in their place and removed after one was asked", async () => {
     await visit("home");
