@@ -3,6 +3,7 @@
 
 use bedside_media::camera::CameraTrouble;
 use bedside_protocol::{CallPhase, CallType, Role};
+use bedside_session::StreamKind;
 use bedside_testkit::{
     cameras::{Manner, TestCameras},
     clinic::{Clinic, PASSWORD, Seat},
@@ -137,5 +138,22 @@ async fn without_the_camera_the_call_is_one_of_sound_alone() {
     patient.until("nothing to be told", |snapshot| told(snapshot).is_empty()).await;
     doctor.until_call("no picture is waited for", |call| !call.peer_camera_on).await;
     hears(&doctor).await;
+    clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_camera_that_is_switched_on_when_the_call_is_over_stays_closed() {
+    let cameras = TestCameras::plugged(&["Lid"]);
+    let (clinic, doctor, mut patient) = call(&cameras).await;
+    let mut own = patient.engine.frames(StreamKind::SelfView);
+    own.wait_for(Option::is_some).await.unwrap();
+    doctor.ask(Command::HangUp);
+    patient.until_call("it is over", |call| call.phase.is_final()).await;
+    patient.ask(Command::SetCameraOn { on: true });
+    // What is still open when the preview is over was opened for the call.
+    patient.ask(Command::SetPreview { on: true });
+    own.wait_for(Option::is_some).await.unwrap();
+    patient.ask(Command::SetPreview { on: false });
+    own.wait_for(Option::is_none).await.unwrap();
     clinic.close().await;
 }

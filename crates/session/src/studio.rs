@@ -445,6 +445,20 @@ mod tests {
         assert!(pictures.borrow().is_none());
     }
 
+    #[tokio::test]
+    async fn no_picture_is_left_of_a_call_that_ends_while_another_camera_is_chosen() {
+        let (mut studio, _told) = studio();
+        let mut pictures = studio.self_view();
+        studio.set_call(Some(true));
+        pictures.wait_for(Option::is_some).await.unwrap();
+        let other = studio.view().cameras.available[0].id.clone();
+        studio.select(DeviceKind::Camera, &other);
+        studio.set_call(None);
+        assert!(pictures.borrow().is_none(), "the next call begins with it");
+        studio.closed().await;
+        assert!(pictures.borrow().is_none());
+    }
+
     #[test]
     fn devices_are_listed_again_after_a_listing_that_went_wrong() {
         let listing = Arc::default();

@@ -9,7 +9,7 @@ use bedside_testkit::desk::Desk;
 use bedside_ui_contract::{
     Command, Failure, Notice,
     call::Protection,
-    chat::{ChatEvent, ConversationState},
+    chat::{ChatEvent, ConversationState, MessageState, MessageView},
 };
 use serde_json::json;
 
@@ -93,25 +93,28 @@ async fn where_codes_were_compared_a_ghosts_words_are_marked_and_its_changes_ref
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_compared_device_that_was_revoked_is_news_when_the_server_brings_it_back() {
+/// The patient has a second device, and the doctor has compared both.
+async fn with_a_compared_second_device() -> (Scene, Ghost) {
     let mut scene = Scene::talking().await;
-    let conversation = scene.conversation();
-    let mut stolen = Ghost::of(&scene.clinic, "ana").await;
-    stolen.walk_in(&conversation).await;
+    let mut second = Ghost::of(&scene.clinic, "ana").await;
+    second.walk_in(&scene.conversation()).await;
     scene.patient.until("both are hers", |one| own_devices(one) == 2).await;
     scene.patient.accept_own_devices().await;
     scene.compare().await;
-    scene.patient.seat.ask(Command::RevokeInstallation { device_id: stolen.id.to_string() });
-    let view = scene.doctor.until("it is out", |one| others_devices(one) == 1).await;
-    assert_eq!((view.protection, view.changed), (Protection::Verified, Vec::new()));
-    // The genuine server lets it in no more. One that is in league with the thief can show the doctor that it came.
+    (scene, second)
+}
+
+/// The patient has put the device out. The genuine server lets it in no more; one that is in league with the thief can show
+/// the doctor that it came. The doctor's log is shorter than the genuine one by what was `withheld`.
+async fn is_brought_back(scene: &mut Scene, stolen: &mut Ghost, withheld: u64) {
+    let conversation_id = scene.conversation().parse().unwrap();
     let insider = Ghost::of(&scene.clinic, "osei").await;
-    let info = insider.api.group_info(conversation.parse().unwrap()).await.unwrap();
+    let info = insider.api.group_info(conversation_id).await.unwrap();
+    let since = insider.api.entries(conversation_id, info.position).await.unwrap().len() as u64;
     let commit = stolen.device.rejoin(&info.group_info.0, info.position).unwrap();
     scene.before_doctor.say(&Event::of_entry(LogEntry {
-        conversation_id: conversation.parse().unwrap(),
-        position: info.position,
+        conversation_id,
+        position: info.position + since - withheld,
         id: EntryId::random(),
         epoch: commit.epoch,
         kind: EntryKind::Commit,
@@ -123,6 +126,35 @@ async fn a_compared_device_that_was_revoked_is_news_when_the_server_brings_it_ba
     }));
     let view = scene.doctor.until("blocked", |one| one.state == ConversationState::Blocked).await;
     assert_eq!(view.changed[0].name, "ana of the clinic");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compared_device_that_was_revoked_is_news_when_the_server_brings_it_back() {
+    let (mut scene, mut stolen) = with_a_compared_second_device().await;
+    scene.patient.seat.ask(Command::RevokeInstallation { device_id: stolen.id.to_string() });
+    let view = scene.doctor.until("it is out", |one| others_devices(one) == 1).await;
+    assert_eq!((view.protection, view.changed), (Protection::Verified, Vec::new()));
+    is_brought_back(&mut scene, &mut stolen, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_it_is_where_the_doctor_learnt_of_the_removal_only_on_coming_back_from_outside() {
+    let (mut scene, mut stolen) = with_a_compared_second_device().await;
+    scene
+        .before_doctor
+        .twist_log(|entry| if entry.kind == EntryKind::Commit { Vec::new() } else { vec![entry] });
+    scene.patient.seat.ask(Command::RevokeInstallation { device_id: stolen.id.to_string() });
+    scene.patient.until("it is out", |one| own_devices(one) == 1).await;
+    scene.before_doctor.twist_log(|entry| vec![entry]);
+    scene.patient.write("which the doctor cannot read");
+    let rejoined = |event: &ChatEvent| *event == ChatEvent::Rejoined;
+    scene.doctor.until_items("the doctor is told", |items| happenings(items).iter().any(rejoined)).await;
+    let view = scene.doctor.until("it is out", |one| others_devices(one) == 1).await;
+    assert_eq!((view.protection, view.changed), (Protection::Verified, Vec::new()));
+    scene.doctor.write("back again");
+    let delivered = |item: &MessageView| item.own && item.state == MessageState::Delivered;
+    scene.doctor.until_items("nothing is under way", |items| items.last().is_some_and(delivered)).await;
+    is_brought_back(&mut scene, &mut stolen, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
