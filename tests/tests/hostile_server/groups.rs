@@ -99,6 +99,7 @@ async fn with_a_compared_second_device() -> (Scene, Ghost) {
     let mut second = Ghost::of(&scene.clinic, "ana").await;
     second.walk_in(&scene.conversation()).await;
     scene.patient.until("both are hers", |one| own_devices(one) == 2).await;
+    scene.doctor.until("both are hers", |one| others_devices(one) == 2).await;
     scene.patient.accept_own_devices().await;
     scene.compare().await;
     (scene, second)
