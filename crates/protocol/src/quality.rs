@@ -1,6 +1,6 @@
 //! How well a call goes: what is measured every second and sent to the server every five.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{Timestamp, UserId};
 
@@ -27,12 +27,13 @@ pub struct QualityMetrics {
     /// When the second ended, by the sender's clock.
     pub at: Timestamp,
     /// Round-trip time, ms.
-    #[serde(rename = "rtt")]
+    #[serde(rename = "rtt", deserialize_with = "finite")]
     pub rtt_ms: f32,
     /// Share of packets lost, 0..=1.
+    #[serde(deserialize_with = "finite")]
     pub packet_loss: f32,
     /// Interarrival jitter (RFC 3550 §6.4.1), ms.
-    #[serde(rename = "jitter")]
+    #[serde(rename = "jitter", deserialize_with = "finite")]
     pub jitter_ms: f32,
     /// Estimated bandwidth towards the peer, bit/s.
     pub available_bandwidth_bps: u32,
@@ -47,6 +48,7 @@ pub struct QualityMetrics {
     /// See `video_width`.
     pub video_height: u16,
     /// Frames decoded per second.
+    #[serde(deserialize_with = "finite")]
     pub frame_rate: f32,
     /// Pictures that stood still for longer than they may, in this second.
     pub freezes: u16,
@@ -55,11 +57,13 @@ pub struct QualityMetrics {
     /// Delay of the audio playout buffer, ms.
     pub jitter_buffer_ms: u16,
     /// Mean time to encode a frame, ms.
+    #[serde(deserialize_with = "finite")]
     pub encode_ms: f32,
     /// Mean time to decode a frame, ms.
+    #[serde(deserialize_with = "finite")]
     pub decode_ms: f32,
     /// This process, in per cent of one core.
-    #[serde(rename = "cpu_usage")]
+    #[serde(rename = "cpu_usage", deserialize_with = "finite")]
     pub cpu_percent: f32,
     /// This process's resident memory, bytes.
     pub memory_bytes: u64,
@@ -80,4 +84,33 @@ pub struct StoredQualityMetrics {
     /// What was measured.
     #[serde(flatten)]
     pub metrics: QualityMetrics,
+}
+
+/// A number that there is as `f32`. What is larger would be read as infinite, and JSON could not say that again.
+fn finite<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
+    let value = f32::deserialize(deserializer)?;
+    let beyond = || de::Error::invalid_value(de::Unexpected::Float(value.into()), &"a number below 3.4e38");
+    value.is_finite().then_some(value).ok_or_else(beyond)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_beyond_all_measure_is_refused_in_every_field() {
+        let fine = serde_json::json!({
+            "at": 0, "rtt": 1.0, "packet_loss": 0.5, "jitter": 1.0, "available_bandwidth_bps": 1, "audio_bitrate": 1,
+            "video_bitrate": 1, "video_width": 1, "video_height": 1, "frame_rate": 1.0, "freezes": 0,
+            "concealed_ms": 0, "jitter_buffer_ms": 0, "encode_ms": 1.0, "decode_ms": 1.0, "cpu_usage": 1.0,
+            "memory_bytes": 0
+        });
+        assert!(QualityMetrics::deserialize(&fine).is_ok());
+        for (field, _) in fine.as_object().unwrap().iter().filter(|(_, value)| value.is_f64()) {
+            let mut absurd = fine.clone();
+            absurd[field] = 5.8e59.into();
+            let refused = QualityMetrics::deserialize(&absurd).expect_err(field).to_string();
+            assert!(refused.contains("a number below 3.4e38"), "{field}: {refused}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use std::{
         mpsc::{SyncSender, sync_channel},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -17,6 +18,9 @@ use bedside_media::audio::BLOCK;
 
 /// Blocks or pictures that may wait for the disk.
 const QUEUE: usize = 256;
+
+/// What comes meanwhile is written together: ten times a second a media thread wakes the one that writes, not a hundred.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// A file being written. [`Recorder::finish`] closes it.
 pub(crate) struct Recorder<T>(Mutex<Option<Writing<T>>>);
@@ -32,8 +36,10 @@ impl<T: Send + 'static> Recorder<T> {
     ) -> anyhow::Result<Self> {
         let (queue, inbox) = sync_channel::<T>(QUEUE);
         let thread = std::thread::Builder::new().name("recorder".into()).spawn(move || {
-            for item in inbox {
+            while let Ok(item) = inbox.recv() {
                 write(Some(item))?;
+                std::thread::sleep(GATHER);
+                inbox.try_iter().try_for_each(|item| write(Some(item)))?;
             }
             write(None)
         })?;

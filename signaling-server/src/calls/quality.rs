@@ -199,7 +199,7 @@ fn in_range(metrics: &QualityMetrics) -> bool {
         metrics.decode_ms,
         metrics.cpu_percent,
     ];
-    (0.0..=1.0).contains(&metrics.packet_loss) && times.iter().all(|value| value.is_finite() && *value >= 0.0)
+    (0.0..=1.0).contains(&metrics.packet_loss) && times.iter().all(|value| *value >= 0.0)
 }
 
 fn invalid(detail: String) -> Fault {

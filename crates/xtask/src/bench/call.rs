@@ -124,13 +124,24 @@ fn chromium(seconds: u64) -> Result<Value> {
     Ok(sides)
 }
 
-/// What two programs spend in `during`, and their memory at its end.
-fn costs(processes: [u32; 2], during: Duration) -> Result<Vec<Value>> {
-    let read = || processes.iter().map(|id| Cost::of_tree(*id)).collect::<Result<Vec<_>>>();
-    let (begun, begin) = (Instant::now(), read()?);
-    thread::sleep(during);
-    let (seconds, end) = (begun.elapsed().as_secs_f64(), read()?);
-    Ok(end.into_iter().zip(begin).map(|(end, begin)| end.since(begin, seconds)).collect())
+/// What two programs spend in `during`, and in its second half by itself; their memory at its end.
+fn costs(processes: [u32; 2], during: Duration) -> Result<[Value; 2]> {
+    let read = || -> Result<_> {
+        Ok((Instant::now(), [Cost::of_tree(processes[0])?, Cost::of_tree(processes[1])?]))
+    };
+    let begin = read()?;
+    thread::sleep(during / 2);
+    let middle = read()?;
+    thread::sleep(during / 2);
+    let end = read()?;
+    Ok([0, 1].map(|side| {
+        let since = |(at, costs): &(Instant, [Cost; 2])| {
+            end.1[side].since(costs[side], end.0.duration_since(*at).as_secs_f64())
+        };
+        let mut cost = since(&begin);
+        cost["second_half"] = since(&middle);
+        cost
+    }))
 }
 
 /// A row: what, its path in a side's figures, divisor for display, decimals.
@@ -148,6 +159,7 @@ const ROWS: &[(&str, &str, f64, usize)] = &[
     ("mouth → ear, ms", "/audio/latency_ms", 1.0, 0),
     ("mouth → ear through a sound server, ms (goal: ≤ 150)", "/audio/sound_server_latency_ms", 1.0, 0),
     ("CPU seconds per minute", "/cost/cpu_s_per_minute", 1.0, 1),
+    ("the same in the second half, when all are at 720p", "/cost/second_half/cpu_s_per_minute", 1.0, 1),
     ("memory (PSS), MB", "/cost/pss_bytes", 1e6, 0),
 ];
 
