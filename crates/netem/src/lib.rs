@@ -69,7 +69,7 @@ impl Link {
 
     /// When a packet of `bytes` that is sent at `now_ms` arrives; `None` when it is lost. `now_ms` never decreases.
     pub fn send(&mut self, now_ms: f64, bytes: usize) -> Option<Arrival> {
-        let Shape { rate_bps, queue_ms, delay_ms, jitter_ms, reorder, loss, duplicate, damage, largest } =
+        let Shape { rate_bps, queue_ms, delay_ms, jitter_ms, loss, duplicate, damage, largest, .. } =
             self.shape;
         self.counts.sent += 1;
         // The same number of rolls for each packet: one setting does not change what another decides.
@@ -89,16 +89,18 @@ impl Link {
             self.counts.lost += 1;
             return None;
         }
-        let at_ms = self.arrival(delay_ms + jitter * jitter_ms, reorder);
-        let again_ms = (twice < duplicate).then(|| self.arrival(delay_ms + again * jitter_ms, reorder));
+        let at_ms = self.arrival(delay_ms + jitter * jitter_ms);
+        let again_ms = (twice < duplicate).then(|| self.arrival(delay_ms + again * jitter_ms));
         let flipped_bit = (damaged < damage).then_some(flipped_bit);
         self.counts.duplicated += u64::from(again_ms.is_some());
         self.counts.damaged += u64::from(flipped_bit.is_some());
         Some(Arrival { at_ms, again_ms, flipped_bit })
     }
 
-    fn arrival(&mut self, delay_ms: f64, reorder: bool) -> f64 {
+    fn arrival(&mut self, delay_ms: f64) -> f64 {
+        let Shape { reorder, bunch_ms, .. } = self.shape;
         let arrival = self.free_at_ms + delay_ms;
+        let arrival = if bunch_ms > 0.0 { (arrival / bunch_ms).ceil() * bunch_ms } else { arrival };
         let arrival = if reorder { arrival } else { arrival.max(self.last_arrival_ms) };
         self.last_arrival_ms = self.last_arrival_ms.max(arrival);
         arrival
@@ -172,6 +174,15 @@ mod tests {
         };
         assert!(times(false).is_sorted());
         assert!(!times(true).is_sorted());
+    }
+
+    #[test]
+    fn a_bunch_arrives_together() {
+        let shape = Shape { delay_ms: 20.0, bunch_ms: 100.0, ..Shape::PERFECT };
+        let mut link = Link::new(shape, 9);
+        let arrivals =
+            [0.0, 30.0, 79.0, 85.0, 180.0].map(|now| link.send(now, 100).map(|arrival| arrival.at_ms));
+        assert_eq!(arrivals, [100.0, 100.0, 100.0, 200.0, 300.0].map(Some));
     }
 
     #[test]

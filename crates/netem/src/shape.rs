@@ -15,6 +15,9 @@ pub struct Shape {
     pub jitter_ms: f64,
     /// Whether jitter may let packets overtake one another.
     pub reorder: bool,
+    /// Packets arrive together at multiples of this, ms: an access point keeps what is for a sleeping station until the
+    /// next beacon. Zero: each at its own time.
+    pub bunch_ms: f64,
     /// Which packets are lost.
     pub loss: Loss,
     /// Larger packets are lost, bytes.
@@ -33,6 +36,7 @@ impl Shape {
         delay_ms: 20.0,
         jitter_ms: 0.0,
         reorder: false,
+        bunch_ms: 0.0,
         loss: Loss::NONE,
         largest: usize::MAX,
         duplicate: 0.0,

@@ -143,6 +143,7 @@ impl Peer {
         tokio::spawn(tasks::send_files(files, Arc::clone(&link), to_files, stop.clone()));
         tokio::spawn(tasks::read_channel(
             Arc::clone(&channel),
+            Arc::clone(&connection.rounds),
             Arc::clone(&guard),
             Arc::clone(&link),
             events,

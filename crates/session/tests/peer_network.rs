@@ -68,6 +68,16 @@ async fn messages_pass_in_order_on_a_clean_network() {
     messages_pass(1, Shape::PERFECT, 300).await;
 }
 
+/// What is said in the same breath as the connection comes up arrives with the last step of coming up.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_words_are_heard_where_everything_arrives_in_bunches() {
+    let bunches = Shape { bunch_ms: 100.0, ..Shape::PERFECT };
+    let (_network, _hosts, [mut a, mut b]) = connected(9, bunches).await;
+    tokio::join!(a.say(b"good day"), b.say(b"hello"));
+    assert_eq!(a.message().await, "hello");
+    assert_eq!(b.message().await, "good day");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_pass_in_order_through_five_per_cent_loss() {
     messages_pass(2, losing(0.05), 60).await;

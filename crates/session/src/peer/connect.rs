@@ -28,6 +28,7 @@ use super::containment::{FAREWELL, Supervised, contained};
 use super::error::PeerError;
 use super::event::MediaKind;
 use super::link::{Outgoing, TRANSPORT_CC_URI};
+use super::rounds::Rounds;
 use super::tap::{SharedLink, Tap, lock};
 use super::{NetworkOptions, PeerConfig};
 
@@ -62,6 +63,8 @@ pub(super) struct Connection {
     pub(super) stack: Arc<dyn PeerConnection>,
     /// Cancelled when the stack's driver has ended.
     pub(super) ended: CancellationToken,
+    /// To be told when the channels are open.
+    pub(super) rounds: Arc<Rounds>,
     mdns: bool,
 }
 
@@ -124,20 +127,22 @@ async fn attempt(
         .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         .with(Slot::from(TAP_SLOT), Tap::new(Arc::clone(link)));
     let ended = CancellationToken::new();
+    let rounds = Arc::<Rounds>::default();
+    let runtime = Supervised::new(runtime(&config.network), ended.clone(), Arc::clone(&rounds));
     let stack = PeerConnectionBuilder::new()
         .with_configuration(configuration)
         .with_media_engine(media_engine()?)
         .with_setting_engine(settings(&config.network, mdns))
         .with_interceptor_registry(registry)
         .with_handler(Arc::clone(handler))
-        .with_runtime(Arc::new(Supervised::new(runtime(&config.network), ended.clone())))
+        .with_runtime(Arc::new(runtime))
         // Not for threads, which `Supervised` does not give: only such a driver ends with its connection.
         .with_dedicated_reactor_pool_size(1)
         .with_udp_addrs(config.network.bind.clone())
         .with_data_channel_send_buffer_limit(CHANNEL_BUFFER)
         .build()
         .await?;
-    Ok(Connection { stack: Arc::new(stack), ended, mdns: mdns != MulticastDnsMode::Disabled })
+    Ok(Connection { stack: Arc::new(stack), ended, rounds, mdns: mdns != MulticastDnsMode::Disabled })
 }
 
 /// The runtime that sockets and timers come from.

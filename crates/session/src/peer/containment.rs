@@ -44,8 +44,8 @@ pub(super) struct Supervised {
 
 impl Supervised {
     /// `ended` is cancelled when the connection's driver has ended, for whatever reason.
-    pub(super) fn new(inner: Arc<dyn Runtime>, ended: CancellationToken) -> Self {
-        Self { inner, ended, rounds: Arc::default() }
+    pub(super) fn new(inner: Arc<dyn Runtime>, ended: CancellationToken, rounds: Arc<Rounds>) -> Self {
+        Self { inner, ended, rounds }
     }
 }
 
@@ -153,7 +153,7 @@ mod tests {
     #[tokio::test]
     async fn a_driver_that_panics_is_noticed_and_takes_nobody_along() {
         let ended = CancellationToken::new();
-        let runtime = Supervised::new(Arc::new(TokioRuntime), ended.clone());
+        let runtime = Supervised::new(Arc::new(TokioRuntime), ended.clone(), Arc::default());
         runtime.spawn(Box::pin(async { panic!("a task") }));
         runtime.spawn_reactor(1, Box::pin(async { panic!("the driver") }));
         ended.cancelled().await;
@@ -162,7 +162,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_driver_that_is_aborted_ends_in_time_and_is_noticed() {
         let ended = CancellationToken::new();
-        let runtime = Supervised::new(Arc::new(TokioRuntime), ended.clone());
+        let runtime = Supervised::new(Arc::new(TokioRuntime), ended.clone(), Arc::default());
         let driver = runtime.spawn_reactor(1, Box::pin(std::future::pending()));
         assert!(!ended.is_cancelled());
         driver.abort();
@@ -173,7 +173,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_driver_that_is_aborted_may_take_its_leave() {
         let ended = CancellationToken::new();
-        let runtime = Supervised::new(Arc::new(TokioRuntime), ended.clone());
+        let runtime = Supervised::new(Arc::new(TokioRuntime), ended.clone(), Arc::default());
         let (left, farewell) = tokio::sync::oneshot::channel();
         let driver = runtime.spawn_reactor(
             1,
@@ -190,7 +190,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_connected_to_over_tcp() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let runtime = Supervised::new(Arc::new(TokioRuntime), CancellationToken::new());
+        let runtime = Supervised::new(Arc::new(TokioRuntime), CancellationToken::new(), Arc::default());
         let refused = runtime.connect_tcp(listener.local_addr().unwrap()).await;
         assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::Unsupported);
     }

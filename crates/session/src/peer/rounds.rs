@@ -1,4 +1,4 @@
-//! What the stack has to say leaves at once.
+//! What the stack has to say leaves at once, and what is said to it while it comes up it hears one by one.
 //!
 //! The stack's driver goes round in a loop: send, handle events, read, then sleep until something happens. What comes of
 //! an event, such as the first flight of a handshake once a path is found, is sent in the next round; what a relay brings
@@ -8,13 +8,18 @@
 //!
 //! So while a connection comes up, and as long as somebody talks to a relay, the driver sleeps only after it has gone
 //! round often enough with nothing new. Media on a direct path needs none of that and pays nothing for it.
+//!
+//! The driver reads up to 64 datagrams before it handles what came of them. When the last step of coming up arrives
+//! together with the other side's first words, as from an access point that kept both for a sleeping station, those words
+//! would be read before there is a channel for them, acknowledged and thrown away. So until the channels are open, each
+//! round reads one datagram.
 
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
@@ -34,11 +39,16 @@ pub(super) struct Rounds {
     quiet: AtomicU32,
     /// Sleeps before which the driver looks once more.
     doubtful: AtomicU32,
+    /// A datagram was read in this round.
+    read: AtomicBool,
+    /// The channels are open.
+    up: AtomicBool,
 }
 
 impl Rounds {
     /// What the driver waits for at the end of a round, given how it would sleep.
     pub(super) fn sleep(self: &Arc<Self>, asleep: Pin<Box<dyn Future<Output = ()> + Send>>) -> Sleep {
+        self.read.store(false, Relaxed);
         let doubtful = self.doubtful.load(Relaxed);
         self.doubtful.store(doubtful.saturating_sub(1), Relaxed);
         let again = doubtful > 0 && self.quiet.load(Relaxed) < ROUNDS;
@@ -48,6 +58,11 @@ impl Rounds {
     /// The driver's view of a socket, listened to.
     pub(super) fn listen(self: &Arc<Self>, socket: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
         Arc::new(Socket { inner: socket, rounds: Arc::clone(self) })
+    }
+
+    /// The channels are open: from now on a round may read whatever is there.
+    pub(super) fn is_up(&self) {
+        self.up.store(true, Relaxed);
     }
 
     fn heard(&self, datagram: &[u8]) {
@@ -123,8 +138,14 @@ impl AsyncUdpSocket for Socket {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        if self.rounds.read.load(Relaxed) && !self.rounds.up.load(Relaxed) {
+            // The driver asks again in the next round.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let received = self.inner.poll_recv(context, buffers, meta);
         if let Poll::Ready(Ok(count)) = received {
+            self.rounds.read.store(true, Relaxed);
             for (buffer, meta) in buffers.iter().zip(meta).take(count) {
                 self.rounds.heard(&buffer[..meta.len.min(buffer.len())]);
             }
@@ -214,6 +235,60 @@ mod tests {
         // A packet was there before the driver asked whether to sleep.
         drop(rounds.sleep(Box::pin(std::future::pending())));
         assert_eq!(goes_on(&rounds), 2);
+    }
+
+    /// A socket with all the datagrams in the world.
+    #[derive(Debug)]
+    struct Flood;
+
+    impl AsyncUdpSocket for Flood {
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Ok(SocketAddr::from(([127, 0, 0, 1], 9)))
+        }
+
+        fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(transmit.contents.len()))
+        }
+
+        fn poll_recv(
+            &self,
+            _: &mut Context<'_>,
+            _: &mut [IoSliceMut<'_>],
+            meta: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            meta[0] = RecvMeta::default();
+            Poll::Ready(Ok(1))
+        }
+    }
+
+    /// Datagrams that the driver gets before it sleeps, asking up to three times.
+    async fn reads(socket: &Arc<dyn AsyncUdpSocket>) -> usize {
+        let mut buffer = [0; 8];
+        let mut read = 0;
+        for _ in 0..3 {
+            read += std::future::poll_fn(|context| {
+                let got = socket.poll_recv(
+                    context,
+                    &mut [IoSliceMut::new(&mut buffer)],
+                    &mut [RecvMeta::default()],
+                );
+                Poll::Ready(usize::from(got.is_ready()))
+            })
+            .await;
+        }
+        read
+    }
+
+    #[tokio::test]
+    async fn until_the_channels_are_open_a_round_reads_one_datagram() {
+        let rounds = Arc::new(Rounds::default());
+        let socket = rounds.listen(Arc::new(Flood));
+        for _ in 0..2 {
+            assert_eq!(reads(&socket).await, 1);
+            assert_eq!(goes_on(&rounds), 0);
+        }
+        rounds.is_up();
+        assert_eq!(reads(&socket).await, 3);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use webrtc::media_stream::track_local::TrackLocal;
 use super::MAX_MESSAGE;
 use super::event::{MediaKind, PeerEvent};
 use super::guard::Guard;
+use super::rounds::Rounds;
 use super::tap::{SharedLink, lock};
 
 /// Something on its way out.
@@ -45,6 +46,7 @@ pub(super) async fn send_departures(
 /// other side waits too.
 pub(super) async fn read_channel(
     channel: Arc<dyn DataChannel>,
+    rounds: Arc<Rounds>,
     guard: Arc<Guard>,
     link: SharedLink,
     events: mpsc::Sender<PeerEvent>,
@@ -52,7 +54,11 @@ pub(super) async fn read_channel(
 ) {
     while let Some(Some(event)) = stop.run_until_cancelled(channel.poll()).await {
         let event = match event {
-            DataChannelEvent::OnOpen => PeerEvent::ChannelOpen,
+            DataChannelEvent::OnOpen => {
+                // The stack opens both channels in one step.
+                rounds.is_up();
+                PeerEvent::ChannelOpen
+            }
             DataChannelEvent::OnMessage(message) => PeerEvent::Message(message.data.freeze()),
             DataChannelEvent::OnClose => {
                 guard.channel_closed().await;
