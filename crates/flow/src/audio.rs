@@ -8,10 +8,12 @@ pub mod jitter;
 pub mod playout;
 pub mod stretcher;
 
+mod expected_loss;
 mod queue;
 mod regulator;
 mod report;
 
+pub use expected_loss::ExpectedLoss;
 pub use jitter::DelayEstimator;
 pub use playout::Playout;
 pub use report::{BlockKind, PlayoutStats};

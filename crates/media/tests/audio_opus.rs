@@ -79,7 +79,11 @@ fn a_lost_packet_is_rebuilt_better_from_the_next_one_than_guessed() {
         for (index, packet) in packets.iter().enumerate() {
             let mut frame = [0.0; FRAME];
             match (repair, packets.get(index + 1)) {
-                (Some(true), Some(next)) if lost(index) => decoder.decode_fec(next, &mut frame),
+                (Some(true), Some(next)) if lost(index) => match decoder.decode_fec(next, &mut frame) {
+                    // Pauses are not copied.
+                    Err(OpusError::NoCopy) => decoder.conceal(&mut frame),
+                    repaired => repaired,
+                },
                 (Some(_), _) if lost(index) => decoder.conceal(&mut frame),
                 _ => decoder.decode(packet, &mut frame),
             }
@@ -118,6 +122,25 @@ fn a_short_gap_is_bridged_and_a_long_one_fades() {
         decoder.conceal(&mut frame).expect("concealed");
     }
     assert!(power(&frame) < before / 100.0, "two seconds of loss still drone");
+}
+
+#[test]
+fn copies_are_carried_where_loss_is_expected_and_what_is_not_there_is_not_repaired() {
+    let source = voice(100);
+    for (expected_loss_percent, carried) in [(0, false), (6, true), (10, true), (40, true)] {
+        let config = OpusConfig { expected_loss_percent, ..OpusConfig::default() };
+        let (mut decoder, mut frame) = (Decoder::new().expect("a decoder"), [0.0; FRAME]);
+        let mut copies = 0;
+        for packet in encode(&source, config) {
+            match decoder.decode_fec(&packet, &mut frame) {
+                Ok(()) => copies += 1,
+                Err(error) => assert_eq!(error, OpusError::NoCopy),
+            }
+            decoder.decode(&packet, &mut frame).expect("decoded");
+        }
+        assert_eq!(copies > 80, carried, "{copies} of 100 with {expected_loss_percent} % expected");
+        assert!(carried || copies == 0, "{copies} copies that nobody asked for");
+    }
 }
 
 #[test]

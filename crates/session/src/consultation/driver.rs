@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bedside_flow::{keyframe::KeyframeLimiter, loss::LossMeter, nack, rtp::RtpMeta, video::Assembler};
+use bedside_flow::{
+    audio::ExpectedLoss, keyframe::KeyframeLimiter, loss::LossMeter, nack, rtp::RtpMeta, video::Assembler,
+};
 use bedside_protocol::call::Side;
 use tokio::{
     sync::{mpsc, watch},
@@ -107,6 +109,7 @@ struct Driver {
     assembler: Assembler,
     nack: nack::Generator,
     sound_loss: LossMeter,
+    expected_loss: ExpectedLoss,
     rtt: Duration,
     connecting: Connecting,
     connected: bool,
@@ -176,6 +179,7 @@ impl Driver {
             assembler: Assembler::new(),
             nack: nack::Generator::new(),
             sound_loss: LossMeter::new(),
+            expected_loss: ExpectedLoss::new(epoch),
             rtt: ASSUMED_RTT,
             connecting: Connecting::default(),
             connected: false,
@@ -285,8 +289,8 @@ impl Driver {
                     self.rtt = rtt;
                 }
                 if kind == MediaKind::Audio {
-                    let percent = (loss_fraction * 100.0).round().clamp(5.0, 40.0);
-                    self.sound.expected_loss.store(percent as u32, Relaxed);
+                    self.expected_loss.on_report(Instant::now(), loss_fraction.into());
+                    self.sound.expected_loss.store(self.expected_loss.percent(), Relaxed);
                 }
                 self.summary.loss_out = loss_fraction;
                 self.steering.receiver_report(Instant::now(), loss_fraction, self.rtt);

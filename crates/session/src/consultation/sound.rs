@@ -6,12 +6,12 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
 };
 
-use bedside_flow::audio::{DecodeFailed, FrameDecoder, Playout};
+use bedside_flow::audio::{DecodeFailed, ExpectedLoss, FrameDecoder, Playout};
 use bedside_media::{
     audio::BLOCK,
     codec::opus::{Decoder, Encoder, FRAME, OpusConfig},
@@ -27,14 +27,11 @@ use crate::{
 /// Bits per second of our voice before the line is known.
 const VOICE_BPS: u32 = 32_000;
 
-/// Loss the encoder prepares for before any is known, per cent: in-band FEC is useless without.
-const EXPECTED_LOSS: u8 = 5;
-
 /// What the driver shares with the audio thread.
 pub(super) struct Sound {
     pub(super) muted: AtomicBool,
-    /// Per cent, as the other side reports it.
-    pub(super) expected_loss: AtomicU32,
+    /// Per cent, as [`ExpectedLoss`] has it.
+    pub(super) expected_loss: AtomicU8,
     /// What the voice may take, bit/s.
     pub(super) bitrate_bps: AtomicU32,
     /// What was sent and the pacer does not know of yet, bytes.
@@ -49,7 +46,7 @@ impl Sound {
     pub(super) fn new(muted: bool, sealing: Arc<Sealing>) -> Arc<Self> {
         Arc::new(Self {
             muted: AtomicBool::new(muted),
-            expected_loss: AtomicU32::new(u32::from(EXPECTED_LOSS)),
+            expected_loss: AtomicU8::new(ExpectedLoss::UNKNOWN),
             bitrate_bps: AtomicU32::new(VOICE_BPS),
             unpaced: AtomicU64::new(0),
             peer: Mutex::new(None),
@@ -101,8 +98,12 @@ struct Port {
 
 impl Port {
     fn new(sound: Arc<Sound>, epoch: Instant, rtp_base: u32) -> Self {
-        let config =
-            OpusConfig { bitrate_bps: VOICE_BPS, fec: true, dtx: true, expected_loss_percent: EXPECTED_LOSS };
+        let config = OpusConfig {
+            bitrate_bps: VOICE_BPS,
+            fec: true,
+            dtx: true,
+            expected_loss_percent: ExpectedLoss::UNKNOWN,
+        };
         Self {
             sound,
             encoder: logged("the voice encoder", Encoder::new(config)),
@@ -115,7 +116,7 @@ impl Port {
             packet: Vec::with_capacity(512),
             sealed: Vec::new(),
             silent: true,
-            expected_loss: EXPECTED_LOSS,
+            expected_loss: ExpectedLoss::UNKNOWN,
             bitrate_bps: VOICE_BPS,
             captured_at: None,
         }
@@ -125,7 +126,7 @@ impl Port {
         let Some(timestamp) = self.timestamp else { return };
         self.timestamp = Some(timestamp.wrapping_add(FRAME as u32));
         let Some(encoder) = &mut self.encoder else { return };
-        let expected = u8::try_from(self.sound.expected_loss.load(Relaxed)).unwrap_or(100);
+        let expected = self.sound.expected_loss.load(Relaxed);
         if expected != self.expected_loss && encoder.set_expected_loss(expected).is_ok() {
             self.expected_loss = expected;
         }

@@ -1,7 +1,8 @@
-//! The unsafe edge to libopus's decoder: one owned pointer, five calls.
+//! The unsafe edge to libopus's decoder: one owned pointer, six calls.
 //!
-//! It exists only for the decoder complexity control, which the `opus` crate
-//! does not offer. It never exposes the pointer.
+//! It exists for the decoder complexity control and for asking whether a packet
+//! carries a copy of the one before, which the `opus` crate does not offer. It
+//! never exposes the pointer.
 
 #![expect(
     unsafe_code,
@@ -79,6 +80,13 @@ impl RawDecoder {
         };
         checked("conceal", samples)
     }
+}
+
+/// Whether a packet also carries the frame before its own, coarsely. Damaged packets do not.
+pub(super) fn carries_a_copy(packet: &[u8]) -> bool {
+    let Ok(length) = sys::opus_int32::try_from(packet.len()) else { return false };
+    // SAFETY: `packet` is readable for `length` bytes, and read only; an empty one is refused with a code.
+    length > 0 && unsafe { sys::opus_packet_has_lbrr(packet.as_ptr(), length) } == 1
 }
 
 impl Drop for RawDecoder {
