@@ -4,7 +4,7 @@ use std::{sync::OnceLock, time::SystemTime};
 
 use bedside_e2ee::{
     DeviceIdentity,
-    mls::{Change, Device, Event, GroupId, OwnDevicesLeave, MessageId, MlsError},
+    mls::{Change, Device, Event, GroupId, MessageId, MlsError, OwnDevicesLeave},
     store::{Batch, MemoryStore, Records, Store as _},
 };
 use bedside_protocol::{DeviceId, EntryId, UserId};

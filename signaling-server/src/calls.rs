@@ -48,6 +48,8 @@ pub struct CallDeps {
     pub ice: IceServers,
     /// Time-outs.
     pub limits: CallLimits,
+    /// How long the seconds of a call's quality are kept after its end.
+    pub quality_retention: Duration,
 }
 
 /// The one service behind the REST routes and the socket messages for calls. Cheap to clone.
@@ -80,7 +82,7 @@ impl CallService {
             directory: deps.directory,
             presence: deps.presence,
             driver,
-            quality: Quality::new(deps.db),
+            quality: Quality::new(deps.db, deps.quality_retention),
             history,
             tickets,
         })))
@@ -301,7 +303,8 @@ impl CallService {
     /// # Errors
     /// The database failed.
     pub async fn sweep(&self) -> Result<(), Fault> {
-        self.0.tickets.sweep().await
+        self.0.tickets.sweep().await?;
+        self.0.quality.sweep().await
     }
 
     /// Past calls and statistics.

@@ -16,6 +16,10 @@ use crate::{
     demo, listener, openapi, server,
 };
 
+mod signals;
+
+use self::signals::{Signal, Signals};
+
 /// Bedside's signaling server
 #[derive(Debug, Parser)]
 #[command(name = "bedside-server", version, about)]
@@ -230,11 +234,17 @@ impl Common {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    let mut signals = Signals::receive().context("signals can't be received")?;
     let mut running = server::start(config).await?;
     say(&format!("Bedside serves at {}", running.url()));
-    let ended = tokio::select! {
-        told = stop_signal() => told.context("signals can't be received"),
-        failed = running.failed() => Err(failed.into()),
+    let ended = loop {
+        tokio::select! {
+            told = signals.next() => match told {
+                Signal::Stop => break Ok(()),
+                Signal::Reload => running.reload_tls().await,
+            },
+            failed = running.failed() => break Err(failed.into()),
+        }
     };
     running.shutdown().await;
     ended
@@ -377,28 +387,6 @@ fn start_logging(common: &Common) -> anyhow::Result<()> {
         LogFormat::Json => logs.json().init(),
     }
     Ok(())
-}
-
-#[cfg(unix)]
-async fn stop_signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut hangup) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
-        _ = hangup.recv() => Ok(()),
-    }
-}
-
-#[cfg(windows)]
-async fn stop_signal() -> std::io::Result<()> {
-    use tokio::signal::windows;
-    let (mut stop, mut shutdown) = (windows::ctrl_break()?, windows::ctrl_shutdown()?);
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = stop.recv() => Ok(()),
-        _ = shutdown.recv() => Ok(()),
-    }
 }
 
 fn say(line: &str) {

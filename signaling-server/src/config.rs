@@ -36,6 +36,8 @@ pub struct Config {
     pub blobs: BlobConfig,
     /// How much is taken of attachments, and how long they are kept.
     pub attachments: AttachmentLimits,
+    /// How long the seconds of a call's quality are kept after its end. Its summary stays.
+    pub quality_retention: Duration,
     /// STUN and TURN.
     pub turn: TurnConfig,
     /// Ring time-out, longest call and the like.
@@ -120,7 +122,8 @@ pub struct TurnConfig {
     pub relay_ports: (u16, u16),
     /// Other servers: `stun:host:port`, `turn:host:port?transport=udp`, `turns:…`.
     pub urls: Vec<String>,
-    /// Shared with the TURN servers (`use-auth-secret` in coturn); made up at each start when absent.
+    /// Shared with the TURN servers (`use-auth-secret` in coturn); made up once and kept in the database when
+    /// absent.
     pub secret: Option<Secret>,
     /// For TURN servers without shared secret: a fixed account.
     pub account: Option<(String, Secret)>,
@@ -238,6 +241,7 @@ impl Config {
                 storage_bytes: i64::MAX.unsigned_abs(),
                 retention: Duration::from_secs(90 * 24 * 3600),
             },
+            quality_retention: Duration::from_secs(90 * 24 * 3600),
             turn: TurnConfig {
                 embedded: true,
                 listen: SocketAddr::new(loopback, 3478),

@@ -23,6 +23,8 @@ pub const MAX_KEY_PACKAGE_BYTES: usize = 16 * 1024;
 const MAX_KEPT: usize = 5 * MAX_KEY_PACKAGES;
 /// A device with this many or fewer is told.
 const FEW: usize = 20;
+/// Nobody accepts one that is older: apps take them to be valid for 84 days and an hour at most.
+const LONGEST_VALID: Duration = Duration::from_secs(85 * 24 * 3600);
 
 /// Keeps key packages and hands them out. Cheap to clone.
 #[derive(Clone)]
@@ -134,11 +136,19 @@ impl KeyPackages {
         Ok(claimed)
     }
 
-    /// Forgets what was handed out longer ago than the retention.
+    /// No longer hands out what has certainly expired, and forgets what was handed out longer ago than the retention.
     ///
     /// # Errors
     /// The database failed.
     pub async fn sweep(&self) -> Result<(), Fault> {
+        let valid = i64::try_from(LONGEST_VALID.as_millis()).unwrap_or(i64::MAX);
+        sqlx::query(
+            "UPDATE key_packages SET body = NULL, claimed_at = ?2 WHERE body IS NOT NULL AND created_at <= ?1",
+        )
+        .bind(clock::now().0.saturating_sub(valid))
+        .bind(clock::now().0)
+        .execute(&self.db.write)
+        .await?;
         let retention = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
         sqlx::query("DELETE FROM key_packages WHERE body IS NULL AND COALESCE(claimed_at, created_at) <= ?1")
             .bind(clock::now().0.saturating_sub(retention))

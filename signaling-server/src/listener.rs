@@ -45,6 +45,13 @@ pub(crate) async fn load_tls(files: &TlsFiles) -> Result<RustlsConfig, StartErro
     Ok(RustlsConfig::from_config(Arc::new(tls)))
 }
 
+/// Reads certificate and key anew, for connections from now on.
+pub(crate) async fn reload_tls(served: &RustlsConfig, files: &TlsFiles) -> Result<(), StartError> {
+    // Not `reload_from_pem_file`: that would forget which protocols are spoken.
+    served.reload_from_config(load_tls(files).await?.get_inner());
+    Ok(())
+}
+
 fn tls_error(files: &TlsFiles, source: io::Error) -> StartError {
     let (certificate, key) = (files.certificate.display().to_string(), files.key.display().to_string());
     StartError::Tls { certificate, key, source }
@@ -86,3 +93,6 @@ pub(crate) async fn limit_bodies(State(within): State<Duration>, request: Reques
     };
     next.run(request.map(in_time)).await
 }
+
+#[cfg(test)]
+mod tests;

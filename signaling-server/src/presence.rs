@@ -76,12 +76,14 @@ impl PresenceService {
             self.change(who.user, |person| person.lose(who.device, Line::Gone { since: Instant::now() }));
             return;
         }
-        self.change(who.user, |person| person.lose(who.device, Line::Lost));
+        let since = Instant::now();
+        let lost = Line::Lost { since };
+        self.change(who.user, |person| person.lose(who.device, lost));
         let (service, who, grace) = (self.clone(), *who, self.0.grace);
         tokio::spawn(async move {
-            tokio::time::sleep(grace).await;
+            tokio::time::sleep_until(since + grace).await;
             service.change(who.user, |person| {
-                if person.devices.get(&who.device).is_some_and(|device| device.line == Line::Lost) {
+                if person.devices.get(&who.device).is_some_and(|device| device.line == lost) {
                     person.lose(who.device, Line::Gone { since: Instant::now() });
                 }
             });
@@ -265,9 +267,12 @@ impl Person {
     fn lose(&mut self, device: DeviceId, line: Line) {
         if let Some(device) = self.devices.get_mut(&device) {
             device.line = line;
-            if line == Line::Lost {
+            if matches!(line, Line::Lost { .. }) {
                 device.heard_at = clock::now();
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

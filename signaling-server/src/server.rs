@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum_server::Handle;
+use axum_server::{Handle, tls_rustls::RustlsConfig};
 use bedside_protocol::{Secret, socket::Event};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -14,7 +14,7 @@ use crate::{
         AttachmentDeps, Attachments,
         blobs::{BlobError, BlobStore},
     },
-    auth::{AuthService, password::Passwords, token},
+    auth::{AuthService, password::Passwords},
     calls::{self, CallDeps, CallService},
     config::Config,
     conversations::{ConversationDeps, ConversationService},
@@ -29,7 +29,7 @@ use crate::{
     limits::Limits,
     listener,
     presence::PresenceService,
-    turn_service::{TurnError, TurnService},
+    turn_service::{TurnError, TurnService, secret},
     watch,
 };
 
@@ -107,6 +107,8 @@ pub struct RunningServer {
     addr: SocketAddr,
     app: App,
     turn: Option<TurnService>,
+    /// What is served now.
+    tls: Option<RustlsConfig>,
     listener: Handle<SocketAddr>,
     /// The one task that accepts connections.
     serving: JoinSet<io::Result<()>>,
@@ -146,7 +148,10 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
     let addr = port.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
     let db = Database::open(&config.database).await?;
     check_archive(&config, &db).await?;
-    let secret = config.turn.secret.clone().unwrap_or_else(token::generate);
+    let secret = match &config.turn.secret {
+        Some(secret) => secret.clone(),
+        None => secret::kept(&db).await.map_err(StartError::Leftovers)?,
+    };
     let blobs = BlobStore::open(&config.blobs)?;
     let turn = match config.turn.embedded {
         true => Some(TurnService::start(&config.turn, secret.clone()).await?),
@@ -161,9 +166,9 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
 
     let handle = Handle::new();
     let mut serving = JoinSet::new();
-    serving.spawn(listener::serve(port, tls, handle.clone(), app.clone()));
+    serving.spawn(listener::serve(port, tls.clone(), handle.clone(), app.clone()));
     tracing::info!(%addr, tls = app.config.tls.is_some(), turn = turn.is_some(), "serving");
-    Ok(RunningServer { addr, app, turn, listener: handle, serving, background })
+    Ok(RunningServer { addr, app, turn, tls, listener: handle, serving, background })
 }
 
 impl RunningServer {
@@ -189,6 +194,21 @@ impl RunningServer {
     #[must_use]
     pub fn accounts(&self) -> Accounts {
         Accounts::new(self.app.db.clone(), Passwords::new(self.app.config.passwords))
+    }
+
+    /// Reads certificate and key anew, for connections from now on. When they can't be used, that is logged and those
+    /// before stay.
+    pub async fn reload_tls(&self) {
+        let (Some(served), Some(files)) = (&self.tls, &self.app.config.tls) else {
+            tracing::info!("there is no TLS certificate to read anew");
+            return;
+        };
+        match listener::reload_tls(served, files).await {
+            Ok(()) => tracing::info!("the TLS certificate was read anew"),
+            Err(error) => {
+                tracing::error!(error = %Causes(&error), "the previous TLS certificate is still used")
+            }
+        }
     }
 
     /// Waits until the server serves no more although nobody stopped it; gives why. It is still to be shut down.
@@ -301,6 +321,7 @@ async fn assemble(
         presence: presence.clone(),
         ice: ice.clone(),
         limits: config.calls,
+        quality_retention: config.quality_retention,
     })
     .await?;
     let limits = Limits::new(&config.limits);

@@ -19,6 +19,7 @@ mod nonces;
 mod policy;
 mod quota;
 mod relays;
+pub(crate) mod secret;
 
 use self::{
     nonces::Doorway,

@@ -188,11 +188,12 @@ fn a_check_finds_the_archive_and_the_upload_folder_as_a_start_would() {
 }
 
 /// A serving process and the URL that it printed.
-fn serve(db: &str) -> (Child, String) {
+fn serve(db: &str, more: &[&str]) -> (Child, String) {
     let free =
         ["--listen", "127.0.0.1:0", "--turn-listen", "127.0.0.1:0", "--database", db, "--log-format", "json"];
-    let mut child =
-        server().arg("serve").args(free).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut command = server();
+    command.arg("serve").args(free).args(more);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     let url = line.trim().strip_prefix("Bedside serves at ").unwrap_or_else(|| panic!("{line}")).to_owned();
@@ -208,7 +209,7 @@ async fn the_sample_clinic_signs_in_and_neither_names_nor_secrets_reach_the_log(
     assert_eq!(users.len(), 4);
     assert_eq!(users[0]["name"], "Dr Amara Osei");
 
-    let (mut child, url) = serve(&db);
+    let (mut child, url) = serve(&db, &[]);
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::new();
     let mut sentry = Sentry::new()
@@ -255,6 +256,47 @@ async fn the_sample_clinic_signs_in_and_neither_names_nor_secrets_reach_the_log(
         "{log}"
     );
     sentry.check("the server's log", &log);
+}
+
+/// A client that trusts a new certificate, which is written with its key.
+#[cfg(unix)]
+fn renew(certificate: &str, key: &str) -> reqwest::Client {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(certificate, made.cert.pem()).unwrap();
+    std::fs::write(key, made.signing_key.serialize_pem()).unwrap();
+    let trusted = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+    // Each request makes a connection of its own.
+    reqwest::Client::builder().tls_certs_only([trusted]).pool_max_idle_per_host(0).build().unwrap()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_hangup_makes_the_server_read_its_certificate_anew_and_go_on() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let folder = Folder::new();
+    let path = |name: &str| folder.0.join(name).display().to_string();
+    let (certificate, key) = (path("cert.pem"), path("key.pem"));
+    let old = renew(&certificate, &key);
+    let (mut child, url) = serve(&folder.database(), &["--tls-cert", &certificate, "--tls-key", &key]);
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let pid = child.id().to_string();
+    let mut hang_up = |expected: &str| {
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+        let told = log.find(|line| line.contains("TLS certificate")).unwrap();
+        assert!(told.contains(expected), "{told}");
+    };
+    let health = format!("{url}/healthz");
+    assert!(old.get(&health).send().await.is_ok());
+
+    let new = renew(&certificate, &key);
+    hang_up("was read anew");
+    assert!(new.get(&health).send().await.is_ok());
+    assert!(old.get(&health).send().await.is_err(), "the old certificate is gone");
+
+    std::fs::write(&certificate, "half a certif").unwrap();
+    hang_up("is still used");
+    assert!(new.get(&health).send().await.is_ok());
+    stop(&mut child);
 }
 
 #[cfg(unix)]

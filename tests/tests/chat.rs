@@ -1,7 +1,15 @@
 //! Engines and a server in one process: what people would see of their conversations.
 
+#[path = "chat/absence.rs"]
+mod absence;
 #[path = "chat/changes.rs"]
 mod changes;
+#[path = "chat/ciphertext.rs"]
+mod ciphertext;
+#[path = "chat/headless.rs"]
+mod headless;
+#[path = "chat/in_call.rs"]
+mod in_call;
 #[path = "chat/installations.rs"]
 mod installations;
 #[path = "chat/keeping.rs"]
@@ -32,6 +40,20 @@ async fn talking() -> (Clinic, Desk, Desk) {
     let (clinic, mut doctor, mut patient) = doctor_and_patient().await;
     doctor.open("ana").await;
     patient.open("osei").await;
+    (clinic, doctor, patient)
+}
+
+/// The doctor called, the patient answered, and both look at their conversation.
+async fn in_a_call() -> (Clinic, Desk, Desk) {
+    let (clinic, mut doctor, mut patient) = doctor_and_patient().await;
+    doctor.seat.ask(Command::Call { user_id: doctor.seat.person("ana"), call_type: CallType::Voice });
+    patient.seat.until_call("it rings", |call| call.phase == CallPhase::Ringing).await;
+    patient.seat.ask(Command::Answer { call_type: CallType::Voice });
+    let call =
+        doctor.seat.until_call("connected, protected", |call| call.protection == Protection::Encrypted).await;
+    patient.seat.until_call("connected, protected", |call| call.protection == Protection::Encrypted).await;
+    doctor.conversation = call.conversation_id.expect("a conversation");
+    patient.conversation.clone_from(&doctor.conversation);
     (clinic, doctor, patient)
 }
 
@@ -291,15 +313,7 @@ async fn a_device_that_lost_its_profile_comes_back_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_written_in_a_call_stays_in_the_conversation() {
-    let (clinic, mut doctor, mut patient) = doctor_and_patient().await;
-    doctor.seat.ask(Command::Call { user_id: doctor.seat.person("ana"), call_type: CallType::Voice });
-    patient.seat.until_call("it rings", |call| call.phase == CallPhase::Ringing).await;
-    patient.seat.ask(Command::Answer { call_type: CallType::Voice });
-    let call =
-        doctor.seat.until_call("connected, protected", |call| call.protection == Protection::Encrypted).await;
-    patient.seat.until_call("connected, protected", |call| call.protection == Protection::Encrypted).await;
-    doctor.conversation = call.conversation_id.expect("a conversation");
-    patient.conversation.clone_from(&doctor.conversation);
+    let (clinic, mut doctor, mut patient) = in_a_call().await;
     doctor.write("can you hear me?");
     patient.until_texts("it arrives in the call", |texts| texts.len() == 1).await;
     doctor.seat.ask(Command::HangUp);

@@ -29,5 +29,7 @@ mod lured;
 mod noise;
 #[path = "hostile_server/participant.rs"]
 mod participant;
+#[path = "hostile_server/past.rs"]
+mod past;
 #[path = "hostile_server/pestering.rs"]
 mod pestering;

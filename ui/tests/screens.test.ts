@@ -156,7 +156,7 @@ const chatScreens: Screen[] = [
   {
     name: "protection-none",
     scenario: "home",
-    go: conversation("Dr Yusuf Rahmani", section("Not protected")),
+    go: conversation("Dr Yusuf Rahmani", section("Not protected yet")),
   },
   {
     name: "check-code",
@@ -253,7 +253,6 @@ const chatScreens: Screen[] = [
     },
   },
   { name: "call-verified", scenario: "call_verified", go: moving },
-  { name: "call-unprotected", scenario: "call_unprotected", go: moving },
   {
     name: "call-chat",
     scenario: "call",

@@ -2,7 +2,8 @@
 //!
 //! 1, 2, 4, 8, 16 s and then every 30 s, each spread by ±25 % so that a clinic's devices do not come back in one
 //! wave; at once when the operating system tells of a changed network; after ten attempts in a row the person is
-//! asked, while a change of network still starts anew. Counts attempts and never waits itself.
+//! asked, while a change of network still starts anew and a server that comes back is found within a minute or so. Counts
+//! attempts and never waits itself.
 
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ pub const MAX_ATTEMPTS: u32 = 10;
 pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The pause between attempts that nobody sees, once the person is asked.
+pub const UNSEEN_PAUSE: Duration = Duration::from_secs(60);
 /// Pauses are spread by this many per mille to either side.
 const SPREAD_PER_MILLE: u64 = 250;
 
@@ -28,8 +31,8 @@ pub const fn nominal(attempt: u32) -> Duration {
 pub enum NextTry {
     /// Connect after this pause.
     After(Duration),
-    /// Ask the person; go on listening for a change of network.
-    GaveUp,
+    /// Ask the person; go on listening for a change of network, and look after this pause whether the server is back.
+    Ask(Duration),
 }
 
 /// Counts the attempts of one client.
@@ -49,7 +52,7 @@ impl Reconnect {
     /// The socket was lost, or an attempt failed.
     pub fn failed(&mut self) -> NextTry {
         if self.attempt >= MAX_ATTEMPTS {
-            return NextTry::GaveUp;
+            return NextTry::Ask(self.spread(UNSEEN_PAUSE));
         }
         let pause = nominal(self.attempt);
         self.attempt += 1;
@@ -99,15 +102,16 @@ mod tests {
     #[test]
     fn ten_attempts_are_made_and_then_the_person_is_asked() {
         let mut policy = Reconnect::new(1);
-        let tries = std::iter::from_fn(|| Some(policy.failed())).take_while(|next| *next != NextTry::GaveUp);
-        assert_eq!(tries.count(), 10);
-        assert_eq!(policy.failed(), NextTry::GaveUp);
+        let seen = |next: &NextTry| matches!(next, NextTry::After(_));
+        assert_eq!(std::iter::from_fn(|| Some(policy.failed())).take_while(seen).count(), 10);
+        let NextTry::Ask(pause) = policy.failed() else { panic!("an eleventh attempt") };
+        assert!(pause >= UNSEEN_PAUSE * 3 / 4 && pause <= UNSEEN_PAUSE * 5 / 4, "{pause:?}");
     }
 
     #[test]
     fn a_changed_network_starts_at_once_even_after_giving_up() {
         let mut policy = Reconnect::new(2);
-        while policy.failed() != NextTry::GaveUp {}
+        while matches!(policy.failed(), NextTry::After(_)) {}
         assert_eq!(policy.network_changed(), NextTry::After(Duration::ZERO));
         assert!(matches!(policy.failed(), NextTry::After(pause) if pause < Duration::from_millis(1251)));
     }

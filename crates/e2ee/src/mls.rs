@@ -36,7 +36,7 @@ mod sending;
 #[cfg(test)]
 pub(crate) mod vectors;
 
-use bedside_protocol::{DeviceId, Sealed};
+use bedside_protocol::{DeviceId, Plaintext, Sealed};
 use openmls::prelude::Ciphersuite;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -76,6 +76,13 @@ const FEW_KEY_PACKAGES: usize = 20;
 #[must_use]
 pub const fn key_packages_wanted(left: usize) -> usize {
     if left < FEW_KEY_PACKAGES { KEY_PACKAGES - left } else { 0 }
+}
+
+/// Whether key packages that were made at `made` are to be replaced at `now`, both in seconds since 1970: half of their
+/// lifetime is over, or the clock was ahead when they were made, and to others they are not valid yet.
+#[must_use]
+pub const fn key_packages_outdated(made: u64, now: u64) -> bool {
+    now >= made.saturating_add(KEY_PACKAGE_SECONDS / 2) || now.saturating_add(CLOCK_SKEW_SECONDS) < made
 }
 
 /// A group's name, at most 64 bytes, chosen by whoever creates it; the server sees it.
@@ -156,7 +163,7 @@ pub enum Event {
         /// The sender's name for it.
         id: MessageId,
         /// What. Opaque to this crate.
-        body: Sealed,
+        body: Plaintext,
         /// Whether this very device sent it.
         own: bool,
         /// How many messages of this sender, before this one, never arrived: the server withheld or reordered them.

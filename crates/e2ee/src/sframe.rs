@@ -5,7 +5,8 @@
 //! epoch's, the two above it are the sender's leaf. Every member derives every member's key, so a frame proves that a
 //! member sealed it, and not which one (RFC 9605 §9.1: sender authentication); members are trusted that far.
 //!
-//! The cipher is the crate `sframe` over `ring`, the project's provider for TLS and DTLS.
+//! The cipher is the crate `sframe` over RustCrypto, as MLS is here: of its providers the one in Rust that has all cipher
+//! suites of the RFC, so that all of the working group's vectors are run.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -23,7 +23,7 @@ pub use id::{
     AppointmentId, AttachmentId, CallId, ConversationId, DeviceId, EntryId, RoomId, SessionId, UserId,
 };
 pub use problem::{ErrorCode, Problem};
-pub use secret::{Pii, Sealed, Secret};
+pub use secret::{Pii, Plaintext, Sealed, Secret};
 pub use time::Timestamp;
 pub use user::{DeviceType, PresenceStatus, Role};
 

@@ -6,7 +6,7 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Personal data: a name, an address. Prints as `<personal data>`.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -82,6 +82,39 @@ impl<'de> Deserialize<'de> for Sealed {
     }
 }
 
+/// What [`Sealed`] bytes say once they are open, or before they are sealed. Wiped from memory when dropped; prints its
+/// length only. In records it is base64 like them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Plaintext(pub Zeroizing<Vec<u8>>);
+
+impl From<&[u8]> for Plaintext {
+    fn from(bytes: &[u8]) -> Self {
+        Self(Zeroizing::new(bytes.to_vec()))
+    }
+}
+
+impl fmt::Debug for Plaintext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<plaintext, {} bytes>", self.0.len())
+    }
+}
+
+impl Serialize for Plaintext {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&Zeroizing::new(STANDARD.encode(&*self.0)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Plaintext {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Zeroizing::new(String::deserialize(deserializer)?);
+        let bytes = STANDARD.decode(text.as_bytes());
+        bytes
+            .map(|bytes| Self(Zeroizing::new(bytes)))
+            .map_err(|_| serde::de::Error::custom("not valid base64"))
+    }
+}
+
 /// A credential: password, token. Wiped from memory when dropped; prints as `<secret>`.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, format = Password))]
@@ -121,12 +154,13 @@ mod tests {
     #[test]
     fn nothing_private_is_printed() {
         let printed = format!(
-            "{:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?}",
             Pii::from("Ana Ruiz"),
             Sealed(b"v=0".to_vec()),
+            Plaintext::from(&b"hello"[..]),
             Secret::new("hunter2".into())
         );
-        assert_eq!(printed, "<personal data> <sealed, 3 bytes> <secret>");
+        assert_eq!(printed, "<personal data> <sealed, 3 bytes> <plaintext, 5 bytes> <secret>");
     }
 
     #[test]
@@ -136,5 +170,8 @@ mod tests {
         assert_eq!(json, "\"AP8H\"");
         assert_eq!(serde_json::from_str::<Sealed>(&json).unwrap(), sealed);
         assert!(serde_json::from_str::<Sealed>("\"%%\"").is_err());
+        let plain = Plaintext::from(&sealed.0[..]);
+        assert_eq!(serde_json::to_string(&plain).unwrap(), json, "records of older versions are read");
+        assert_eq!(serde_json::from_str::<Plaintext>(&json).unwrap(), plain);
     }
 }

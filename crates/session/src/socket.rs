@@ -10,7 +10,7 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use bedside_protocol::{
-    Problem,
+    Problem, Timestamp,
     socket::{Event, Request, Welcome},
 };
 use bedside_ui_contract::snapshot::ConnectionView;
@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::api::Api;
+use crate::{api::Api, clock::ServerClock};
 
 /// An answer that takes longer than this is an error: the person should not stare at a button, s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -80,6 +80,7 @@ pub struct Socket {
     wake: Arc<Notify>,
     closing: CancellationToken,
     closed: CancellationToken,
+    clock: ServerClock,
     _task: Arc<AbortOnDrop>,
 }
 
@@ -98,13 +99,14 @@ impl Socket {
         let (asks, waiting) = mpsc::channel(WAITING_REQUESTS);
         let wake = Arc::new(Notify::new());
         let (closing, closed) = (CancellationToken::new(), CancellationToken::new());
-        let line = line::run(api, waiting, wake.clone(), closing.clone(), events, seed);
+        let clock = ServerClock::default();
+        let line = line::run(api, waiting, wake.clone(), closing.clone(), events, clock.clone(), seed);
         let end = closed.clone().drop_guard();
         let task = tokio::spawn(async move {
             line.await;
             drop(end);
         });
-        Self { asks, wake, closing, closed, _task: Arc::new(AbortOnDrop(task)) }
+        Self { asks, wake, closing, closed, clock, _task: Arc::new(AbortOnDrop(task)) }
     }
 
     /// Sends what waits, takes leave of the server, which then need not wait for this device to come back, and ends. Returns
@@ -144,6 +146,11 @@ impl Socket {
         if self.asks.try_send(Ask { request, answer: None }).is_err() {
             tracing::warn!("too many requests wait for the server; one was dropped");
         }
+    }
+
+    /// Now, by the server's clock; `None` before it has said so.
+    pub(crate) fn server_now(&self) -> Option<Timestamp> {
+        self.clock.now()
     }
 
     /// Connects now instead of at the next planned attempt: the person asked, or the network changed.

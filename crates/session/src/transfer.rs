@@ -184,19 +184,7 @@ impl Transfers {
         message_id: EntryId,
         folder: PathBuf,
     ) -> TransferId {
-        let running = self.inner.entries().iter().find_map(|entry| {
-            let same = entry.record.message_id == message_id && matches!(entry.record.job, Job::Fetch(_));
-            (same && entry.state != TransferState::Done).then_some(entry.record.id)
-        });
-        if let Some(id) = running {
-            let moved = self.inner.change(id, |record| match &mut record.job {
-                Job::Fetch(fetch) if fetch.file.sha256 == file.sha256 => fetch.file.source = file.source,
-                Job::Fetch(_) | Job::Send(_) => {}
-            });
-            if moved.is_err() {
-                tracing::debug!("that a file is elsewhere could not be kept");
-            }
-            self.network_back();
+        if let Some(id) = self.moved(&file, message_id) {
             self.resume(id);
             return id;
         }
@@ -204,6 +192,24 @@ impl Transfers {
         let job = Job::Fetch(Box::new(Incoming { file, folder: folder.into_os_string() }));
         self.inner.add(Record { id, conversation_id, message_id, paused: false, failed: None, job });
         id
+    }
+
+    /// A message's file is to be had from where it says now: one that is being fetched goes on there, unless the person
+    /// paused it.
+    pub fn moved(&self, file: &SharedFile, message_id: EntryId) -> Option<TransferId> {
+        let id = self.inner.entries().iter().find_map(|entry| {
+            let same = entry.record.message_id == message_id && matches!(entry.record.job, Job::Fetch(_));
+            (same && entry.state != TransferState::Done).then_some(entry.record.id)
+        })?;
+        let moved = self.inner.change(id, |record| match &mut record.job {
+            Job::Fetch(fetch) if fetch.file.sha256 == file.sha256 => fetch.file.source = file.source,
+            Job::Fetch(_) | Job::Send(_) => {}
+        });
+        if moved.is_err() {
+            tracing::debug!("that a file is elsewhere could not be kept");
+        }
+        self.network_back();
+        Some(id)
     }
 
     /// Stops a transfer for a while.

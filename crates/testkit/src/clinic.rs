@@ -142,6 +142,44 @@ impl Clinic {
         self.server.app().attachments.sweep().await
     }
 
+    /// From now on what was said until now is older than the server keeps it, and gone.
+    ///
+    /// # Panics
+    /// When the database fails.
+    pub async fn expire_entries(&self) {
+        let app = self.server.app();
+        let change = sqlx::query("UPDATE conversation_entries SET at = 1").execute(&app.db.write).await;
+        change.expect("the database works");
+        app.conversations.sweep().await.expect("the database works");
+    }
+
+    /// The bytes of every file that the server keeps: the database with what was not yet written back to it, and sealed
+    /// attachments.
+    ///
+    /// # Panics
+    /// When they can't be read.
+    #[must_use]
+    pub fn kept(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut folders = vec![self.folder.clone()];
+        let mut kept = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder of the server's").flatten() {
+                let path = entry.path();
+                // What people have on their computers is beside it.
+                if entry.file_name().to_string_lossy().starts_with("profile-") {
+                    continue;
+                }
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let bytes = std::fs::read(&path).expect("a file of the server's");
+                    kept.push((path, bytes));
+                }
+            }
+        }
+        kept
+    }
+
     /// Asks the server something that no app asks, in the name of whose token it is. The status of the answer.
     ///
     /// # Panics

@@ -289,11 +289,11 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
 async fn log(shared: &Shared, headers: &HeaderMap, id: ConversationId, from: u64) -> Response {
     let next = shared.script().next_real(id, from);
     let path = format!("/api/conversations/{id}/messages?from={next}&page=1&per_page=100");
-    let Some((status, _, body)) = fetch(shared, Method::GET, &path, headers, Bytes::new()).await else {
+    let Some((status, headers, body)) = fetch(shared, Method::GET, &path, headers, Bytes::new()).await else {
         return StatusCode::BAD_GATEWAY.into_response();
     };
     if !status.is_success() {
-        return (status, body).into_response();
+        return (status, headers, body).into_response();
     }
     let mut page: Value = serde_json::from_slice(&body).unwrap_or_default();
     let real: Vec<LogEntry> = page

@@ -75,15 +75,13 @@ pub struct CallView {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Protection {
-    /// Nothing has been agreed on yet: not connected, or no keys.
+    /// Not protected: no keys have been agreed on, or this device lost them. Nothing is sent until there are some.
     #[default]
-    Pending,
+    Unprotected,
     /// Encrypted end to end, and every key in it was compared.
     Verified,
     /// Encrypted end to end; who is at the other end rests on the server's word until the code is compared.
     Encrypted,
-    /// Not protected from the server.
-    Unprotected,
 }
 
 /// One second of a call, for the details panel and its plots.

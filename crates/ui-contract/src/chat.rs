@@ -425,6 +425,8 @@ pub enum TransferFailure {
     NoAccess,
     /// The server no longer has it.
     Expired,
+    /// The server has it not, or not for this person: to strangers it does not say which.
+    NotFound,
     /// Not permitted.
     Forbidden,
     /// Longer than 2 GiB.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{bindings, options::Options, shell, steps::Steps, ui};
+use crate::{bindings, fuzz, options::Options, shell, steps::Steps, ui};
 
 pub(crate) mod purity;
 pub(crate) mod words;
@@ -17,14 +17,16 @@ pub(crate) fn main(_options: Options) -> Result<()> {
         ui::build()?;
         clippy()
     });
+    steps.step("Fuzz targets", fuzz::check);
     steps.step("Purity", purity::check);
     steps.step("Bindings", || bindings::main(Options::parse(vec!["--check".to_owned()], &["check"], &[])?));
     steps.finish()
 }
 
-/// Rust as rustfmt writes it.
+/// Rust as rustfmt writes it; the fuzz targets are a workspace of their own.
 pub(crate) fn formatting() -> Result<()> {
-    shell::run(shell::cargo().args(["fmt", "--all", "--check"]))
+    shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
+    shell::run(shell::cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
 }
 
 /// TypeScript and Svelte: formatting and types.

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, process::Command, thread};
 use anyhow::{Result, bail};
 
 use crate::{
-    bindings, lint,
+    bindings, fuzz, lint,
     options::Options,
     package,
     setup::{self, Purpose, apt},
@@ -27,6 +27,7 @@ const STAGES: &[&[&[Step]]] = &[
         &[("front-end", lint::front_end), ("front-end-units", || ui::script("test:unit"))],
         &[
             ("clippy", lint::clippy),
+            ("fuzz-targets", fuzz::check),
             ("purity", lint::purity::check),
             ("build", build),
             ("bindings", bindings::check),

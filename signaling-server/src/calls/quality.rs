@@ -1,4 +1,7 @@
-//! How well calls go: one row per second and side, and a summary per call.
+//! How well calls go: one row per second and side, and a summary per call. The rows of a call are deleted some time
+//! after its end, all of them at once; the summary is not.
+
+use std::time::Duration;
 
 use bedside_protocol::{
     CallId, ErrorCode, Problem, Timestamp, UserId,
@@ -25,15 +28,17 @@ const SPARE_SECONDS: u64 = 60;
 /// Reads and writes quality metrics.
 pub struct Quality {
     db: Database,
+    retention: Duration,
 }
 
 impl Quality {
-    pub(super) const fn new(db: Database) -> Self {
-        Self { db }
+    pub(super) const fn new(db: Database, retention: Duration) -> Self {
+        Self { db, retention }
     }
 
     /// Keeps what `user` measured, all of it or nothing; what is there already stays as it is. The caller has checked
-    /// that they take part in the call. It may be over for any time: a device sends what it has when it can.
+    /// that they take part in the call. It may be over for any time: a device sends what it has when it can. When that
+    /// is too late, nothing is kept and nobody has to know.
     ///
     /// # Errors
     /// `invalid_value` for an empty or too long batch, values out of range, times that are not of the call, or more
@@ -59,6 +64,9 @@ impl Quality {
         }
         let most = until.millis_since(from) / 1000 + SPARE_SECONDS;
         let mut tx = self.db.write.begin().await?;
+        if is_swept(&mut tx, call.call_id).await? {
+            return Ok(());
+        }
         for metrics in batch {
             insert(&mut tx, call.call_id, user, metrics).await?;
         }
@@ -68,6 +76,29 @@ impl Quality {
         sum_up(&mut tx, call.call_id).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Deletes the seconds of calls that have been over for long enough. A transaction for each: others write between.
+    pub(super) async fn sweep(&self) -> Result<(), Fault> {
+        let retention = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
+        let before = clock::now().0.saturating_sub(retention);
+        loop {
+            let mut tx = self.db.write.begin().await?;
+            let swept = sqlx::query(
+                "UPDATE calls SET quality_swept = 1 WHERE id =
+                    (SELECT id FROM calls WHERE quality_swept = 0 AND ended_at IS NOT NULL AND ended_at < ?1 LIMIT 1)
+                 RETURNING id",
+            )
+            .bind(before)
+            .fetch_optional(&mut *tx)
+            .await?;
+            let Some(swept) = swept else { return Ok(()) };
+            sqlx::query("DELETE FROM call_quality WHERE call_id = ?1")
+                .bind(swept.try_get::<uuid::Uuid, _>("id")?)
+                .execute(&mut *tx)
+                .await?;
+            tx.commit().await?;
+        }
     }
 
     /// A page of what both sides measured, in order of time, and how many seconds there are in all.
@@ -106,12 +137,21 @@ pub(super) async fn sum_up(connection: &mut SqliteConnection, call: CallId) -> R
                 'jitter_ms', AVG(jitter_ms), 'freezes', SUM(freezes), 'concealed_ms', SUM(concealed_ms),
                 'audio_quality', AVG(audio_quality), 'video_quality', AVG(video_quality))
             FROM call_quality WHERE call_id = ?1 HAVING COUNT(*) > 0)
-         WHERE id = ?1 AND ended_at IS NOT NULL",
+         WHERE id = ?1 AND ended_at IS NOT NULL AND quality_swept = 0",
     )
     .bind(call.0)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Whether a call's seconds are deleted.
+async fn is_swept(connection: &mut SqliteConnection, call: CallId) -> Result<bool, Fault> {
+    let row = sqlx::query("SELECT quality_swept FROM calls WHERE id = ?1")
+        .bind(call.0)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|row| row.try_get("quality_swept")).transpose()?.unwrap_or_default())
 }
 
 /// How many seconds are kept of one side.

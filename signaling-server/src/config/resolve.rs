@@ -49,7 +49,8 @@ impl Config {
             ));
         }
         let retention = &mut self.message_retention;
-        seconds(retention, "message_retention", given.message_retention, 86_400..=31_536_000)
+        seconds(retention, "message_retention", given.message_retention, 86_400..=31_536_000)?;
+        days(&mut self.quality_retention, "quality_retention_days", given.quality_retention_days, 1..=3650)
     }
 }
 
@@ -245,6 +246,23 @@ fn seconds(
         }
         value => {
             set(target, value.map(Duration::from_secs));
+            Ok(())
+        }
+    }
+}
+
+fn days(
+    target: &mut Duration,
+    setting: &'static str,
+    value: Option<u32>,
+    range: RangeInclusive<u32>,
+) -> Result<(), SettingsError> {
+    match value {
+        Some(value) if !range.contains(&value) => {
+            Err(invalid(setting, format!("must be {} to {} days", range.start(), range.end())))
+        }
+        value => {
+            set(target, value.map(|days| Duration::from_secs(u64::from(days) * 86_400)));
             Ok(())
         }
     }

@@ -166,6 +166,9 @@ pub struct Settings {
     /// The longest call with all its extensions, s; the same as the longest call: none [default: 14400]
     #[arg(long, env = "BEDSIDE_MAX_EXTENDED_CALL_DURATION", value_name = "SECONDS")]
     pub max_extended_call_duration: Option<u64>,
+    /// How long the seconds of a call's quality are kept after its end, days [default: 90]
+    #[arg(long, env = "BEDSIDE_QUALITY_RETENTION_DAYS", value_name = "DAYS")]
+    pub quality_retention_days: Option<u32>,
 
     /// How long an access token lives, s [default: 600]
     #[arg(long, env = "BEDSIDE_ACCESS_TOKEN_LIFETIME", value_name = "SECONDS")]
@@ -222,7 +225,7 @@ impl Settings {
             message_retention, log_quota, conversation_quota, upload_folder, s3_bucket, s3_key, s3_secret, s3_secret_file, s3_endpoint, s3_region,
             attachment_max, attachment_quota, attachment_storage, attachment_retention, turn_embedded, turn_listen, turn_public_address, turn_relay_ports, turn_url, ice_servers, turn_secret,
             turn_secret_file, turn_user, turn_pass, turn_credential_lifetime, call_timeout, max_call_duration,
-            call_extension, max_extended_call_duration,
+            call_extension, max_extended_call_duration, quality_retention_days,
             access_token_lifetime, refresh_token_lifetime, socket_rate, socket_burst, rest_rate, rest_burst,
             sign_in_attempts, sign_in_attempts_per_address, connections_per_address)
     }

@@ -26,8 +26,8 @@ pub(super) struct Device {
 pub(super) enum Line {
     /// It has a socket.
     Open,
-    /// Its socket was lost a moment ago; it still counts.
-    Lost,
+    /// Its socket was lost a moment ago; it still counts. `since` tells this loss from an earlier one.
+    Lost { since: Instant },
     /// It has been without a socket for too long; its wish is kept for a resumption.
     Gone { since: Instant },
 }

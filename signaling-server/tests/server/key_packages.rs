@@ -160,6 +160,37 @@ async fn who_shares_a_conversation_is_told_of_a_devices_first_key_packages_only(
 }
 
 #[tokio::test]
+async fn what_has_certainly_expired_is_not_handed_out_and_new_ones_are_told_of_as_the_first_were() {
+    let clinic = Clinic::open().await;
+    let (doctor, patient) = clinic.doctor_and_patient().await;
+    let mut osei = clinic.connect(&doctor).await;
+    let direct = json!({"kind": "direct", "participants": [patient.user.id]});
+    assert_eq!(clinic.post(&doctor, "/api/conversations", direct).await.status(), 200);
+    let body = json!({"packages": packages("a", 2), "last_resort": Sealed(b"last resort".to_vec())});
+    publish(&clinic, &patient, body).await;
+    let published = |event: &Event| match event {
+        Event::KeyPackagesPublished { user_id } => Some(*user_id),
+        _ => None,
+    };
+    assert_eq!(osei.event_where(published).await, patient.user.id);
+    let app = clinic.server.app();
+    for (days, kept) in [(84_i64, (2, true)), (1, (0, false))] {
+        sqlx::query("UPDATE key_packages SET created_at = created_at - ?1")
+            .bind(days * 24 * 3600 * 1000)
+            .execute(&app.db.write)
+            .await
+            .unwrap();
+        app.key_packages.sweep().await.unwrap();
+        assert_eq!(left(&clinic, &patient).await, kept, "{days} more days");
+    }
+    assert!(claim(&clinic, &doctor, &patient).await.is_empty());
+    publish(&clinic, &patient, json!({"packages": packages("b", 1)})).await;
+    assert_eq!(osei.event_where(published).await, patient.user.id, "who waits for some tries again");
+    assert_eq!(claim(&clinic, &doctor, &patient).await[0].key_package, packages("b", 1)[0]);
+    clinic.close().await;
+}
+
+#[tokio::test]
 async fn what_is_published_is_checked_and_can_be_replaced() {
     let clinic = Clinic::open().await;
     let (doctor, patient) = clinic.doctor_and_patient().await;

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bedside_protocol::{DeviceId, UserId};
+use bedside_protocol::{DeviceId, Secret, UserId};
 use bedside_server::{Config, StartError, config::TlsFiles};
 use stun::{
     attributes::{ATTR_MESSAGE_INTEGRITY, ATTR_NONCE, ATTR_REALM},
@@ -104,6 +104,22 @@ async fn one_account_takes_a_few_relays_and_leaves_the_others_to_others() {
     client.close().await.unwrap();
     let again = async { while allocate(address, &username, &password).await.is_err() {} };
     tokio::time::timeout(PATIENCE, again).await.expect("what is closed is given back");
+    clinic.close().await;
+}
+
+#[tokio::test]
+async fn credentials_of_before_a_restart_make_a_relay_after_it() {
+    let clinic = Clinic::open().await;
+    let (_, username, password) = turn_account(&clinic, UserId::random());
+    let clinic = clinic.restart(false).await;
+    let (address, ..) = turn_account(&clinic, UserId::random());
+    allocate(address, &username, &password).await.unwrap();
+
+    let configured = Some(Secret::new("the clinic's own".to_owned()));
+    let clinic = clinic.restart_with(true, |config| config.turn.secret = configured).await;
+    let (address, configured_username, configured_password) = turn_account(&clinic, UserId::random());
+    assert!(allocate(address, &username, &password).await.is_err(), "a configured secret wins");
+    allocate(address, &configured_username, &configured_password).await.unwrap();
     clinic.close().await;
 }
 

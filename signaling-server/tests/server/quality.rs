@@ -5,6 +5,7 @@ use bedside_protocol::{
     call::CallRecord,
     quality::StoredQualityMetrics,
     rest::{Page, SignedIn},
+    socket::Event,
 };
 use serde_json::{Value, json};
 
@@ -99,6 +100,57 @@ async fn a_second_is_of_its_call_by_any_clock_that_is_off_by_less_than_a_day() {
         assert_eq!(refusal(&clinic, &doctor, &call, second(at)).await, ErrorCode::InvalidValue, "{at}");
     }
     assert_eq!(kept(&clinic, &doctor, &call).await.total, 2);
+    clinic.close().await;
+}
+
+/// What a call's record says of its quality.
+async fn summary(clinic: &Clinic, call: &CallRecord) -> Option<String> {
+    let query = sqlx::query_scalar("SELECT quality_summary FROM calls WHERE id = ?1").bind(call.call_id.0);
+    query.fetch_one(&clinic.server.app().db.read).await.unwrap()
+}
+
+/// Makes a call end earlier than it did.
+async fn date_back(clinic: &Clinic, call: &CallRecord, by_ms: i64) {
+    let query = sqlx::query(
+        "UPDATE calls SET initiated_at = initiated_at - ?2, ended_at = ended_at - ?2 WHERE id = ?1",
+    );
+    query.bind(call.call_id.0).bind(by_ms).execute(&clinic.server.app().db.write).await.unwrap();
+}
+
+#[tokio::test]
+async fn after_ninety_days_the_seconds_of_a_call_are_gone_and_its_summary_is_not() {
+    let (clinic, [doctor, patient], [mut osei, mut ana]) = Clinic::online().await;
+    let mut calls = Vec::new();
+    for _ in 0..3 {
+        let call = converse(&mut osei, &mut ana, &patient).await.call;
+        let batch = json!([second(call.initiated_at.0), second(call.initiated_at.0 + 1)]);
+        assert_eq!(clinic.post(&doctor, &path(&call), batch).await.status(), 204);
+        hang_up(&mut ana, call.call_id).await;
+        for socket in [&mut osei, &mut ana] {
+            socket.event_where(|event| matches!(event, Event::CallEnded { .. }).then_some(())).await;
+        }
+        calls.push(call);
+    }
+    let live = converse(&mut osei, &mut ana, &patient).await.call;
+    assert_eq!(clinic.post(&doctor, &path(&live), second(live.initiated_at.0)).await.status(), 204);
+    date_back(&clinic, &calls[0], 91 * DAY_MS).await;
+    date_back(&clinic, &calls[1], 91 * DAY_MS).await;
+    date_back(&clinic, &calls[2], 89 * DAY_MS).await;
+    let summed_up = summary(&clinic, &calls[0]).await;
+    assert!(summed_up.is_some());
+
+    clinic.server.app().calls.sweep().await.unwrap();
+    for (call, seconds) in [(&calls[0], 0), (&calls[1], 0), (&calls[2], 2), (&live, 1)] {
+        assert_eq!(kept(&clinic, &doctor, call).await.total, seconds);
+    }
+    let late = second(calls[0].initiated_at.0 - 91 * DAY_MS + 2);
+    assert_eq!(
+        clinic.post(&patient, &path(&calls[0]), late).await.status(),
+        204,
+        "it need not be sent again"
+    );
+    assert_eq!(kept(&clinic, &doctor, &calls[0]).await.total, 0);
+    assert_eq!(summary(&clinic, &calls[0]).await, summed_up);
     clinic.close().await;
 }
 

@@ -3,11 +3,12 @@
 use bedside_protocol::Role;
 use bedside_testkit::{clinic::Clinic, desk::Desk};
 use bedside_ui_contract::{
+    Command,
     call::Protection,
-    chat::{ConversationView, MessageState},
+    chat::{ConversationView, MessageState, MessageView},
 };
 
-use super::doctor_and_patient;
+use super::{doctor_and_patient, talking};
 
 fn own_devices(view: &ConversationView) -> usize {
     view.members.iter().filter(|member| member.own).map(|member| member.devices.len()).sum()
@@ -65,7 +66,7 @@ async fn the_clinics_archive_reads_along_is_named_and_nobody_waits_for_it_to_loo
         desk.until_texts("it arrives", |texts| texts == ["three weeks of rest"]).await;
     }
     patient.read_all().await;
-    let read = |item: &bedside_ui_contract::chat::MessageView| item.own && item.state == MessageState::Read;
+    let read = |item: &MessageView| item.own && item.state == MessageState::Read;
     doctor.until_items("read, though not by the archive", |items| items.iter().any(read)).await;
     // Both see the same archive: in this conversation its key counts as checked, and what it is stays the clinic's word.
     let (osei, ana) = (patient.seat.person("osei"), doctor.seat.person("ana"));
@@ -75,5 +76,47 @@ async fn the_clinics_archive_reads_along_is_named_and_nobody_waits_for_it_to_loo
         let view = desk.until("verified", |one| one.protection == Protection::Verified).await;
         assert!(view.members.iter().any(|member| member.archive && member.verified));
     }
+    clinic.close().await;
+}
+
+/// Under which id the server knows the device that somebody sits at.
+async fn device(desk: &mut Desk) -> String {
+    desk.seat.ask(Command::LoadInstallations);
+    let snapshot =
+        desk.seat.until("the list", |now| now.chat.installations.iter().any(|one| one.current)).await;
+    let current = snapshot.chat.installations.iter().find(|one| one.current);
+    current.expect("it was there").device_id.clone()
+}
+
+/// Who has one's own newest message: whose device, which, and whether it was seen there.
+fn receipts(items: &[MessageView]) -> Vec<(String, String, bool)> {
+    let newest = items.iter().rfind(|item| item.own).map(|item| item.receipts.clone()).unwrap_or_default();
+    let mut receipts: Vec<_> = newest.into_iter().map(|one| (one.name, one.device_id, one.read)).collect();
+    receipts.sort();
+    receipts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_sees_which_of_a_readers_devices_have_a_message_and_on_which_it_was_read() {
+    let (clinic, mut doctor, mut patient) = talking().await;
+    let mut second = Desk::new(&clinic, "ana").await;
+    second.open("osei").await;
+    let theirs =
+        |view: &ConversationView| view.members.iter().any(|member| !member.own && member.devices.len() == 2);
+    doctor.until("both her devices", theirs).await;
+    let (first_id, second_id) = (device(&mut patient).await, device(&mut second).await);
+    let told = |first: bool, second: bool| {
+        let one = |id: &String, read| ("ana of the clinic".to_owned(), id.clone(), read);
+        let mut both = vec![one(&first_id, first), one(&second_id, second)];
+        both.sort();
+        move |items: &[MessageView]| receipts(items) == both
+    };
+    doctor.write("three weeks of rest");
+    let items = doctor.until_items("on both, seen on neither", told(false, false)).await;
+    assert_eq!(items.last().map(|item| item.state), Some(MessageState::Delivered));
+    patient.until_texts("it is there", |texts| texts == ["three weeks of rest"]).await;
+    patient.read_all().await;
+    let items = doctor.until_items("seen on one of them", told(true, false)).await;
+    assert_eq!(items.last().map(|item| item.state), Some(MessageState::Read), "it is read");
     clinic.close().await;
 }

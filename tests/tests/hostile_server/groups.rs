@@ -94,7 +94,7 @@ async fn where_codes_were_compared_a_ghosts_words_are_marked_and_its_changes_ref
 }
 
 /// The patient has a second device, and the doctor has compared both.
-async fn with_a_compared_second_device() -> (Scene, Ghost) {
+pub(crate) async fn with_a_compared_second_device() -> (Scene, Ghost) {
     let mut scene = Scene::talking().await;
     let mut second = Ghost::of(&scene.clinic, "ana").await;
     second.walk_in(&scene.conversation()).await;
@@ -217,7 +217,7 @@ async fn key_packages_of_somebody_else_or_expired_ones_are_not_used() {
         })
         .await;
     let view = &snapshot.chat.conversations[0];
-    assert_eq!((view.state, view.protection), (ConversationState::Preparing, Protection::Pending));
+    assert_eq!((view.state, view.protection), (ConversationState::Preparing, Protection::Unprotected));
     assert_eq!(others_devices(view), 0, "none of them is in the group");
     scene.doctor.conversation.clone_from(&view.id);
     scene.doctor.write("for ana only");

@@ -118,7 +118,7 @@ async fn a_device_put_out_of_its_conversation_over_and_over_stays_outside_and_sa
     let asked = scene.before_patient.asked("/commits");
     put_out(&scene.before_patient);
     let view = scene.patient.until("what is wrong", |one| one.state == ConversationState::PushedOut).await;
-    assert_eq!(view.protection, Protection::Pending);
+    assert_eq!(view.protection, Protection::Unprotected);
     scene.patient.write("kept until then");
     scene.patient.until("it waits", |one| one.waiting == 1).await;
     // Whatever the server says now does not bring it in.

@@ -9,7 +9,7 @@ use openmls_traits::OpenMlsProvider as _;
 use super::{
     Change, Device, GroupId, MAX_POSITION, MlsError, Outgoing,
     device::{enlist, erase, join_config},
-    key_packages::credential,
+    key_packages::{credential, note_use},
     ledger::Kind,
     notes::{Notes, OwnCommit},
     rules,
@@ -31,6 +31,7 @@ impl<S: Store> Device<S> {
             return Err(MlsError::BadWelcome);
         };
         let provider = self.provider();
+        note_use(&provider, &welcome)?;
         let builder =
             StagedWelcome::build_from_welcome(&provider, &join_config(), welcome).map_err(join_error)?;
         let id = GroupId::new(builder.processed_welcome().unverified_group_info().group_id().as_slice())?;

@@ -3,22 +3,22 @@
 use bedside_protocol::Sealed;
 use openmls::prelude::{
     BasicCredential, Capabilities, CredentialWithKey, ExtensionType, KeyPackage, KeyPackageRef, Lifetime,
-    MlsMessageOut,
+    MlsMessageOut, Welcome,
 };
 use openmls_traits::{OpenMlsProvider as _, storage::StorageProvider as _};
 
-use super::{CLOCK_SKEW_SECONDS, Device, KEY_PACKAGE_SECONDS, MlsError, SUITE, ledger::Kind};
+use super::{CLOCK_SKEW_SECONDS, Device, KEY_PACKAGE_SECONDS, MlsError, Provider, SUITE, ledger::Kind};
 use crate::{DeviceIdentity, store::Store};
 
+/// The one that is handed out, those before it, which may be on their way, and those of which the server never heard.
+const MAX_LAST_RESORTS: usize = 5;
 /// Key packages whose keys are kept: a server that always wants more gets them, but not the disk.
-const MAX_KEY_PACKAGES: usize = 5 * super::KEY_PACKAGES;
-/// The one that is handed out, and the one before it, which may be on its way.
-const MAX_LAST_RESORTS: usize = 2;
+const MAX_KEY_PACKAGES: usize = MAX_LAST_RESORTS * super::KEY_PACKAGES;
 
 impl<S: Store> Device<S> {
     /// Key packages for the server, from which others add this device to groups; `last_resort` makes the one that is
     /// handed out again and again when no other is left. `now` is in seconds since 1970. The keys of the 250 newest are
-    /// kept, and of the two newest last resorts.
+    /// kept, and of the five newest last resorts.
     ///
     /// # Errors
     /// When the store or the random number generator does not answer.
@@ -81,9 +81,44 @@ impl<S: Store> Device<S> {
             provider.ledger.put(kind, &(), &kept)?;
             forgotten += expired.len();
         }
-        self.store.apply(provider.into_batch())?;
+        if forgotten > 0 {
+            self.store.apply(provider.into_batch())?;
+        }
         Ok(forgotten)
     }
+
+    /// Whether somebody has let this device in by a key package of last resort since
+    /// [`Device::last_resort_replaced`]: it is to be replaced, as its keys have served (RFC 9420 §16.8).
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub fn last_resort_used(&self) -> Result<bool, MlsError> {
+        Ok(self.provider().ledger.get(Kind::LAST_RESORT_USED, &())?.unwrap_or(false))
+    }
+
+    /// The server hands out a new key package of last resort.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub fn last_resort_replaced(&mut self) -> Result<(), MlsError> {
+        if !self.last_resort_used()? {
+            return Ok(());
+        }
+        let provider = self.provider();
+        provider.ledger.erase(Kind::LAST_RESORT_USED, &())?;
+        Ok(self.store.apply(provider.into_batch())?)
+    }
+}
+
+/// Notes that a welcome which is about to be written down has used a key package of last resort, if it has.
+pub(super) fn note_use<S: Store>(provider: &Provider<'_, S>, welcome: &Welcome) -> Result<(), MlsError> {
+    let resorts: Vec<(KeyPackageRef, u64)> =
+        provider.ledger.get(Kind::LAST_RESORTS, &())?.unwrap_or_default();
+    let serves = |name: &KeyPackageRef| welcome.secrets().iter().any(|one| one.new_member() == *name);
+    if resorts.iter().any(|(name, _)| serves(name)) {
+        provider.ledger.put(Kind::LAST_RESORT_USED, &(), &true)?;
+    }
+    Ok(())
 }
 
 pub(super) fn credential(identity: &DeviceIdentity) -> CredentialWithKey {

@@ -26,6 +26,8 @@ impl Kind {
     pub(super) const KEY_PACKAGES: Self = Self("key packages");
     /// The same of those that serve more than once.
     pub(super) const LAST_RESORTS: Self = Self("last resorts");
+    /// Whether one of them has been used since the newest was handed in.
+    pub(super) const LAST_RESORT_USED: Self = Self("last resort used");
     /// One message of this device that was not seen in its group's log yet.
     pub(super) const MESSAGE: Self = Self("message");
     /// The number of such a message, by its id.

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bedside_protocol::{DeviceId, Sealed};
+use bedside_protocol::{DeviceId, Plaintext};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{Change, MAX_BODY_BYTES, MAX_MEMBERS, MessageId, Outgoing, Refusal};
 
@@ -67,7 +68,7 @@ impl OwnCommit {
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct OwnMessage {
     pub(super) id: MessageId,
-    pub(super) body: Sealed,
+    pub(super) body: Plaintext,
     pub(super) outgoing: Outgoing,
 }
 
@@ -80,9 +81,11 @@ pub(super) struct Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    pub(super) fn write(&self) -> Vec<u8> {
+    pub(super) fn write(&self) -> Zeroizing<Vec<u8>> {
         let count = u16::try_from(self.beginnings.len()).unwrap_or(u16::MAX);
-        let mut bytes = vec![CONTENT_VERSION];
+        // As long as all of it: a buffer that has to grow leaves copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(27 + 16 * usize::from(count) + self.body.len()));
+        bytes.push(CONTENT_VERSION);
         bytes.extend_from_slice(&self.number.to_be_bytes());
         bytes.extend_from_slice(self.id.0.as_bytes());
         bytes.extend_from_slice(&count.to_be_bytes());

@@ -1,7 +1,7 @@
 //! What the log says, entry by entry.
 
 use bedside_protocol::{
-    Sealed,
+    Plaintext,
     mls::{Clear, ContentType, Credential},
 };
 use openmls::{
@@ -253,7 +253,7 @@ impl<S: Store> Work<'_, S> {
         }
         let missing = content.missing(heard, self.notes.joined);
         self.notes.heard.insert(member.identity.device, content.number);
-        let body = Sealed(content.body.to_vec());
+        let body = Plaintext::from(content.body);
         Ok(Event::Message { sender: member.identity, id: content.id, body, own: false, missing })
     }
 

@@ -1,6 +1,6 @@
 //! What this device says: messages and changes, written ahead.
 
-use bedside_protocol::Sealed;
+use bedside_protocol::{Plaintext, Sealed};
 use openmls::prelude::{
     KeyPackage, LeafNodeIndex, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, ProtocolVersion,
     tls_codec::DeserializeBytes as _,
@@ -37,7 +37,7 @@ impl<S: Store> Device<S> {
                 return waiting.map(|waiting| waiting.outgoing).ok_or(StoreError::Damaged.into());
             }
             work.notes.written += 1;
-            work.seal(work.notes.written, message, Sealed(body.to_vec()))
+            work.seal(work.notes.written, message, Plaintext::from(body))
         })
     }
 
@@ -93,7 +93,7 @@ impl<S: Store> Device<S> {
 
 impl<S: Store> Work<'_, S> {
     /// Seals own message `number` for the present epoch and writes it ahead.
-    pub(super) fn seal(&mut self, number: u64, id: MessageId, body: Sealed) -> Result<Outgoing, MlsError> {
+    pub(super) fn seal(&mut self, number: u64, id: MessageId, body: Plaintext) -> Result<Outgoing, MlsError> {
         // Whoever came in with this device was never told where it begins, which is at its first message.
         let with_it = Beginning { epoch: self.notes.joined, after: 0 };
         let beginnings = self.notes.beginnings.values().copied().chain([with_it]).collect();

@@ -194,7 +194,7 @@ impl Person {
     pub(crate) fn heard(&self) -> Vec<(DeviceId, MessageId, String)> {
         let message = |event: &Event| match event {
             Event::Message { sender, id, body, .. } => {
-                Some((sender.device, *id, String::from_utf8(body.0.clone()).unwrap()))
+                Some((sender.device, *id, String::from_utf8(body.0.to_vec()).unwrap()))
             }
             _ => None,
         };

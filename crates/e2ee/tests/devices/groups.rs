@@ -1,7 +1,9 @@
 //! What a group of devices does, and what it refuses, with a server that keeps to its task.
 
 use crate::common::{Answer, Log, Person, devices_together, gather, group, now, together};
-use bedside_e2ee::mls::{Change, Event, GroupId, MlsError, Refusal, key_packages_wanted};
+use bedside_e2ee::mls::{
+    Change, Event, GroupId, MlsError, Refusal, key_packages_outdated, key_packages_wanted,
+};
 use bedside_protocol::{Sealed, UserId};
 
 /// What a device shows after reading `entry` as the next of the log.
@@ -336,6 +338,9 @@ fn whoever_asks_for_key_packages_without_end_gets_them_and_the_disk_does_not_fil
     let most = records(&ben);
     let newest = ben.device.key_packages(50, false, now()).unwrap().remove(49);
     assert_eq!(records(&ben), most, "as many are erased as are made");
+    for _ in 0..4 {
+        ben.device.key_packages(1, true, now()).unwrap();
+    }
     for (package, known) in [(first, false), (newest, true), (resort, true)] {
         let mut ana = Person::new();
         ana.device.create(&group(), now()).unwrap();
@@ -361,11 +366,29 @@ fn a_key_package_serves_once_and_the_last_resort_again_and_again() {
     let two = invite(&mut ana, "two", &once);
     assert!(ben.device.join(&one, 1).is_ok());
     assert_eq!(ben.device.join(&two, 1), Err(MlsError::NotForThisDevice));
+    assert_eq!(ben.device.last_resort_used(), Ok(false));
     for name in ["three", "four"] {
         let welcome = invite(&mut ana, name, &resort);
         assert!(ben.device.join(&welcome, 1).is_ok());
     }
     assert_eq!(ben.device.groups().unwrap().len(), 3);
+    ben.restart();
+    assert_eq!(ben.device.last_resort_used(), Ok(true), "known after a restart, too");
+    ben.device.last_resort_replaced().unwrap();
+    assert_eq!(ben.device.last_resort_used(), Ok(false));
+}
+
+#[test]
+fn key_packages_are_outdated_long_before_they_expire_and_when_the_clock_went_back() {
+    let (hour, day) = (3600, 24 * 3600);
+    let made = now();
+    assert!(!key_packages_outdated(made, made));
+    assert!(!key_packages_outdated(made, made + 41 * day));
+    assert!(key_packages_outdated(made, made + 42 * day));
+    assert!(key_packages_outdated(made, made + 400 * day));
+    assert!(!key_packages_outdated(made, made - hour), "clocks may be so far apart");
+    assert!(key_packages_outdated(made, made - hour - 1), "others take them to be of the future");
+    assert!(key_packages_outdated(0, made), "made by a clock that had lost the time");
 }
 
 #[test]

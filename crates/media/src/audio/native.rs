@@ -38,6 +38,7 @@ pub(super) fn list(side: Side) -> Vec<DeviceEntry> {
 #[derive(Default)]
 pub(super) struct Native {
     host: host::HostSlot,
+    openers: Openers,
 }
 
 impl Backend for Native {
@@ -62,19 +63,43 @@ impl Native {
     fn try_open(&mut self, side: Side, id: &str) -> Result<OpenDevice, AudioTrouble> {
         let device = self.host.device(side, id).ok_or(AudioTrouble::Unplugged)?;
         let pulse = self.host.is_pulse();
+        self.openers.open(side, id, OPEN_LIMIT, move || open(&device, side, pulse))
+    }
+}
+
+/// Opening asks the sound server and may never return: it is left to a thread that can be left behind, one for each device.
+#[derive(Default)]
+struct Openers {
+    left_behind: Vec<(Side, String, thread::JoinHandle<()>)>,
+}
+
+impl Openers {
+    fn open<T: Send + 'static>(
+        &mut self,
+        side: Side,
+        id: &str,
+        limit: Duration,
+        open: impl FnOnce() -> Result<T, AudioTrouble> + Send + 'static,
+    ) -> Result<T, AudioTrouble> {
+        self.left_behind.retain(|(_, _, opener)| !opener.is_finished());
+        if self.left_behind.iter().any(|(of, stuck, _)| (*of, stuck.as_str()) == (side, id)) {
+            return Err(AudioTrouble::Stalled);
+        }
         let (answer, opened) = mpsc::channel();
-        // Opening asks the sound server and may never return: a thread that can be left behind.
-        thread::Builder::new()
+        let opener = thread::Builder::new()
             .name("audio-open".into())
             .spawn(move || {
                 // When nobody waits any more, the device is closed again by dropping it.
-                let _ = answer.send(open(&device, side, pulse));
+                let _ = answer.send(open());
             })
             .map_err(|error| {
                 tracing::warn!(%error, "no thread to open a sound device");
                 AudioTrouble::Failed
             })?;
-        opened.recv_timeout(OPEN_LIMIT).unwrap_or(Err(AudioTrouble::Stalled))
+        opened.recv_timeout(limit).unwrap_or_else(|_| {
+            self.left_behind.push((side, id.to_owned(), opener));
+            Err(AudioTrouble::Stalled)
+        })
     }
 }
 

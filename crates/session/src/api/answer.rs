@@ -3,39 +3,49 @@
 use bedside_protocol::{ErrorCode, Problem};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use super::ApiError;
 
 /// The longest answer that is read, bytes; problems and all that names no other limit.
-const LONGEST_ANSWER_BYTES: usize = 1024 * 1024;
+pub(super) const LONGEST_BYTES: usize = 1024 * 1024;
 /// The longest answer that holds sealed entries, welcomes or group information, as base64, bytes: a page of a log ends at
 /// 8 MiB.
 pub(super) const LONGEST_SEALED_BYTES: usize = 16 * 1024 * 1024;
 
+/// Sends a request of somebody who is not signed in.
 pub(super) async fn send<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, ApiError> {
-    Ok(send_up_to(request, LONGEST_ANSWER_BYTES).await?.0)
-}
-
-/// As [`send`], for longer answers; and how many bytes it was.
-pub(super) async fn send_up_to<T: DeserializeOwned>(
-    request: RequestBuilder,
-    longest: usize,
-) -> Result<(T, usize), ApiError> {
     let response = request.send().await.map_err(transport)?;
     if !response.status().is_success() {
         return Err(problem_in(response).await);
     }
-    read(response, longest).await
+    Ok(read(response, LONGEST_BYTES).await?.0)
 }
 
-/// An answer's content, if it is no longer than a server that means well makes it.
-async fn read<T: DeserializeOwned>(mut response: Response, longest: usize) -> Result<(T, usize), ApiError> {
-    let mut content = Vec::new();
+/// Puts `chunk` behind `content`. An answer may hold tokens: a buffer that has to grow is wiped when it is left.
+fn append(content: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
+    let length = content.len() + chunk.len();
+    if length > content.capacity() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(length.max(2 * content.capacity())));
+        larger.extend_from_slice(content);
+        *content = larger;
+    }
+    content.extend_from_slice(chunk);
+}
+
+/// An answer's content and how many bytes it was, if it is no longer than a server that means well makes it.
+pub(super) async fn read<T: DeserializeOwned>(
+    mut response: Response,
+    longest: usize,
+) -> Result<(T, usize), ApiError> {
+    let announced =
+        response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+    let mut content = Zeroizing::new(Vec::with_capacity(announced.min(longest)));
     while let Some(chunk) = response.chunk().await.map_err(transport)? {
         if content.len() + chunk.len() > longest {
             return Err(ApiError::Unreadable(None));
         }
-        content.extend_from_slice(&chunk);
+        append(&mut content, &chunk);
     }
     let value = serde_json::from_slice(&content).map_err(|error| ApiError::Unreadable(Some(error)))?;
     Ok((value, content.len()))
@@ -43,7 +53,7 @@ async fn read<T: DeserializeOwned>(mut response: Response, longest: usize) -> Re
 
 pub(super) async fn problem_in(response: Response) -> ApiError {
     let status = response.status();
-    let read = read::<Problem>(response, LONGEST_ANSWER_BYTES).await;
+    let read = read::<Problem>(response, LONGEST_BYTES).await;
     let problem = read.map(|(problem, _)| problem).unwrap_or_else(|_| {
         Problem::new(match status {
             StatusCode::UNAUTHORIZED => ErrorCode::NotSignedIn,

@@ -13,10 +13,7 @@ use reqwest::{
     header::{CONTENT_LENGTH, CONTENT_TYPE, RANGE},
 };
 
-use super::{
-    Api, ApiError,
-    answer::{problem_in, send, transport},
-};
+use super::{Api, ApiError};
 
 /// One part of a file on the slowest uplink that is worth waiting for: 8 MiB at 20 kbit/s.
 const PART_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -53,7 +50,7 @@ impl Api {
             .header(CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
             .header(CONTENT_LENGTH, length)
             .body(reqwest::Body::wrap_stream(body));
-        send(request).await
+        self.send(request).await
     }
 
     /// How far an attachment has come.
@@ -61,7 +58,7 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn attachment(&self, id: AttachmentId) -> Result<Attachment, ApiError> {
-        send(self.authorised(Method::GET, &format!("api/attachments/{id}")).await?).await
+        self.send(self.authorised(Method::GET, &format!("api/attachments/{id}")).await?).await
     }
 
     /// The sealed bytes of an attachment from `from` on. The answer's body is still to be read; whoever reads it
@@ -79,8 +76,7 @@ impl Api {
             .await?
             .timeout(CONTENT_TIMEOUT)
             .header(RANGE, format!("bytes={from}-"));
-        let response = request.send().await.map_err(transport)?;
-        if response.status().is_success() { Ok(response) } else { Err(problem_in(response).await) }
+        self.ask(request).await
     }
 
     /// Removes an attachment of one's own.
@@ -88,8 +84,6 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn delete_attachment(&self, id: AttachmentId) -> Result<(), ApiError> {
-        let request = self.authorised(Method::DELETE, &format!("api/attachments/{id}")).await?;
-        let response = request.send().await.map_err(transport)?;
-        if response.status().is_success() { Ok(()) } else { Err(problem_in(response).await) }
+        self.done(self.authorised(Method::DELETE, &format!("api/attachments/{id}")).await?).await
     }
 }

@@ -8,13 +8,10 @@ use bedside_protocol::{
     },
     rest::Page,
 };
-use reqwest::{Method, RequestBuilder};
+use reqwest::Method;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    Api, ApiError,
-    answer::{LONGEST_SEALED_BYTES, problem_in, send, send_up_to, transport},
-};
+use super::{Api, ApiError, answer::LONGEST_SEALED_BYTES};
 
 /// Entries fetched at once.
 const ENTRIES_AT_ONCE: u32 = 100;
@@ -72,7 +69,7 @@ impl Api {
     /// See [`ApiError`].
     pub async fn group_info(&self, id: ConversationId) -> Result<GroupInfo, ApiError> {
         let request = self.authorised(Method::GET, &format!("api/conversations/{id}/group-info")).await?;
-        Ok(send_up_to(request, LONGEST_SEALED_BYTES).await?.0)
+        Ok(self.send_up_to(request, LONGEST_SEALED_BYTES).await?.0)
     }
 
     /// Entries of a log from a position on; not all at once.
@@ -83,7 +80,7 @@ impl Api {
         let path = format!("api/conversations/{id}/messages");
         let request = self.authorised(Method::GET, &path).await?;
         let request = request.query(&[("from", from), ("page", 1), ("per_page", ENTRIES_AT_ONCE.into())]);
-        Ok(send_up_to::<Page<LogEntry>>(request, LONGEST_SEALED_BYTES).await?.0.items)
+        Ok(self.send_up_to::<Page<LogEntry>>(request, LONGEST_SEALED_BYTES).await?.0.items)
     }
 
     /// Welcomes that wait for this device.
@@ -99,7 +96,7 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn delete_welcome(&self, id: EntryId) -> Result<(), ApiError> {
-        done(self.authorised(Method::DELETE, &format!("api/welcomes/{id}")).await?).await
+        self.done(self.authorised(Method::DELETE, &format!("api/welcomes/{id}")).await?).await
     }
 
     /// How many key packages of this device the server has.
@@ -115,7 +112,7 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn publish_key_packages(&self, body: &PublishKeyPackages) -> Result<KeyPackagesLeft, ApiError> {
-        send(self.authorised(Method::PUT, "api/key-packages").await?.json(body)).await
+        self.send(self.authorised(Method::PUT, "api/key-packages").await?.json(body)).await
     }
 
     /// A key package for each device of somebody.
@@ -124,7 +121,7 @@ impl Api {
     /// See [`ApiError`].
     pub async fn claim_key_packages(&self, user: UserId) -> Result<Vec<ClaimedKeyPackage>, ApiError> {
         let request = self.authorised(Method::POST, &format!("api/users/{user}/key-packages/claim")).await?;
-        Ok(send_up_to(request, LONGEST_SEALED_BYTES).await?.0)
+        Ok(self.send_up_to(request, LONGEST_SEALED_BYTES).await?.0)
     }
 
     /// One's own devices.
@@ -141,7 +138,7 @@ impl Api {
     /// See [`ApiError`].
     pub async fn rename_device(&self, id: DeviceId, name: String) -> Result<(), ApiError> {
         let body = RenameDevice { name: Pii::new(name) };
-        done(self.authorised(Method::PATCH, &format!("api/devices/{id}")).await?.json(&body)).await
+        self.done(self.authorised(Method::PATCH, &format!("api/devices/{id}")).await?.json(&body)).await
     }
 
     /// Takes a device from the account, for good.
@@ -149,15 +146,15 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn revoke_device(&self, id: DeviceId) -> Result<(), ApiError> {
-        done(self.authorised(Method::DELETE, &format!("api/devices/{id}")).await?).await
+        self.done(self.authorised(Method::DELETE, &format!("api/devices/{id}")).await?).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
-        send(self.authorised(Method::GET, path).await?).await
+        self.send(self.authorised(Method::GET, path).await?).await
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ApiError> {
-        send(self.authorised(Method::POST, path).await?.json(body)).await
+        self.send(self.authorised(Method::POST, path).await?.json(body)).await
     }
 
     /// Every page of a list, up to [`LONGEST_SEALED_BYTES`] of it and one page more.
@@ -171,7 +168,7 @@ impl Api {
         loop {
             let request = self.authorised(Method::GET, path).await?;
             let request = request.query(&[("page", page), ("per_page", at_once)]);
-            let (answer, more): (Page<T>, usize) = send_up_to(request, LONGEST_SEALED_BYTES).await?;
+            let (answer, more): (Page<T>, usize) = self.send_up_to(request, LONGEST_SEALED_BYTES).await?;
             let empty = answer.items.is_empty();
             all.extend(answer.items);
             bytes += more;
@@ -181,10 +178,4 @@ impl Api {
             page += 1;
         }
     }
-}
-
-/// Sends a request whose answer has no content.
-pub(super) async fn done(request: RequestBuilder) -> Result<(), ApiError> {
-    let response = request.send().await.map_err(transport)?;
-    if response.status().is_success() { Ok(()) } else { Err(problem_in(response).await) }
 }

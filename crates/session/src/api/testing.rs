@@ -30,7 +30,7 @@ pub(crate) fn ana() -> UserProfile {
     UserProfile { id: UserId::random(), name: Pii::from("Ana"), role: Role::Patient, specialty: None }
 }
 
-async fn sign_in() -> Json<SignedIn> {
+pub(crate) async fn sign_in() -> Json<SignedIn> {
     Json(SignedIn {
         access_token: Secret::new("access".into()),
         access_expires_at: Timestamp(i64::MAX),

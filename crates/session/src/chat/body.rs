@@ -7,6 +7,7 @@ use bedside_e2ee::mls::MAX_BODY_BYTES;
 use bedside_protocol::{CallId, Timestamp, conversation::EntryKind};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::{signal::SignalBody, transfer::SharedFile};
 
@@ -113,8 +114,13 @@ impl Body {
     }
 
     /// The bytes to seal.
-    pub(crate) fn write(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+    pub(crate) fn write(&self) -> Zeroizing<Vec<u8>> {
+        // As long as any may be: a buffer that has to grow leaves copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BODY_BYTES));
+        if serde_json::to_writer(&mut *bytes, self).is_err() {
+            bytes.clear();
+        }
+        bytes
     }
 
     /// What was sealed, if it is something that an honest member says.

@@ -68,6 +68,9 @@ pub(crate) struct Room {
     /// The archive's devices in the code that was compared here.
     #[serde(default)]
     pub(crate) archive: Vec<PublicIdentity>,
+    /// When this device's keys in the group were made, as far as is known.
+    #[serde(default)]
+    pub(crate) renewed: Option<Timestamp>,
 }
 
 /// How far a device is. Positions of the log: everything before them.
@@ -216,6 +219,7 @@ impl Room {
             told_of: Vec::new(),
             peer: None,
             archive: Vec::new(),
+            renewed: None,
         }
     }
 

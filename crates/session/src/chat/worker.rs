@@ -4,7 +4,7 @@
 //! conversation ([`live`]) further, with [`packages`], [`joining`] and [`members`]. [`reading`] takes what the logs
 //! bring, [`writing`] says what is to be said, [`commands`] does what the person wants, [`checking`] compares codes,
 //! [`devices`] keeps their devices, [`archive`] minds the clinic's archive, [`files`] sends and fetches files,
-//! [`recovery`] begins anew where the disk failed, [`view`] shows it all.
+//! [`recovery`] begins anew where the disk failed, [`renewing`] makes new keys, [`view`] shows it all.
 
 mod archive;
 mod checking;
@@ -23,6 +23,7 @@ mod opening;
 mod packages;
 mod reading;
 mod recovery;
+mod renewing;
 mod view;
 mod writing;
 
@@ -60,6 +61,7 @@ use self::{
     devices::Revocations,
     live::{Live, Membership},
     opening::{Held, unlocked},
+    packages::{HandedOut, Offered},
     recovery::Stuck,
 };
 use super::{
@@ -79,8 +81,6 @@ use crate::{
 /// Whom this person may call, and their newest calls, as the server said last.
 const PEOPLE: &[u8] = b"people";
 const CALLS: &[u8] = b"calls";
-/// Whose key packages the server hands out for this device.
-const PUBLISHED: &[u8] = b"published";
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -147,8 +147,10 @@ struct Worker {
     publishing: bool,
     /// How often key packages may still be made: how many are left is the server's word.
     refills: TokenBucket,
-    /// What the server hands out is of this identity.
-    published: bool,
+    /// The key packages that the server hands out, as far as is known.
+    handed_out: Option<HandedOut>,
+    offered: Option<Offered>,
+    look_at_packages: Instant,
     transfers: Transfers,
     transfer_events: mpsc::UnboundedSender<TransferEvent>,
     /// Signals in conversations that are being founded.
@@ -347,6 +349,9 @@ impl Worker {
         if self.online && self.shut_out_at.is_some_and(|at| at <= now) {
             self.shut_out_all();
         }
+        if self.look_at_packages <= now {
+            self.look_after_key_packages();
+        }
         for id in self.rooms.keys().copied().collect::<Vec<_>>() {
             let Some(live) = self.rooms.get_mut(&id) else { continue };
             live.typing.retain(|_, until| *until > now);
@@ -357,6 +362,9 @@ impl Worker {
             let due = |at: &Option<Instant>| at.is_some_and(|at| at <= now);
             if self.rooms.get(&id).is_some_and(|live| due(&live.retry_at) || due(&live.look_again)) {
                 self.step(id);
+            }
+            if self.rooms.get(&id).is_some_and(|live| due(&live.renew_at)) {
+                self.renew(id);
             }
         }
     }

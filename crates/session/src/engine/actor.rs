@@ -26,6 +26,7 @@ use super::{
 use crate::{
     api::Api,
     chat::{Chat, ChatEvent, Input},
+    clock::Translation,
     consultation::ConsultationEvent,
     idle::Idleness,
     peer::NetworkOptions,
@@ -95,6 +96,8 @@ pub(super) struct Actor {
     /// They are being fetched, and whether something changed meanwhile.
     pub(super) fetching_people: Option<bool>,
     pub(super) call: Option<LiveCall>,
+    /// Of what the server says of calls.
+    pub(super) times: Translation,
     pub(super) rings: Rings,
     pub(super) measured: Measured,
     pub(super) history: HistoryView,
@@ -144,6 +147,7 @@ pub(super) fn spawn(
         people_loaded: false,
         fetching_people: None,
         call: None,
+        times: Translation::default(),
         rings: Rings::new(Instant::now().into_std()),
         measured: Measured::default(),
         history: HistoryView::default(),
@@ -475,6 +479,9 @@ impl Actor {
     }
 
     fn publish(&mut self) {
+        if let Some(server) = self.socket.as_ref().and_then(Socket::server_now) {
+            self.times.follow(server, crate::clock::now());
+        }
         let mut snapshot = self.view();
         snapshot.revision = self.revision;
         if *self.outlets.snapshots.borrow().as_ref() == snapshot && self.revision > 0 {

@@ -23,6 +23,7 @@ pub(super) use measured::Measured;
 use quality::Quality;
 
 use crate::{
+    clock::Steady,
     consultation::{Consultation, FrameKeys},
     signal::SignalBody,
 };
@@ -42,10 +43,11 @@ pub(super) struct LiveCall {
     pub(super) peer_video_paused: bool,
     pub(super) reconnect_until: Option<Timestamp>,
     /// What was said last of the end that is near.
-    warning: Option<Warning>,
+    pub(super) warning: Option<Warning>,
     pub(super) quality: Quality,
     pub(super) video_paused: bool,
-    began: Timestamp,
+    /// By which the machine runs. Nobody sets it, and the machine looks only at how long things take.
+    clock: Steady,
     placing: Placing,
     consultation: Option<Consultation>,
     /// The other side's device: the first that spoke. Nobody else of theirs takes part.
@@ -92,7 +94,12 @@ impl Placing {
 }
 
 impl LiveCall {
-    fn new(direction: Direction, peer_id: UserId, peer_name: Pii<String>, wanted: CallType) -> Self {
+    pub(super) fn new(
+        direction: Direction,
+        peer_id: UserId,
+        peer_name: Pii<String>,
+        wanted: CallType,
+    ) -> Self {
         Self {
             direction,
             peer_id,
@@ -108,7 +115,7 @@ impl LiveCall {
             warning: None,
             quality: Quality::default(),
             video_paused: false,
-            began: crate::clock::now(),
+            clock: Steady::start(),
             placing: Placing::new(),
             consultation: None,
             peer_device: None,
@@ -193,23 +200,24 @@ impl LiveCall {
         self.id().is_none() && self.peer_id == record.caller.user_id
     }
 
-    fn adopt(&mut self, record: CallRecord) {
+    pub(super) fn adopt(&mut self, record: CallRecord) {
+        let now = self.clock.now();
         match &mut self.machine {
             Some(call) => {
-                if let Err(refused) = call.adopt(crate::clock::now(), record) {
+                if let Err(refused) = call.adopt(now, record) {
                     tracing::debug!(%refused, "a late record of the call was passed over");
                 }
                 while call.poll_output().is_some() {}
             }
-            None => self.machine = Some(Call::new(crate::clock::now(), record, CallLimits::default())),
+            None => self.machine = Some(Call::new(now, record, CallLimits::default())),
         }
     }
 
     fn end_here(&mut self, reason: EndReason) {
-        let by = self.side();
+        let (by, now) = (self.side(), self.clock.now());
         if let Some(call) = &mut self.machine {
             // A call that is over already stays as it ended.
-            let _ = call.handle(crate::clock::now(), Input::HangUp { by, reason });
+            let _ = call.handle(now, Input::HangUp { by, reason });
             while call.poll_output().is_some() {}
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use bedside_call::reconnect::{NextTry, Reconnect};
 use bedside_protocol::{
     ErrorCode, MAX_FRAME_BYTES, PROTOCOL_VERSIONS, Problem,
-    socket::{ClientFrame, Event, Hello, Outcome, Reply, Request, Resume, ServerFrame, Welcome},
+    socket::{ClientFrame, Event, Hello, Outcome, Pong, Reply, Request, Resume, ServerFrame, Welcome},
 };
 use bedside_ui_contract::{Failure, snapshot::ConnectionView};
 use futures_util::{SinkExt, StreamExt};
@@ -21,20 +21,21 @@ use tokio::{
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
     tungstenite::{
-        self, Message,
-        client::IntoClientRequest,
-        http::{HeaderValue, header::AUTHORIZATION},
-        protocol::WebSocketConfig,
+        self, Message, client::IntoClientRequest, http::header::AUTHORIZATION, protocol::WebSocketConfig,
     },
 };
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use super::{Ask, SocketError, SocketEvent, WAITING_REQUESTS};
-use crate::api::Api;
+use crate::{
+    api::{Api, bearer},
+    clock::ServerClock,
+};
 
 /// Without a frame from the server for this long the line is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(60);
+/// A sign-in that is in use does not run out: it is renewed this often, though the line itself needs no new token.
+const RENEWED_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long an answer may take after the network changed.
 const PROBE: Duration = Duration::from_secs(3);
 
@@ -54,6 +55,9 @@ struct Line {
     api: Api,
     events: mpsc::Sender<SocketEvent>,
     resume: Option<Resume>,
+    clock: ServerClock,
+    /// The newest ping and when it was sent.
+    pinged: Option<(u64, Instant)>,
     /// The program ends: what waits is still sent.
     closing: CancellationToken,
     next_id: u64,
@@ -93,11 +97,14 @@ pub(super) async fn run(
     wake: Arc<Notify>,
     closing: CancellationToken,
     events: mpsc::Sender<SocketEvent>,
+    clock: ServerClock,
     seed: u64,
 ) {
     let mut line = Line {
         api,
         events,
+        clock,
+        pinged: None,
         closing,
         resume: None,
         next_id: 1,
@@ -105,8 +112,12 @@ pub(super) async fn run(
         unsent: VecDeque::new(),
     };
     let mut policy = Reconnect::new(seed);
+    // The person is asked: what is tried meanwhile is shown only when it succeeds.
+    let mut asked = false;
     loop {
-        line.state(ConnectionView::Connecting).await;
+        if !asked {
+            line.state(ConnectionView::Connecting).await;
+        }
         let lost = match line.connect().await {
             Ok((stream, welcome)) => {
                 policy.succeeded();
@@ -118,7 +129,7 @@ pub(super) async fn run(
         let (pause, state) = match lost {
             Lost::Retry => match policy.failed() {
                 NextTry::After(pause) => waiting(pause, policy.attempts()),
-                NextTry::GaveUp => (None, ConnectionView::GaveUp),
+                NextTry::Ask(pause) => (Some(pause), ConnectionView::GaveUp),
             },
             Lost::RetryAfter(pause) => waiting(pause, policy.attempts()),
             Lost::UnsupportedVersion => (None, ConnectionView::UnsupportedVersion),
@@ -128,10 +139,17 @@ pub(super) async fn run(
             }
             Lost::Closed => return,
         };
-        line.state(state).await;
+        let given_up = state == ConnectionView::GaveUp;
+        if !(asked && given_up) {
+            line.state(state).await;
+        }
+        asked = given_up;
         match line.wait(pause, &mut asks, &wake).await {
             Waited::TimePassed => {}
-            Waited::Woken => _ = policy.network_changed(),
+            Waited::Woken => {
+                policy.network_changed();
+                asked = false;
+            }
             Waited::Abandoned => return,
         }
     }
@@ -184,10 +202,7 @@ impl Line {
             .await
             .map_err(|error| if error.ends_sign_in() { Lost::SignedOut } else { Lost::Retry })?;
         let mut request = self.api.socket_url().into_client_request().map_err(|_| Lost::Retry)?;
-        let bearer = Zeroizing::new(format!("Bearer {}", token.expose()));
-        let mut bearer: HeaderValue = bearer.parse().map_err(|_| Lost::SignedOut)?;
-        bearer.set_sensitive(true);
-        request.headers_mut().insert(AUTHORIZATION, bearer);
+        request.headers_mut().insert(AUTHORIZATION, bearer(&token));
         let limits = WebSocketConfig::default()
             .max_message_size(Some(LONGEST_FRAME_BYTES))
             .max_frame_size(Some(LONGEST_FRAME_BYTES));
@@ -203,6 +218,7 @@ impl Line {
         };
         let hello = Request::Hello(Hello { versions: PROTOCOL_VERSIONS.to_vec(), resume: self.resume });
         let id = self.take_id();
+        let asked = Instant::now();
         stream.send(frame(id, hello)).await.map_err(|_| Lost::Retry)?;
         while let Some(Ok(message)) = stream.next().await {
             let Some(ServerFrame::Reply(Reply { re, outcome })) = read(&message) else { continue };
@@ -210,8 +226,11 @@ impl Line {
                 continue;
             }
             return match outcome {
-                Outcome::Ok(value) => match serde_json::from_value(value) {
-                    Ok(welcome) => Ok((stream, welcome)),
+                Outcome::Ok(value) => match serde_json::from_value::<Welcome>(value) {
+                    Ok(welcome) => {
+                        self.clock.heard(welcome.server_time, asked, Instant::now());
+                        Ok((stream, welcome))
+                    }
                     Err(_) => Err(Lost::UnsupportedVersion),
                 },
                 Outcome::Error(problem) => Err(refused(problem.code)),
@@ -238,6 +257,9 @@ impl Line {
             tokio::time::interval(Duration::from_millis(welcome.heartbeat_ms.clamp(1_000, 60_000)));
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
+        let mut renewal = tokio::time::interval(RENEWED_EVERY);
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        renewal.reset();
         if self.events.send(SocketEvent::Up(Box::new(welcome))).await.is_err() {
             return Lost::Closed;
         }
@@ -297,6 +319,14 @@ impl Line {
                 _ = heartbeat.tick() => {
                     self.unsent.push_back(Ask { request: Request::Ping { last_seq }, answer: None });
                 }
+                _ = renewal.tick() => {
+                    let api = self.api.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = api.renew().await {
+                            tracing::debug!(%error, "the sign-in could not be renewed");
+                        }
+                    });
+                }
                 () = tokio::time::sleep_until(dead_at) => return Lost::Retry,
             }
         }
@@ -315,12 +345,25 @@ impl Line {
 
     fn register(&mut self, ask: Ask) -> Message {
         let id = self.take_id();
+        if matches!(ask.request, Request::Ping { .. }) {
+            self.pinged = Some((id, Instant::now()));
+        }
         let message = frame(id, ask.request.clone());
         self.unanswered.insert(id, ask);
         message
     }
 
+    /// A ping is answered with the time.
+    fn learn_time(&mut self, reply: &Reply) {
+        let Some((_, asked)) = self.pinged.take_if(|(id, _)| reply.re == Some(*id)) else { return };
+        let Outcome::Ok(value) = &reply.outcome else { return };
+        if let Ok(Pong { server_time }) = serde_json::from_value(value.clone()) {
+            self.clock.heard(server_time, asked, Instant::now());
+        }
+    }
+
     fn answered(&mut self, reply: Reply) {
+        self.learn_time(&reply);
         let Some(ask) = reply.re.and_then(|id| self.unanswered.remove(&id)) else { return };
         let outcome = match reply.outcome {
             Outcome::Ok(value) => Ok(value),

@@ -1,17 +1,24 @@
 //! The line against a server that says more than it should.
 
-use std::{future::IntoFuture as _, time::Duration};
+use std::{
+    future::IntoFuture as _,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
     extract::ws::{Message, WebSocket, WebSocketUpgrade},
-    routing::get,
+    routing::{get, post},
 };
 use bedside_protocol::{
     CallId, CallType, ConversationId, DeviceId, EndReason, ErrorCode, Problem, Sealed, SessionId, Timestamp,
     conversation::Typing,
     rest::{AcceptCall, CallTicket, HangupCall},
-    socket::{ClientFrame, Event, EventFrame, Outcome, Reply, Request, ServerFrame, Welcome},
+    socket::{ClientFrame, Event, EventFrame, Outcome, Pong, Reply, Request, ServerFrame, Welcome},
 };
 use tokio::sync::{mpsc, watch};
 
@@ -50,6 +57,10 @@ where
 }
 
 async fn greet(socket: &mut WebSocket) {
+    greet_at(socket, Timestamp(0)).await;
+}
+
+async fn greet_at(socket: &mut WebSocket, server_time: Timestamp) {
     let welcome = Welcome {
         version: 1,
         session: SessionId::random(),
@@ -58,7 +69,7 @@ async fn greet(socket: &mut WebSocket) {
         device_id: DeviceId::random(),
         calls: Vec::new(),
         heartbeat_ms: 25_000,
-        server_time: Timestamp(0),
+        server_time,
     };
     answer_hello(socket, Outcome::Ok(serde_json::to_value(welcome).unwrap())).await;
 }
@@ -206,6 +217,67 @@ async fn a_changed_network_starts_with_all_attempts_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_comes_back_late_is_found_though_nobody_tries_again() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(axum::serve(listener, testing::sign_in_route::<()>()).into_future());
+    let api = testing::signed_in(&format!("http://{address}")).await;
+    serving.abort();
+    let _ = serving.await;
+    let (events, mut heard) = mpsc::channel(64);
+    let _socket = Socket::start(api, events, 1);
+    waits(&mut heard, 10).await;
+    assert_eq!(state(&mut heard).await, ConnectionView::Connecting);
+    assert_eq!(state(&mut heard).await, ConnectionView::GaveUp);
+    let an_hour = tokio::time::timeout(Duration::from_secs(60 * 60), heard.recv()).await;
+    assert!(an_hour.is_err(), "nobody is told of each attempt: {an_hour:?}");
+
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let upgrade = |upgrade: WebSocketUpgrade| async {
+        upgrade.on_upgrade(async |mut socket: WebSocket| {
+            greet(&mut socket).await;
+            while next_request(&mut socket).await.is_some() {}
+        })
+    };
+    let router: Router = testing::sign_in_route().route("/ws", get(upgrade));
+    tokio::spawn(axum::serve(listener, router).into_future());
+    online(&mut heard).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_in_is_renewed_once_a_day_on_a_line_that_never_breaks() {
+    let renewals = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&renewals);
+    let refresh = move || async move {
+        counted.fetch_add(1, Relaxed);
+        testing::sign_in().await
+    };
+    let upgrade = |upgrade: WebSocketUpgrade| async {
+        upgrade.on_upgrade(async |mut socket: WebSocket| {
+            greet(&mut socket).await;
+            while let Some(asked) = next_request(&mut socket).await {
+                let outcome = Outcome::Ok(serde_json::Value::Null);
+                let reply = ServerFrame::Reply(Reply { re: Some(asked.id), outcome });
+                let _ = socket.send(text(&reply)).await;
+            }
+        })
+    };
+    let router: Router =
+        testing::sign_in_route().route("/ws", get(upgrade)).route("/api/auth/refresh", post(refresh));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(axum::serve(listener, router).into_future());
+    let (events, mut heard) = mpsc::channel(16);
+    let _socket = Socket::start(testing::signed_in(&address).await, events, 1);
+    online(&mut heard).await;
+    for (hours, renewed) in [(23, 0), (2, 1)] {
+        let news = tokio::time::timeout(Duration::from_secs(hours * 60 * 60), heard.recv()).await;
+        assert!(news.is_err(), "the line broke: {news:?}");
+        assert_eq!(renewals.load(Relaxed), renewed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_line_that_a_changed_network_leaves_dead_is_given_up_within_seconds() {
     let address = serve(|mut socket| async move { while next_request(&mut socket).await.is_some() {} }).await;
     let (events, mut heard) = mpsc::channel(16);
@@ -309,4 +381,30 @@ async fn a_server_that_answers_nothing_is_not_asked_for_ever() {
     answer.send_replace(true);
     let all = read.wait_for(|got| *got == WAITING_REQUESTS + MORE);
     tokio::time::timeout(PATIENCE, all).await.expect("once they are answered").expect("it reads");
+}
+
+#[tokio::test]
+async fn the_time_is_what_the_server_says_when_it_greets_and_when_it_answers_a_ping() {
+    let minutes = |count: i64| Timestamp(1_763_672_400_000 + count * 60_000);
+    let address = listen(move |mut socket| async move {
+        greet_at(&mut socket, minutes(0)).await;
+        while let Some(frame) = next_request(&mut socket).await {
+            let outcome = Outcome::Ok(serde_json::to_value(Pong { server_time: minutes(10) }).unwrap());
+            let _ = socket.send(text(&ServerFrame::Reply(Reply { re: Some(frame.id), outcome }))).await;
+        }
+    })
+    .await;
+    let (events, mut heard) = mpsc::channel(16);
+    let socket = Socket::start(testing::signed_in(&address).await, events, 1);
+    online(&mut heard).await;
+    let greeted = socket.server_now().expect("it has greeted");
+    assert!((minutes(0)..minutes(5)).contains(&greeted), "{greeted:?}");
+    // On a new network the server is asked whether it is there.
+    socket.connect_now();
+    let told = async {
+        while socket.server_now().is_none_or(|now| now < minutes(10)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("it has answered");
 }

@@ -73,9 +73,8 @@ impl From<ApiError> for Stop {
         };
         match problem.code {
             ErrorCode::Forbidden | ErrorCode::NotAContact => Self::Failed(TransferFailure::Forbidden),
-            ErrorCode::NotFound | ErrorCode::Expired | ErrorCode::CallNotFound => {
-                Self::Failed(TransferFailure::Expired)
-            }
+            ErrorCode::NotFound => Self::Failed(TransferFailure::NotFound),
+            ErrorCode::Expired | ErrorCode::CallNotFound => Self::Failed(TransferFailure::Expired),
             ErrorCode::StorageFull => Self::Failed(TransferFailure::ServerFull),
             ErrorCode::TooLarge => Self::Failed(TransferFailure::TooLarge),
             ErrorCode::WrongDigest => Self::Failed(TransferFailure::Damaged),
@@ -121,7 +120,7 @@ mod tests {
     fn each_answer_of_the_server_has_its_meaning() {
         let stop = |code| Stop::from(ApiError::Problem(Box::new(Problem::new(code))));
         assert_eq!(stop(ErrorCode::Forbidden), Stop::Failed(TransferFailure::Forbidden));
-        assert_eq!(stop(ErrorCode::NotFound), Stop::Failed(TransferFailure::Expired));
+        assert_eq!(stop(ErrorCode::NotFound), Stop::Failed(TransferFailure::NotFound));
         assert_eq!(stop(ErrorCode::Expired), Stop::Failed(TransferFailure::Expired));
         assert_eq!(stop(ErrorCode::StorageFull), Stop::Failed(TransferFailure::ServerFull));
         assert_eq!(stop(ErrorCode::TooLarge), Stop::Failed(TransferFailure::TooLarge));

@@ -93,7 +93,7 @@ async fn a_lying_server_gets_nothing_under_the_files_name() {
         (Fault::Shift(SEALED_CHUNK_BYTES as u64), TransferFailure::Damaged),
         (Fault::Refuse(ErrorCode::Forbidden), TransferFailure::Forbidden),
         (Fault::Refuse(ErrorCode::Expired), TransferFailure::Expired),
-        (Fault::Refuse(ErrorCode::NotFound), TransferFailure::Expired),
+        (Fault::Refuse(ErrorCode::NotFound), TransferFailure::NotFound),
         (Fault::Refuse(ErrorCode::MethodNotAllowed), TransferFailure::ServerTrouble),
     ] {
         let there = Folder::new();
@@ -146,6 +146,7 @@ async fn a_server_that_only_ever_fails_is_given_up() {
         (ErrorCode::StorageFull, TransferFailure::ServerFull),
         (ErrorCode::TooLarge, TransferFailure::TooLarge),
         (ErrorCode::Forbidden, TransferFailure::Forbidden),
+        (ErrorCode::NotFound, TransferFailure::Forbidden),
         (ErrorCode::WrongDigest, TransferFailure::Damaged),
     ] {
         server.office().faults.clear();

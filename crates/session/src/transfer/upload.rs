@@ -202,6 +202,10 @@ async fn deliver(
     let (mut seen, mut since) = (0, Instant::now());
     let attachment = loop {
         match control.unless_interrupted(tokio::time::timeout(LOOK, &mut sending)).await? {
+            // What it does not know here is the conversation that the file is for.
+            Ok(Err(ApiError::Problem(problem))) if problem.code == ErrorCode::NotFound => {
+                return Err(TransferFailure::Forbidden.into());
+            }
             Ok(answer) => break answer?,
             Err(_) => {
                 let now = sent.load(Relaxed);

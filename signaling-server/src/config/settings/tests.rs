@@ -33,6 +33,17 @@ fn a_longer_call_needs_no_word_about_extensions() {
 }
 
 #[test]
+fn quality_is_kept_for_as_many_days_as_are_given() {
+    let days = |count: u64| Duration::from_secs(count * 86_400);
+    let retention = |text: &str| parse(text).resolve().unwrap().quality_retention;
+    assert_eq!(retention(""), days(90));
+    assert_eq!(retention("quality_retention_days = 7"), days(7));
+    assert!(
+        refusal("quality_retention_days = 0").starts_with("quality_retention_days: must be 1 to 3650 days")
+    );
+}
+
+#[test]
 fn a_database_url_is_a_path_with_or_without_its_scheme() {
     for given in ["clinic.db", "sqlite:clinic.db", "sqlite://clinic.db"] {
         let settings = Settings { database: Some(given.to_owned()), ..Settings::default() };

@@ -112,7 +112,6 @@ describe("protection", () => {
     expect(protectionText("encrypted", members)).toContain("should be able to");
     expect(protectionText("encrypted", members)).toContain("compare the code");
     expect(protectionText("unprotected", members)).not.toContain("Only");
-    expect(protectionText("pending", members)).not.toContain("Only");
     const kept = protectionText("verified", [...members, archive]);
     expect(kept).toContain("no one else can intercept it");
     expect(kept).not.toContain("not even your clinic's server");
@@ -189,6 +188,7 @@ describe("a transfer", () => {
       "server_full",
       "no_access",
       "expired",
+      "not_found",
       "forbidden",
       "too_large",
       "changed",

@@ -27,8 +27,6 @@ export function whoCanRead(members: readonly MemberView[]): string {
 export function protectionText(protection: Protection, members: readonly MemberView[]): string {
   const who = members.length > 0 ? whoCanRead(members) : t("protection.you");
   switch (protection) {
-    case "pending":
-      return t("protection.pendingText");
     case "verified":
       return t(
         members.some((member) => member.archive)

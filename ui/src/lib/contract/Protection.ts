@@ -3,4 +3,4 @@
 /**
  * How a call or a conversation is protected. Only what is true is said.
  */
-export type Protection = "pending" | "verified" | "encrypted" | "unprotected";
+export type Protection = "unprotected" | "verified" | "encrypted";

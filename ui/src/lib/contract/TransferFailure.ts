@@ -3,4 +3,4 @@
 /**
  * Why a file did not arrive. Nothing half-written remains under its name.
  */
-export type TransferFailure = "damaged" | "disk_full" | "server_full" | "no_access" | "expired" | "forbidden" | "too_large" | "changed" | "stopped" | "server_trouble";
+export type TransferFailure = "damaged" | "disk_full" | "server_full" | "no_access" | "expired" | "not_found" | "forbidden" | "too_large" | "changed" | "stopped" | "server_trouble";

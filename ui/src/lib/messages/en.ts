@@ -281,13 +281,10 @@ export const en = {
 
   "protection.title": "Who can read this",
   "protection.titleCall": "Who can hear and see this",
-  "protection.pending": "Not protected yet",
   "protection.verified": "Encrypted · verified",
   "protection.encrypted": "Encrypted · not verified",
-  "protection.unprotected": "Not protected",
+  "protection.unprotected": "Not protected yet",
   "protection.explain": "{state}. Select for details.",
-  "protection.pendingText":
-    "The devices are still agreeing on encryption keys. Nothing is sent until they have.",
   "protection.verifiedText":
     "Only {who} can read this. You compared the code, so no one can intercept it, not even your clinic's server.",
   "protection.verifiedArchiveText":
@@ -295,7 +292,7 @@ export const en = {
   "protection.encryptedText":
     "Only {who} should be able to read this. Your clinic's server passes on encrypted messages that it can't read. But the server also says whose keys these are: compare the code once to be sure that no one is intercepting.",
   "protection.unprotectedText":
-    "Your clinic's server can read what is said, shown and written here. Don't share anything private until this changes.",
+    "Nothing can be sent here yet: the devices have to agree on encryption keys first.",
   "protection.you": "you",
   "protection.archive": "the clinic's archive",
   "protection.archiveText":
@@ -680,6 +677,8 @@ export const en = {
   "transfer.server_full": "The clinic's storage is full. Tell your clinic, and try again later.",
   "transfer.no_access": "The file or folder can't be opened. Choose another one.",
   "transfer.expired": "The server no longer has this file. Ask for it to be sent again.",
+  "transfer.not_found":
+    "The server has no file here that you may open: it was deleted, or isn't shared with you. Ask for it to be sent again.",
   "transfer.forbidden":
     "You aren't allowed to send or receive this file. Ask your clinic if you think you should be.",
   "transfer.too_large": "This file is larger than 2 GiB. Send it in smaller parts.",

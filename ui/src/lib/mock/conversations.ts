@@ -123,9 +123,15 @@ export function conversations(stores: Stores): ConversationView[] {
         },
       ],
     }),
-    conversation(stores, "c5", 12, 900, [me(), member("u4")], { protection: "unprotected" }),
-    conversation(stores, "c6", 22, 2000, [me(), member("u6")], { state: "removed" }),
-    conversation(stores, "c7", 0, 1, [me(), member("u5")], { state: "preparing", protection: "pending" }),
+    conversation(stores, "c5", 12, 900, [me(), member("u4")], {
+      state: "rejoining",
+      protection: "unprotected",
+    }),
+    conversation(stores, "c6", 22, 2000, [me(), member("u6")], {
+      state: "removed",
+      protection: "unprotected",
+    }),
+    conversation(stores, "c7", 0, 1, [me(), member("u5")], { state: "preparing", protection: "unprotected" }),
   ];
 }
 

@@ -154,7 +154,7 @@ function withCall(call: Partial<CallView>, rest: Partial<Snapshot> = {}): Snapsh
   };
 }
 
-const before = { accepted_at: null, connected_at: null, quality: null, protection: "pending" as const };
+const before = { accepted_at: null, connected_at: null, quality: null, protection: "unprotected" as const };
 
 export const scenarios = {
   first_start: () => signedOut(null, ""),
@@ -217,8 +217,8 @@ export const scenarios = {
       connection: { state: "waiting" as const, retry_at: Date.now() + 8000, attempt: 3 },
     };
   },
-  chat_rejoining: () => withOsei({ state: "rejoining" }),
-  chat_pushed_out: () => withOsei({ state: "pushed_out", protection: "pending" }),
+  chat_rejoining: () => withOsei({ state: "rejoining", protection: "unprotected" }),
+  chat_pushed_out: () => withOsei({ state: "pushed_out", protection: "unprotected" }),
   chat_transfers: () => withChat({ transfers: structuredClone(transfers) }),
   chat_notices: () =>
     withNotices(
@@ -251,9 +251,7 @@ export const scenarios = {
   vault_broken: () => withChat({ vault: { state: "broken" } }),
   call_verified: () =>
     withCall({ protection: "verified", conversation_id: "c2", peer_name: "Dr Henrik Lind" }),
-  call_unprotected: () =>
-    withCall({ protection: "unprotected", conversation_id: "c5", peer_name: "Dr Yusuf Rahmani" }),
-  call_no_conversation: () => withCall({ conversation_id: null }),
+  call_no_conversation: () => withCall({ conversation_id: null, protection: "unprotected" }),
   call_files: () => {
     const snapshot = withCall({});
     snapshot.chat.transfers = structuredClone(transfers);

@@ -1,16 +1,18 @@
 //! Callbacks of any size, rate and channel count become whole 10 ms blocks, and back.
 //!
 //! Time is simulated: a device calls back when enough samples have passed on its own crystal,
-//! the engine beats every 10 ms.
+//! the engine beats every 10 ms. And devices that hang when they are opened.
 
 use std::f64::consts::TAU;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::{input, output};
+use super::{Openers, input, output};
 use crate::audio::device::{AudioInput, AudioOutput};
-use crate::audio::{BLOCK, Block};
+use crate::audio::{AudioTrouble, BLOCK, Block, Side};
 
 const HZ: f64 = 440.0;
 
@@ -119,4 +121,22 @@ proptest! {
         let impure = settled.chunks_exact(part).filter(|part| purity(part, f64::from(rate)) < 0.99).count();
         prop_assert!(impure <= 4, "{impure} of {} blocks are broken", settled.len() / part);
     }
+}
+
+#[test]
+fn a_device_whose_opening_hangs_is_not_opened_again_until_that_is_over() {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let mut openers = Openers::default();
+    let (release, held) = mpsc::channel::<()>();
+    let hang = move || Ok(_ = held.recv());
+    assert_eq!(openers.open(Side::Input, "one", Duration::ZERO, hang), Err(AudioTrouble::Stalled));
+    let second = || -> Result<(), _> { unreachable!("a second opener") };
+    assert_eq!(openers.open(Side::Input, "one", LIMIT, second), Err(AudioTrouble::Stalled));
+    assert_eq!(openers.open(Side::Output, "one", LIMIT, || Ok(2)), Ok(2));
+    assert_eq!(openers.open(Side::Input, "other", LIMIT, || Ok(3)), Ok(3));
+    drop(release);
+    while !openers.left_behind.iter().all(|(_, _, opener)| opener.is_finished()) {
+        thread::yield_now();
+    }
+    assert_eq!(openers.open(Side::Input, "one", LIMIT, || Ok(4)), Ok(4));
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bedside_e2ee::{PublicIdentity, mls::Refusal, store::StoreError};
-use bedside_protocol::{ConversationId, ConversationKind, Pii};
+use bedside_protocol::{ConversationId, ConversationKind, EntryId, Pii};
 use bedside_ui_contract::Notice;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -107,16 +107,21 @@ impl Worker {
         let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
         // A sender that repeats itself after a crash uses the same name again.
         if let Some(place) = place {
+            let mut elsewhere = None;
             self.journal.change(&mut live.room, place, |known| match (&mut known.content, item.content) {
                 // The same file, to be had elsewhere now.
                 (Content::File { file, .. }, Content::File { file: moved, .. })
                     if known.sender == item.sender && file.sha256 == moved.sha256 =>
                 {
+                    elsewhere = Some(moved.clone());
                     *file = moved;
                     true
                 }
                 _ => false,
             })?;
+            if let Some(file) = elsewhere.filter(|_| !mine) {
+                self.transfers.moved(&file, EntryId(item.id));
+            }
             return Ok(());
         }
         live.typing.remove(&item.sender);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use bedside_e2ee::mls::{Change, MlsError, Refusal};
 use bedside_protocol::{
-    ConversationId, EntryId, ErrorCode, Sealed,
+    ConversationId, EntryId, ErrorCode, Sealed, Timestamp,
     conversation::{EntryKind, FoundGroup, Founded, GroupInfo, LogEntry, WaitingWelcome},
 };
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use super::{
     Membership, Outcome, Worker, group,
     groups::{WELCOME_PATIENCE, refused_with},
     now_seconds,
+    packages::ENOUGH,
 };
 use crate::api::ApiError;
 
@@ -78,6 +79,7 @@ impl Worker {
                 let mut anew = false;
                 if let Some(live) = self.rooms.get_mut(&id) {
                     live.succeeded();
+                    live.room.renewed = Some(crate::clock::now());
                     live.room.server.founded = true;
                     live.room.processed = live.room.processed.max(position);
                     live.room.server.next_position = live.room.server.next_position.max(position);
@@ -209,8 +211,12 @@ impl Worker {
                     return;
                 }
                 let mut again = false;
+                // The keys of a last resort have served, perhaps elsewhere too.
+                let served = self.device.last_resort_used().unwrap_or_default();
+                let renewed = if served { Timestamp(0) } else { crate::clock::now() };
                 if let Some(live) = self.rooms.get_mut(&id) {
                     live.succeeded();
+                    live.room.renewed = Some(renewed);
                     live.room.server.founded = true;
                     // Whoever was put out is let in again by somebody who is in it.
                     live.room.removed = false;
@@ -221,6 +227,9 @@ impl Worker {
                 self.look_at_group(id);
                 self.came_in(id, again);
                 self.tell_frame_keys();
+                if served {
+                    self.refill(ENOUGH);
+                }
             }
             Ok((other, _)) => {
                 tracing::warn!("a welcome led into another conversation than it said");

@@ -6,6 +6,8 @@
 //! write comes. Whatever its person saw is kept; whatever was said is there on both sides, once, in the same order.
 
 mod full;
+mod handed_out;
+mod renewed;
 
 use std::{
     collections::BTreeMap,
@@ -198,23 +200,9 @@ impl Person {
     /// The app is started.
     fn start(&mut self) {
         let (heard, mut lines) = mpsc::channel(256);
-        let socket = Socket::start(self.api.clone(), heard, self.lives);
-        let folder = std::env::temp_dir();
-        let (me, device) = (self.signed_in.user.clone(), self.signed_in.device_id);
-        let place = Place { folder: folder.clone(), user: me.id, device };
-        let vault = Vault::over(&place, &self.identity, self.disk.clone());
+        let config = self.config(Socket::start(self.api.clone(), heard, self.lives));
+        let vault = self.at_rest();
         self.lives += 1;
-        let config = ChatConfig {
-            api: self.api.clone(),
-            socket,
-            secrets: Arc::new(Secrets::default()),
-            folder,
-            me,
-            device,
-            gone: Vec::new(),
-            archive: None,
-            read_receipts: true,
-        };
         let (inputs, inbox) = inbox::channel();
         let inputs = Arc::new(inputs);
         let (shown, view) = watch::channel(ChatView::default());
@@ -234,6 +222,27 @@ impl Person {
             }
         });
         self.app = Some(App { inputs: Some(inputs), view, task, line });
+    }
+
+    fn config(&self, socket: Socket) -> ChatConfig {
+        ChatConfig {
+            api: self.api.clone(),
+            socket,
+            secrets: Arc::new(Secrets::default()),
+            folder: std::env::temp_dir(),
+            me: self.signed_in.user.clone(),
+            device: self.signed_in.device_id,
+            gone: Vec::new(),
+            archive: None,
+            read_receipts: true,
+        }
+    }
+
+    /// What is on the disk.
+    fn at_rest(&self) -> Vault {
+        let (user, device) = (self.signed_in.user.id, self.signed_in.device_id);
+        let place = Place { folder: std::env::temp_dir(), user, device };
+        Vault::over(&place, &self.identity, self.disk.clone())
     }
 
     /// The app is closed, in good order.

@@ -33,8 +33,7 @@ impl Worker {
         if resumed && self.loaded {
             return self.step_all();
         }
-        let api = self.config.api.clone();
-        self.start(async move { Outcome::KeyPackages(api.key_packages_left().await) });
+        self.key_packages_first();
         let api = self.config.api.clone();
         self.start(async move { Outcome::Welcomes(api.welcomes().await) });
         let api = self.config.api.clone();

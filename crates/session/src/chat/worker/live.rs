@@ -69,6 +69,8 @@ pub(super) struct Live {
     pub(super) welcome: Option<WaitingWelcome>,
     /// When people without a device in the group are looked for again.
     pub(super) look_again: Option<Instant>,
+    /// When this device makes new keys for itself.
+    pub(super) renew_at: Option<Instant>,
     /// Entries under way, and where what waits went in this epoch.
     pub(super) in_flight: HashSet<EntryId>,
     pub(super) sealed: HashMap<Uuid, EntryId>,
@@ -109,6 +111,7 @@ impl Live {
             pushed_out: false,
             welcome: None,
             look_again: None,
+            renew_at: None,
             in_flight: HashSet::new(),
             sealed: HashMap::new(),
             kinds: HashMap::new(),

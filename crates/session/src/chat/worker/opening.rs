@@ -22,9 +22,9 @@ use tokio::{
 };
 
 use super::{
-    CALLS, Channels, Live, PEOPLE, PUBLISHED, Revocations, Worker,
+    CALLS, Channels, Live, PEOPLE, Revocations, Worker,
     live::pause_after,
-    packages::{REFILL_EVERY, REFILLS},
+    packages::{FIRST_LOOK, HandedOut, REFILL_EVERY, REFILLS},
 };
 use crate::{
     chat::{
@@ -189,7 +189,9 @@ impl Worker {
             shut_out_failures: 0,
             publishing: false,
             refills: TokenBucket::slow(REFILL_EVERY, REFILLS, Instant::now().into_std()),
-            published: false,
+            handed_out: None,
+            offered: None,
+            look_at_packages: Instant::now() + FIRST_LOOK,
             fetching: BTreeMap::new(),
             list_again: false,
             fetching_devices: None,
@@ -212,7 +214,7 @@ impl Worker {
     pub(super) fn read_all(&mut self) -> Result<(), VaultError> {
         self.trust = self.journal.value(Trust::NAME)?.unwrap_or_default();
         self.revocations = self.journal.value(Revocations::NAME)?.unwrap_or_default();
-        self.published = self.journal.value(PUBLISHED)? == Some(self.device.identity().public());
+        self.handed_out = self.journal.value(HandedOut::NAME)?;
         self.rooms = self.journal.rooms()?.into_iter().map(|room| (room.id(), Live::new(room))).collect();
         for id in self.rooms.keys().copied().collect::<Vec<_>>() {
             self.name_the_peer(id);

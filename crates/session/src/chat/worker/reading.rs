@@ -107,6 +107,7 @@ impl Worker {
             GroupEvent::Message { sender, id: message, body, own, missing } => {
                 if own {
                     self.said(id, message.0);
+                    self.spoke(id);
                 } else if let Some(live) = self.rooms.get_mut(&id) {
                     // Somebody is understood: this device is where the others are.
                     live.attempts = 0;
@@ -194,6 +195,9 @@ impl Worker {
         let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
         live.room.server.epoch = live.room.server.epoch.saturating_add(1);
         live.understood = false;
+        if own {
+            live.room.renewed = Some(crate::clock::now());
+        }
         live.sealed.clear();
         live.kinds.clear();
         live.in_flight.clear();

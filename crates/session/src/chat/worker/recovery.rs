@@ -122,6 +122,7 @@ impl Worker {
         self.generation = self.generation.wrapping_add(1);
         self.loaded = false;
         (self.publishing, self.fetching_devices, self.list_again) = (false, None, false);
+        self.offered = None;
         self.shutting_out.clear();
         self.fetching.clear();
         self.early_signals.clear();

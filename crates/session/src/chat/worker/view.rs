@@ -101,7 +101,7 @@ impl Worker {
                 ConversationState::Preparing
                 | ConversationState::Removed
                 | ConversationState::Rejoining
-                | ConversationState::PushedOut => Protection::Pending,
+                | ConversationState::PushedOut => Protection::Unprotected,
             },
             check_code: self.code(live).cloned(),
             changed: self.key_changes(live),

@@ -189,7 +189,7 @@ impl Actor {
         let duration = call
             .record()
             .and_then(|record| record.connected_at)
-            .map(|connected| crate::clock::now().millis_since(connected) / 1000);
+            .map(|connected| crate::clock::now().millis_since(self.times.here(connected)) / 1000);
         call.end_here(reason);
         self.tell(Request::HangupCall { call_id, hangup: HangupCall { reason, duration } });
         self.release_media();

@@ -14,10 +14,16 @@ use tokio::time::Instant;
 use super::{LiveCall, Warning};
 use crate::{chat::Input, consultation::Consultation, engine::actor::Actor, socket::SocketError};
 
-/// How long a callee without a line to the server goes on ringing, ms.
-const RING_LIMIT_MS: u64 = 60_000;
+/// How long a callee without a line to the server goes on ringing.
+const RING_LIMIT: Duration = Duration::from_secs(60);
 /// The same with a line: no server that is in order lets a call ring for as long as this.
-const LONGEST_RING_MS: u64 = 660_000;
+const LONGEST_RING: Duration = Duration::from_secs(660);
+
+impl LiveCall {
+    fn rings_too_long(&self, online: bool) -> bool {
+        self.clock.elapsed() > if online { LONGEST_RING } else { RING_LIMIT }
+    }
+}
 
 impl Actor {
     pub(in crate::engine) fn call_event(&mut self, event: Event) {
@@ -169,11 +175,9 @@ impl Actor {
     pub(in crate::engine) fn check_deadlines(&mut self) {
         let online = self.connection == ConnectionView::Online;
         let Some(call) = &mut self.call else { return };
-        let now = crate::clock::now();
-        let ring_limit = if online { LONGEST_RING_MS } else { RING_LIMIT_MS };
         let answered_limit = Duration::from_millis(CallLimits::default().reconnect_ms);
         match call.phase() {
-            CallPhase::Initiated | CallPhase::Ringing if now.millis_since(call.began) > ring_limit => {
+            CallPhase::Initiated | CallPhase::Ringing if call.rings_too_long(online) => {
                 call.end_here(EndReason::NetworkError);
                 if call.direction == Direction::Incoming {
                     self.call = None;
@@ -198,5 +202,26 @@ impl Actor {
             | CallPhase::Failed
             | CallPhase::Missed => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bedside_protocol::{CallType, UserId};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn how_long_a_call_has_rung_is_not_read_from_a_clock_that_somebody_may_set() {
+        // The clock of the system stands still here.
+        let name = "Ana".into();
+        let call = LiveCall::new(Direction::Incoming, UserId::random(), name, CallType::Voice);
+        tokio::time::advance(RING_LIMIT).await;
+        assert!(!call.rings_too_long(false));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(call.rings_too_long(false));
+        assert!(!call.rings_too_long(true), "the server says when");
+        tokio::time::advance(LONGEST_RING).await;
+        assert!(call.rings_too_long(true));
     }
 }
