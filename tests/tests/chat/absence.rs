@@ -2,7 +2,7 @@
 
 use bedside_protocol::{ErrorCode, Problem, Role};
 use bedside_testkit::{clinic::Clinic, desk::Desk, mallory::Mallory};
-use bedside_ui_contract::chat::{ChatEvent, ConversationState, MessageContent, MessageView};
+use bedside_ui_contract::chat::{ChatEvent, ConversationState, MessageContent, MessageState, MessageView};
 
 fn events(items: &[MessageView]) -> Vec<ChatEvent> {
     let event = |item: &MessageView| match &item.content {
@@ -53,6 +53,13 @@ async fn comes_back(clinic: &Clinic, mut doctor: Desk, url: &str, gone: impl Asy
     doctor.write("I see");
     patient.until_texts("so is he", |texts| last(texts, "I see")).await;
     assert_eq!(patient.texts().await, ["once a day", "for how long?", "I was away", "I see"]);
+    // What she could not read has not been delivered, whatever she has received since.
+    let delivered =
+        |items: &[MessageView]| items.last().map(|item| item.state) == Some(MessageState::Delivered);
+    let items = doctor.until_items("the newest is delivered", delivered).await;
+    let own = items.iter().filter(|item| item.own && matches!(item.content, MessageContent::Text { .. }));
+    let states: Vec<_> = own.map(|item| item.state).collect();
+    assert_eq!(states, [MessageState::Delivered, MessageState::Sent, MessageState::Delivered]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

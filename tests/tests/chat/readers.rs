@@ -118,5 +118,11 @@ async fn a_writer_sees_which_of_a_readers_devices_have_a_message_and_on_which_it
     patient.read_all().await;
     let items = doctor.until_items("seen on one of them", told(true, false)).await;
     assert_eq!(items.last().map(|item| item.state), Some(MessageState::Read), "it is read");
+    // The other one knows that it was read, and has something new to tell: still not that it was read there.
+    second.until("nothing is new there", |one| one.unread == 0).await;
+    doctor.write("and plenty of water");
+    let items = doctor.until_items("the next one is on both", told(false, false)).await;
+    let before: Vec<_> = items.into_iter().filter(|item| item.state == MessageState::Read).collect();
+    assert!(told(true, false)(&before), "{before:?}");
     clinic.close().await;
 }

@@ -7,7 +7,7 @@ use bedside_protocol::{
 };
 use bedside_testkit::{desk::Desk, mallory::Mallory};
 use bedside_ui_contract::{
-    chat::{ChatEvent, MessageState},
+    chat::{ChatEvent, MessageState, MessageView},
     snapshot::ConnectionView,
 };
 
@@ -117,6 +117,22 @@ async fn withheld_messages_show_with_the_next_one() {
     scene.still_talk().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_withheld_message_never_shows_as_delivered_or_read() {
+    let mut scene = Scene::talking().await;
+    swallow(&scene.before_patient, 1);
+    scene.doctor.write("stop at once");
+    scene.doctor.write("or as you like");
+    scene.patient.until_items("one is missing", |items| missing(items) == 1).await;
+    scene.patient.read_all().await;
+    let newest_is_read =
+        |items: &[MessageView]| items.last().is_some_and(|item| item.state == MessageState::Read);
+    let items = scene.doctor.until_items("the second is read", newest_is_read).await;
+    let withheld = &items[items.len() - 2];
+    assert_eq!((withheld.state, withheld.receipts.len()), (MessageState::Sent, 0));
+    scene.still_talk().await;
+}
+
 /// Swallows the first so many messages from now on.
 fn swallow(line: &Mallory, mut count: u32) {
     line.twist_log(move |entry| {
@@ -221,11 +237,13 @@ async fn receipts_that_the_server_makes_show_nothing_as_delivered_or_read() {
     let id: ConversationId = scene.conversation().parse().unwrap();
     scene.before_doctor.twist_log(|entry| if is_receipt(&entry) { Vec::new() } else { vec![entry] });
     scene.doctor.write("have you read this?");
-    let sent = |items: &[bedside_ui_contract::chat::MessageView]| {
+    let sent = |items: &[MessageView]| {
         items.iter().filter(|item| item.own).all(|item| item.state != MessageState::Queued)
     };
     scene.doctor.until_items("sent", |items| items.len() == 3 && sent(items)).await;
-    let receipt = br#"{"receipt":{"delivered":99,"read":99}}"#;
+    let items = scene.doctor.items().await;
+    let question = items.iter().rfind(|item| item.own).unwrap().id.clone();
+    let receipt = format!(r#"{{"receipt":{{"delivered":["{question}"],"read":["{question}"]}}}}"#);
     for kind in [EntryKind::Delivered, EntryKind::Read] {
         scene.before_doctor.append(LogEntry {
             conversation_id: id,
@@ -237,7 +255,7 @@ async fn receipts_that_the_server_makes_show_nothing_as_delivered_or_read() {
             from_device: DeviceId::random(),
             call_id: None,
             at: Timestamp(0),
-            body: Some(Sealed(receipt.to_vec())),
+            body: Some(Sealed(receipt.clone().into_bytes())),
         });
     }
     let items = scene.doctor.until_items("both are refused", |items| refused(items) == 2).await;

@@ -15,6 +15,8 @@ use crate::{signal::SignalBody, transfer::SharedFile};
 pub const MAX_TEXT_CHARS: usize = 8_000;
 /// The same as it is sealed, bytes: what is around a text in its body has room beside it.
 const MAX_TEXT_BYTES: usize = MAX_BODY_BYTES - 512;
+/// The most messages that a receipt names as delivered, and as read.
+pub(crate) const MOST_IN_A_RECEIPT: u32 = 256;
 /// The longest name of a group, characters.
 const MAX_TITLE_CHARS: usize = 80;
 
@@ -57,12 +59,14 @@ pub enum Body {
         /// Which.
         message: Uuid,
     },
-    /// What has arrived and what was seen; each is the position after the newest such entry.
+    /// Which messages came here, each said once; what was withheld from this device, or said before it joined, is none.
     Receipt {
-        /// On this device.
-        delivered: u64,
-        /// By this device's user.
-        read: u64,
+        /// Those that arrived on this device.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        delivered: Vec<Uuid>,
+        /// Those that were seen on it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        read: Vec<Uuid>,
     },
     /// The group's name.
     Title {
@@ -89,11 +93,11 @@ impl Body {
             | Body::Edit { .. }
             | Body::Delete { .. }
             | Body::Title { .. } => EntryKind::Message,
-            Body::Receipt { read, delivered } => {
-                if *read >= *delivered {
-                    EntryKind::Read
-                } else {
+            Body::Receipt { read, .. } => {
+                if read.is_empty() {
                     EntryKind::Delivered
+                } else {
+                    EntryKind::Read
                 }
             }
             Body::Signal { signal, .. } => match signal {

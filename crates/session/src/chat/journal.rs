@@ -13,6 +13,7 @@ use std::{
 
 use bedside_e2ee::{
     PublicIdentity,
+    mls::MAX_MEMBERS,
     store::{Batch, Store, StoreError, encode},
 };
 use bedside_protocol::{CallId, Conversation, ConversationId, DeviceId, Pii, Timestamp, UserId};
@@ -37,18 +38,18 @@ pub(crate) struct Room {
     pub(crate) total: u32,
     /// Grows with every change of the list.
     pub(crate) revision: u32,
-    /// Items before this one were seen by this user.
+    /// Items before this one were seen by this user, on whatever device.
     pub(crate) seen: u32,
+    /// Items before this one were seen on this device.
+    #[serde(default)]
+    pub(crate) seen_here: u32,
     /// Messages of others from there on.
     pub(crate) unread: u32,
     /// Log entries before this position are in the list.
     pub(crate) processed: u64,
-    /// After the newest message of another user, in the log.
-    pub(crate) heard: u64,
-    /// What this device told the others last.
-    pub(crate) told: Receipt,
-    /// What other devices told.
-    pub(crate) receipts: BTreeMap<DeviceId, (UserId, Receipt)>,
+    /// What this device's receipts have said.
+    #[serde(default)]
+    pub(crate) receipted: Receipted,
     /// The newest message.
     pub(crate) preview: Option<Preview>,
     /// Its code was compared, and nothing has changed since that was not acknowledged.
@@ -73,13 +74,22 @@ pub(crate) struct Room {
     pub(crate) renewed: Option<Timestamp>,
 }
 
-/// How far a device is. Positions of the log: everything before them.
+/// How far this device's receipts are: items before these are told of, or need not be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Receipted {
+    /// As delivered.
+    pub(crate) delivered: u32,
+    /// As read.
+    pub(crate) read: u32,
+}
+
+/// Another device has a message, by its own word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Receipt {
-    /// Has arrived.
-    pub(crate) delivered: u64,
-    /// Was seen.
-    pub(crate) read: u64,
+    pub(crate) user: UserId,
+    pub(crate) device: DeviceId,
+    /// It was seen there, too.
+    pub(crate) read: bool,
 }
 
 /// The newest message, for the list of conversations.
@@ -123,8 +133,6 @@ impl Waiting {
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Item {
     pub(crate) id: Uuid,
-    /// Where it stands in the log.
-    pub(crate) position: u64,
     pub(crate) sender: UserId,
     pub(crate) device: DeviceId,
     pub(crate) sent_at: Timestamp,
@@ -206,11 +214,10 @@ impl Room {
             total: 0,
             revision: 0,
             seen: 0,
+            seen_here: 0,
             unread: 0,
             processed: 0,
-            heard: 0,
-            told: Receipt { delivered: 0, read: 0 },
-            receipts: BTreeMap::new(),
+            receipted: Receipted { delivered: 0, read: 0 },
             preview: None,
             verified: false,
             changed: Vec::new(),
@@ -364,6 +371,33 @@ impl Journal {
         self.get(&place_key(id, message))
     }
 
+    /// Which devices have a message.
+    pub(crate) fn receipts(&self, id: ConversationId, message: Uuid) -> Result<Vec<Receipt>, StoreError> {
+        self.get(&receipts_key(id, message)).map(Option::unwrap_or_default)
+    }
+
+    /// A device has a message: whether that is news.
+    pub(crate) fn write_receipt(
+        &self,
+        id: ConversationId,
+        message: Uuid,
+        receipt: Receipt,
+    ) -> Result<bool, StoreError> {
+        let mut receipts = self.receipts(id, message)?;
+        let full = receipts.len() >= MAX_MEMBERS;
+        match receipts.iter_mut().find(|known| known.device == receipt.device) {
+            Some(known) if receipt.read && !known.read => known.read = true,
+            Some(_) => return Ok(false),
+            // Members come and go, and none of them makes this grow without end.
+            None if full => return Ok(false),
+            None => receipts.push(receipt),
+        }
+        let mut batch = Batch::default();
+        put(&mut batch, receipts_key(id, message), &receipts)?;
+        self.apply(batch)?;
+        Ok(true)
+    }
+
     /// The item at a place.
     pub(crate) fn item(&self, id: ConversationId, place: u32) -> Result<Option<Item>, StoreError> {
         let page: Vec<Item> = self.get(&page_key(id, place / PAGE))?.unwrap_or_default();
@@ -389,21 +423,6 @@ impl Journal {
             place = end;
         }
         Ok(items)
-    }
-
-    /// The place after the last item whose log entry stands before `position`.
-    pub(crate) fn place_of(&self, room: &Room, position: u64) -> Result<u32, StoreError> {
-        let (mut low, mut high) = (0, room.total);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let item = self.item(room.id(), middle)?;
-            if item.is_some_and(|item| item.position < position) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low)
     }
 
     /// Messages whose text holds `needle` (any case), newest first, at most `most`.
@@ -445,6 +464,10 @@ fn page_key(id: ConversationId, number: u32) -> Vec<u8> {
 
 fn place_key(id: ConversationId, message: Uuid) -> Vec<u8> {
     key(b"place", id, message.as_bytes())
+}
+
+fn receipts_key(id: ConversationId, message: Uuid) -> Vec<u8> {
+    key(b"receipts", id, message.as_bytes())
 }
 
 /// No key is another's beginning: kinds have different lengths or letters, ids have 16 bytes.

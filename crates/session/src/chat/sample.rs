@@ -7,7 +7,7 @@ use bedside_protocol::{ConversationId, DeviceId, Pii, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    journal::{Content, Item, Journal},
+    journal::{Content, Item, Journal, Receipted},
     vault::{self, Opening, Place},
 };
 use crate::{profile::Profile, secrets::SecretStore};
@@ -38,7 +38,6 @@ pub fn append(
     for (text, sender) in texts.into_iter().zip(people.into_iter().cycle()) {
         let item = Item {
             id: Uuid::new_v4(),
-            position: room.processed.saturating_sub(1),
             sender,
             device: DeviceId::random(),
             sent_at: Timestamp(room.server.created_at.0 + i64::from(room.total)),
@@ -50,6 +49,9 @@ pub fn append(
         };
         journal.append(&mut room, item)?;
     }
+    let told = Receipted { delivered: room.total, read: room.total };
+    (room.receipted, room.seen_here) = (told, room.total);
+    journal.write(&room)?;
     journal.commit()?;
     Ok(vault.barrier()?)
 }

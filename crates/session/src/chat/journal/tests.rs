@@ -19,10 +19,9 @@ fn room() -> Room {
     })
 }
 
-fn text(position: u64, text: &str) -> Item {
+fn text(text: &str) -> Item {
     Item {
         id: Uuid::new_v4(),
-        position,
         sender: UserId::random(),
         device: DeviceId::random(),
         sent_at: Timestamp(0),
@@ -45,8 +44,7 @@ fn texts(items: &[(u32, Item)]) -> Vec<String> {
 fn full(count: u64) -> (Journal, Room) {
     let (journal, mut room) = (Journal::new(Arc::new(MemoryStore::default())), room());
     for number in 0..count {
-        // Log positions have gaps where receipts are.
-        journal.append(&mut room, text(number * 3, &format!("message {number}"))).unwrap();
+        journal.append(&mut room, text(&format!("message {number}"))).unwrap();
     }
     (journal, room)
 }
@@ -63,13 +61,10 @@ fn any_stretch_of_the_list_is_read_by_place() {
 }
 
 #[test]
-fn a_message_is_found_by_its_id_its_position_and_its_text() {
+fn a_message_is_found_by_its_id_and_its_text() {
     let (journal, room) = full(100);
     let item = journal.item(room.id(), 70).unwrap().unwrap();
     assert_eq!(journal.place(room.id(), item.id).unwrap(), Some(70));
-    assert_eq!(journal.place_of(&room, 210).unwrap(), 70);
-    assert_eq!(journal.place_of(&room, 211).unwrap(), 71);
-    assert_eq!(journal.place_of(&room, u64::MAX).unwrap(), 100);
     let hits = journal.search(&room, "MESSAGE 7", 3).unwrap();
     assert_eq!(texts(&hits), ["message 79", "message 78", "message 77"]);
 }
@@ -81,8 +76,8 @@ fn what_comes_together_is_read_at_once_and_written_together_or_not_at_all() {
     let before = (other.items(room.id(), 9, 0, 9).unwrap().len(), room.clone());
     for keep in [false, true] {
         journal.together();
-        journal.append(&mut room, text(9, "one")).unwrap();
-        journal.append(&mut room, text(9, "and two")).unwrap();
+        journal.append(&mut room, text("one")).unwrap();
+        journal.append(&mut room, text("and two")).unwrap();
         assert_eq!(texts(&journal.items(room.id(), room.total, 3, 9).unwrap()), ["one", "and two"]);
         assert_eq!(other.items(room.id(), 9, 0, 9).unwrap().len(), before.0, "nothing is written yet");
         if keep {
@@ -94,7 +89,7 @@ fn what_comes_together_is_read_at_once_and_written_together_or_not_at_all() {
         let kept = if keep { 2 } else { 0 };
         assert_eq!(other.items(room.id(), 9, 3, 9).unwrap().len(), kept);
     }
-    journal.append(&mut room, text(9, "three")).unwrap();
+    journal.append(&mut room, text("three")).unwrap();
     assert_eq!(texts(&other.items(room.id(), room.total, 5, 9).unwrap()), ["three"]);
 }
 
@@ -114,10 +109,38 @@ fn a_change_stays_where_the_message_stands_and_a_restart_finds_all() {
 }
 
 #[test]
+fn a_receipt_never_says_less_than_the_one_before_and_stands_for_one_message() {
+    let (journal, room) = full(2);
+    let [one, other] = [0, 1].map(|place| journal.item(room.id(), place).unwrap().unwrap().id);
+    let receipt = |read| Receipt { user: UserId(Uuid::nil()), device: DeviceId(Uuid::nil()), read };
+    let news = [false, false, true, false, true].map(|read| {
+        let news = journal.write_receipt(room.id(), one, receipt(read)).unwrap();
+        (news, journal.receipts(room.id(), one).unwrap())
+    });
+    let (came, seen) = (vec![receipt(false)], vec![receipt(true)]);
+    assert_eq!(
+        news,
+        [(true, came.clone()), (false, came), (true, seen.clone()), (false, seen.clone()), (false, seen)]
+    );
+    assert_eq!(journal.receipts(room.id(), other).unwrap(), []);
+}
+
+#[test]
+fn a_message_keeps_no_more_receipts_than_a_group_has_members() {
+    let (journal, room) = full(1);
+    let id = journal.item(room.id(), 0).unwrap().unwrap().id;
+    let news = (0..MAX_MEMBERS + 2).map(|_| {
+        let receipt = Receipt { user: UserId::random(), device: DeviceId::random(), read: true };
+        journal.write_receipt(room.id(), id, receipt).unwrap()
+    });
+    assert_eq!(news.filter(|news| *news).count(), MAX_MEMBERS);
+}
+
+#[test]
 fn absurd_times_that_are_on_the_disk_already_take_nothing_with_them() {
     let (journal, mut room) = full(3);
     for at in [i64::MAX, i64::MIN] {
-        let item = Item { sent_at: Timestamp(at), ..text(9, "out of time") };
+        let item = Item { sent_at: Timestamp(at), ..text("out of time") };
         let (id, sender) = (item.id, item.sender);
         room.preview =
             Some(Preview { id, sender, text: "out of time".into(), at: Timestamp(at), file: false });

@@ -184,8 +184,12 @@ impl Worker {
     }
 
     fn mark_read(&mut self, id: ConversationId, index: u32) {
-        if let Err(error) = self.seen_until(id, index.saturating_add(1)) {
+        let seen = index.saturating_add(1);
+        if let Err(error) = self.seen_until(id, seen) {
             return self.store_failed(error);
+        }
+        if let Some(live) = self.rooms.get_mut(&id) {
+            live.room.seen_here = live.room.seen_here.max(seen.min(live.room.total));
         }
         self.keep(id);
         self.tell_receipt(id);

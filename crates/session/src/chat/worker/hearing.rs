@@ -36,7 +36,6 @@ impl Worker {
         let unchecked = !own && self.is_doubtful(id, sender);
         let item = |content, reply_to, call, sent_at| Item {
             id: message,
-            position: at.position,
             sender: sender.user,
             device: sender.device,
             sent_at: crate::clock::past(sent_at),
@@ -64,7 +63,8 @@ impl Worker {
             Body::Delete { message } => {
                 self.change_own(id, at, sender, message, unchecked, |item| item.content = Content::Deleted)
             }
-            Body::Receipt { delivered, read } => self.receipt(id, sender, Receipt { delivered, read }, own),
+            Body::Receipt { .. } if own => Ok(()),
+            Body::Receipt { delivered, read } => self.receipts(id, sender, &delivered, &read),
             Body::Title { title, .. } => {
                 let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
                 let title = Pii::new(title.chars().filter(|c| !is_hidden(*c)).collect::<String>());
@@ -128,7 +128,6 @@ impl Worker {
         let (text, file) = item.content.line();
         live.room.preview = Some(Preview { id: item.id, sender: item.sender, text, at: item.sent_at, file });
         if !mine {
-            live.room.heard = at.position.saturating_add(1);
             live.room.unread += 1;
             live.receipt_at.get_or_insert_with(|| Instant::now() + RECEIPT_PAUSE);
         }
@@ -181,29 +180,33 @@ impl Worker {
         Ok(())
     }
 
-    /// How far another device is; on one's own other device, also what needs no more attention here.
-    fn receipt(
+    /// Another device has messages: one's own are shown as such; what was seen on one's own other device needs no more
+    /// attention here.
+    fn receipts(
         &mut self,
         id: ConversationId,
         sender: &PublicIdentity,
-        receipt: Receipt,
-        own: bool,
+        delivered: &[Uuid],
+        read: &[Uuid],
     ) -> Result<(), StoreError> {
-        if own {
-            return Ok(());
-        }
-        let mine = sender.user == self.me();
+        let me = self.me();
         let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
-        // Nobody has what is not in the log yet.
-        let until = live.room.processed;
-        let (_, known) = live.room.receipts.entry(sender.device).or_insert((sender.user, Receipt::default()));
-        known.delivered = known.delivered.max(receipt.delivered.min(until));
-        known.read = known.read.max(receipt.read.min(until));
-        live.room.revision += 1;
-        if mine {
-            let read = live.room.receipts.get(&sender.device).map_or(0, |(_, known)| known.read);
-            let seen = self.journal.place_of(&live.room, read)?;
-            self.seen_until(id, seen)?;
+        if sender.user == me {
+            let places = read.iter().map(|message| self.journal.place(id, *message));
+            let places = places.collect::<Result<Vec<_>, _>>()?;
+            let seen = places.into_iter().flatten().max().map_or(0, |place| place.saturating_add(1));
+            return self.seen_until(id, seen);
+        }
+        let named = delivered.iter().map(|message| (message, false));
+        for (message, read) in named.chain(read.iter().map(|message| (message, true))) {
+            let Some(place) = self.journal.place(id, *message)? else { continue };
+            if self.journal.item(id, place)?.is_none_or(|item| item.sender != me) {
+                continue;
+            }
+            let receipt = Receipt { user: sender.user, device: sender.device, read };
+            if self.journal.write_receipt(id, *message, receipt)? {
+                live.room.revision += 1;
+            }
         }
         Ok(())
     }

@@ -115,7 +115,8 @@ impl Live {
             in_flight: HashSet::new(),
             sealed: HashMap::new(),
             kinds: HashMap::new(),
-            receipt_at: None,
+            // What came before the last run ended may be untold.
+            receipt_at: Some(Instant::now()),
             acknowledged: 0,
             understood: false,
             refused: 0,

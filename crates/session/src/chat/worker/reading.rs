@@ -231,11 +231,6 @@ impl Worker {
             self.tell_the_name(id, joined, external, own);
             self.newcomers_in(id, &before);
         }
-        if let Some(live) = self.rooms.get_mut(&id) {
-            for member in &left {
-                live.room.receipts.remove(&member.device);
-            }
-        }
         // Whoever puts out a device of their own has lost it: nobody takes it for theirs again.
         if self.trust.retire(&left) {
             self.journal.write_value(Trust::NAME, &self.trust)?;
@@ -271,7 +266,6 @@ impl Worker {
         let Some(live) = self.rooms.get_mut(&id) else { return Ok(()) };
         let item = Item {
             id: Uuid::now_v7(),
-            position: at.position,
             sender: by.user,
             device: by.device,
             sent_at: at.at,

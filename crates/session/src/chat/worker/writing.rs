@@ -6,6 +6,7 @@ use std::time::Duration;
 use bedside_e2ee::{
     at_rest::RecordKey,
     mls::{MessageId, MlsError},
+    store::StoreError,
 };
 use bedside_protocol::{
     CallId, ConversationId, EntryId, ErrorCode, Sealed, Secret, UserId,
@@ -20,8 +21,8 @@ use super::{Outcome, Worker, entry_id, group};
 use crate::{
     chat::{
         ChatEvent,
-        body::Body,
-        journal::{Receipt, Waiting},
+        body::{Body, MOST_IN_A_RECEIPT},
+        journal::{Receipted, Waiting},
     },
     consultation::FrameKeys,
     signal::SignalBody,
@@ -66,7 +67,12 @@ impl Worker {
     /// The log has something of this device's.
     pub(super) fn said(&mut self, id: ConversationId, message: Uuid) {
         let Some(live) = self.rooms.get_mut(&id) else { return };
-        live.room.waiting.retain(|waiting| waiting.id != message);
+        let is_it = |waiting: &mut Waiting| waiting.id == message;
+        let said = live.room.waiting.extract_if(.., is_it).map(|waiting| waiting.body);
+        if said.into_iter().any(|body| matches!(body, Body::Receipt { .. })) {
+            // What came meanwhile is told of by the next one.
+            live.receipt_at.get_or_insert_with(Instant::now);
+        }
         if let Some(entry) = live.sealed.remove(&message) {
             live.in_flight.remove(&entry);
             live.kinds.remove(&entry);
@@ -257,22 +263,51 @@ impl Worker {
 
     /// Tells others what has arrived and what was seen, if that is news; and the server what it need not keep.
     pub(super) fn tell_receipt(&mut self, id: ConversationId) {
-        let read_receipts = self.config.read_receipts;
-        let Some(live) = self.rooms.get_mut(&id) else { return };
-        let read = match self.journal.item(id, live.room.seen.wrapping_sub(1)) {
-            Ok(Some(item)) if read_receipts => item.position.saturating_add(1).min(live.room.heard),
-            _ => live.room.told.read,
-        };
-        let receipt = Receipt { delivered: live.room.heard, read: read.max(live.room.told.read) };
-        if receipt != live.room.told {
-            live.room.told = receipt;
-            // One that was not sealed yet says less than this one.
-            live.room
-                .waiting
-                .retain(|waiting| waiting.sealed || !matches!(waiting.body, Body::Receipt { .. }));
-            self.say(id, Body::Receipt { delivered: receipt.delivered, read: receipt.read });
-        }
         self.acknowledge(id);
+        let Some(live) = self.rooms.get(&id) else { return };
+        if live.room.waiting.iter().any(|waiting| matches!(waiting.body, Body::Receipt { .. })) {
+            // The next one follows it.
+            return;
+        }
+        match self.next_receipt(id) {
+            Ok(Some((receipt, told))) => {
+                if self.say(id, receipt).is_some()
+                    && let Some(live) = self.rooms.get_mut(&id)
+                {
+                    live.room.receipted = told;
+                    self.keep(id);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => self.store_failed(error),
+        }
+    }
+
+    /// The oldest news for others, and how far they are told with it.
+    fn next_receipt(&self, id: ConversationId) -> Result<Option<(Body, Receipted)>, StoreError> {
+        let Some(live) = self.rooms.get(&id) else { return Ok(None) };
+        let room = &live.room;
+        let of_others = |from: u32, until: u32| {
+            let items = self.journal.items(id, until, from, MOST_IN_A_RECEIPT)?;
+            let theirs =
+                items.iter().filter(|(_, item)| item.sender != self.me() && item.content.is_message());
+            Ok::<Vec<Uuid>, StoreError>(theirs.map(|(_, item)| item.id).collect())
+        };
+        let mut told = room.receipted;
+        while told.delivered < room.total || told.read < room.seen_here {
+            let mut delivered = of_others(told.delivered, room.total)?;
+            let mut read = of_others(told.read, room.seen_here)?;
+            told.delivered = told.delivered.saturating_add(MOST_IN_A_RECEIPT).min(room.total);
+            told.read = told.read.saturating_add(MOST_IN_A_RECEIPT).min(room.seen_here).max(told.read);
+            if !self.config.read_receipts {
+                read.clear();
+            }
+            delivered.retain(|message| !read.contains(message));
+            if !delivered.is_empty() || !read.is_empty() {
+                return Ok(Some((Body::Receipt { delivered, read }, told)));
+            }
+        }
+        Ok(None)
     }
 
     /// The server need not keep what is on this device's disk.

@@ -123,8 +123,10 @@ impl Reader<'_> {
 
     fn message(&self, place: u32, item: Item) -> MessageView {
         let own = item.sender == self.people.me;
+        let told = own && item.content.is_message();
+        let room = self.people.room.id();
         let receipts =
-            if own && item.content.is_message() { self.receipts(item.position) } else { Vec::new() };
+            if told { self.journal.receipts(room, item.id).unwrap_or_default() } else { Vec::new() };
         MessageView {
             id: item.id.to_string(),
             index: place,
@@ -136,8 +138,8 @@ impl Reader<'_> {
             reply_to: item.reply_to.map(|id| self.reply(id)),
             in_call: item.call.is_some(),
             unchecked: item.unchecked,
-            state: if own { self.progress(item.position) } else { MessageState::Received },
-            receipts,
+            state: if own { self.progress(&receipts) } else { MessageState::Received },
+            receipts: receipts.iter().map(|receipt| self.receipt(receipt)).collect(),
             content: self.content(item.content),
         }
     }
@@ -209,38 +211,21 @@ impl Reader<'_> {
         }
     }
 
-    /// Which devices of others have the entry at a position.
-    fn receipts(&self, position: u64) -> Vec<ReceiptView> {
-        let has = |receipt: &Receipt| receipt.delivered > position || receipt.read > position;
-        let others = self
-            .people
-            .room
-            .receipts
-            .iter()
-            .filter(|(_, (user, receipt))| *user != self.people.me && has(receipt));
-        others
-            .map(|(device, (user, receipt))| ReceiptView {
-                name: self.people.name(*user),
-                device_id: device.to_string(),
-                read: receipt.read > position,
-            })
-            .collect()
+    fn receipt(&self, receipt: &Receipt) -> ReceiptView {
+        ReceiptView {
+            name: self.people.name(receipt.user),
+            device_id: receipt.device.to_string(),
+            read: receipt.read,
+        }
     }
 
     /// How far one's own message came: as far as with the person who is the furthest behind.
-    fn progress(&self, position: u64) -> MessageState {
+    fn progress(&self, receipts: &[Receipt]) -> MessageState {
         let by = |user: UserId| {
-            let theirs =
-                self.people.room.receipts.values().filter(|(of, _)| *of == user).map(|(_, receipt)| receipt);
-            theirs.fold(MessageState::Sent, |state, receipt| {
-                if receipt.read > position {
-                    MessageState::Read
-                } else if receipt.delivered > position {
-                    state.max(MessageState::Delivered)
-                } else {
-                    state
-                }
-            })
+            let theirs = receipts.iter().filter(|receipt| receipt.user == user);
+            let states =
+                theirs.map(|one| if one.read { MessageState::Read } else { MessageState::Delivered });
+            states.max().unwrap_or(MessageState::Sent)
         };
         self.people.others().map(by).min().unwrap_or(MessageState::Sent)
     }
