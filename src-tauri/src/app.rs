@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use bedside_report::Reporter;
 use bedside_session::{
-    Engine, EngineConfig,
+    Engine, EngineConfig, call_thread,
     peer::NetworkOptions,
     secrets::{MemoryStore, OsKeyring, SecretStore},
 };
@@ -72,6 +72,7 @@ fn setup(app: &AppHandle, cli: &Cli) -> anyhow::Result<()> {
         None => app.path().app_data_dir().context("there is no folder for the app's data")?,
     };
     let reporter = cli.measures.wanted().then(|| Reporter::new(cli.measures.clone())).transpose()?;
+    let calls = call_thread().context("no thread for calls could be started")?;
     let engine = tauri::async_runtime::block_on(async {
         Engine::start(EngineConfig {
             profile: profile.clone(),
@@ -80,6 +81,7 @@ fn setup(app: &AppHandle, cli: &Cli) -> anyhow::Result<()> {
             network: NetworkOptions::default(),
             tap: reporter.as_ref().map(Reporter::tap),
             idle: Some(crate::idle::after(Duration::from_secs(cli.idle_after))),
+            calls,
             seed: rand::random(),
         })
     })

@@ -11,6 +11,9 @@ use crate::units::{DataRate, DataSize};
 /// The picture waits no longer than this for what it owes: who asks for many repeats must not stop it.
 const MOST_OWED: Duration = Duration::from_millis(250);
 
+/// What leaves within this leaves together: each departure wakes this machine and the other one.
+const TOGETHER: Duration = Duration::from_millis(5);
+
 /// How fast a pacer lets go.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PacerConfig {
@@ -106,10 +109,10 @@ impl<T> Pacer<T> {
 
     /// When the next packet may leave; `None` when nothing waits.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.waiting == DataSize::ZERO {
-            return None;
-        }
-        let owed = DataSize::from_bytes((1.0 - self.budget).max(0.0) as u64);
+        // The last packet leaves when it would have left alone, so that nothing comes later for those before it.
+        let (last, _) = self.queue.back()?;
+        let together = (self.waiting - *last).min(self.rate.during(TOGETHER)).as_bytes();
+        let owed = DataSize::from_bytes((1.0 + together as f64 - self.budget).max(0.0) as u64);
         self.filled_at.map(|at| at + self.rate.time_for(owed))
     }
 
@@ -167,6 +170,26 @@ mod tests {
         assert_eq!(sent, (0..10).collect::<Vec<_>>());
         let took = now.duration_since(start).as_millis();
         assert!((85..=95).contains(&took), "10 × 10 ms less one: {took}");
+    }
+
+    #[test]
+    fn packets_of_five_milliseconds_leave_together_and_the_last_as_if_it_were_alone() {
+        let start = testing::start();
+        let config = PacerConfig { factor: 1.0, first_burst: DataSize::ZERO, ..PacerConfig::default() };
+        let mut pacer = Pacer::new(config, DataRate::from_kbps(8_000));
+        drain(&mut pacer, start);
+        // A millisecond each: the first at once, the last forty later.
+        (0..41).for_each(|at| pacer.push(PACKET, at));
+        let mut now = start;
+        let mut departures = Vec::new();
+        while let Some(at) = pacer.poll_timeout() {
+            now = now.max(at);
+            departures.push(drain(&mut pacer, now).len());
+        }
+        assert!(departures.iter().all(|count| (1..=6).contains(count)), "{departures:?}");
+        assert!(departures.len() <= 9, "{departures:?}");
+        let took = now.duration_since(start).as_micros();
+        assert!((40_000..40_010).contains(&took), "{took}");
     }
 
     #[test]

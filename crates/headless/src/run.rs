@@ -15,7 +15,7 @@ use bedside_media::{
 use bedside_protocol::{CallPhase, CallType, PresenceStatus};
 use bedside_report::{Reporter, person::find_person, source::Source};
 use bedside_session::{
-    Engine, EngineConfig, Sources,
+    Engine, EngineConfig, Sources, call_thread,
     peer::NetworkOptions,
     secrets::{FileStore, MemoryStore, SecretStore},
 };
@@ -128,6 +128,7 @@ impl Client {
             network: NetworkOptions::default(),
             tap: Some(reporter.tap()),
             idle: None,
+            calls: call_thread().context("no thread for calls could be started")?,
             seed: u64::from(std::process::id()),
         })?;
         let snapshots = engine.snapshots();

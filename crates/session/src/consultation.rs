@@ -32,6 +32,7 @@ use bedside_media::frame::VideoFrame;
 use bedside_protocol::{CallId, call::Side, quality::QualityMetrics, rest::IceServer};
 use bedside_ui_contract::StatsSample;
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, watch},
     task::JoinHandle,
 };
@@ -62,6 +63,8 @@ pub struct ConsultationConfig {
     pub tap: Option<Arc<dyn MediaTap>>,
     /// Seal each frame once more, if the other side wants that too.
     pub seal_frames: bool,
+    /// Where it runs.
+    pub runtime: Handle,
 }
 
 /// What a consultation tells the engine.

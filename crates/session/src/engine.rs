@@ -19,7 +19,10 @@ use bedside_media::{
     frame::VideoFrame,
 };
 use bedside_ui_contract::{Command, Levels, MessagePage, SearchHit, Snapshot, StatsSample, Update};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{broadcast, mpsc, oneshot, watch},
+};
 
 use crate::{
     idle::IdleOptions, peer::NetworkOptions, profile::ProfileError, secrets::SecretStore, tap::MediaTap,
@@ -42,6 +45,8 @@ pub struct EngineConfig {
     pub tap: Option<Arc<dyn MediaTap>>,
     /// How others learn that nobody is at this computer; they never do where it is absent.
     pub idle: Option<IdleOptions>,
+    /// Where calls run: [`call_thread`], or with everything else.
+    pub calls: Handle,
     /// Drives jitter; nothing secret.
     pub seed: u64,
 }
@@ -84,6 +89,20 @@ enum Ask {
     Close(oneshot::Sender<()>),
     /// Messages that hold a text.
     Search { text: String, conversation_id: Option<String>, answer: oneshot::Sender<Vec<SearchHit>> },
+}
+
+/// A thread for calls, for as long as the process runs: packets wait for nothing else that the program does, such as writing
+/// to a slow disk, and what passes between the tasks of a call wakes no other thread.
+///
+/// # Errors
+/// When the system has no threads left.
+pub fn call_thread() -> std::io::Result<Handle> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new()
+        .name("call".into())
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(handle)
 }
 
 /// A running engine. Dropping the last clone stops it.

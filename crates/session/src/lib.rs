@@ -24,4 +24,4 @@ pub mod tls;
 pub mod transfer;
 pub mod usage;
 
-pub use engine::{Engine, EngineConfig, Frames, Sources, StreamKind, Updates};
+pub use engine::{Engine, EngineConfig, Frames, Sources, StreamKind, Updates, call_thread};

@@ -291,6 +291,7 @@ impl Computer {
             network: self.network,
             tap: Some(eye.clone() as Arc<dyn MediaTap>),
             idle: self.idle,
+            calls: tokio::runtime::Handle::current(),
             seed: 7,
         })
         .expect("the engine starts");

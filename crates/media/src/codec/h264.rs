@@ -2,6 +2,7 @@
 //! for. Streams are Annex B. The encoder never decides about rates, the decoder never invents pictures: after
 //! a loss it reports an error until a keyframe arrives.
 
+mod cut;
 mod decoder;
 mod encoder;
 mod library;

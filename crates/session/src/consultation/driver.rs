@@ -65,7 +65,7 @@ pub(super) fn start(
     let port = sound.port(epoch, rand::random());
     let reports = Reports::new(config.call_id, events);
     let failed = reports.clone();
-    let task = tokio::spawn(async move {
+    let task = config.runtime.clone().spawn(async move {
         let (peer_events, peer_inbox) = mpsc::channel(PEER_EVENTS);
         let peer_config = PeerConfig {
             ice_servers: config.ice_servers.clone(),

@@ -14,6 +14,7 @@ use bedside_ui_contract::{
     snapshot::{ConnectionView, HistoryView, NoticeView, Settings},
 };
 use tokio::{
+    runtime::Handle,
     sync::{broadcast, mpsc, watch},
     time::{Instant, MissedTickBehavior},
 };
@@ -76,6 +77,7 @@ pub(super) struct Actor {
     pub(super) secrets: Arc<dyn SecretStore>,
     pub(super) network: NetworkOptions,
     pub(super) tap: Option<Arc<dyn MediaTap>>,
+    pub(super) calls: Handle,
     pub(super) seed: u64,
     pub(super) outlets: Outlets,
     pub(super) feeds: Feeds,
@@ -130,6 +132,7 @@ pub(super) fn spawn(
         secrets: config.secrets,
         network: config.network,
         tap: config.tap,
+        calls: config.calls,
         seed: config.seed,
         outlets,
         feeds: Feeds::new(),

@@ -9,7 +9,7 @@ use openh264::encoder::{
 };
 use openh264::formats::YUVSource;
 
-use super::{library, options};
+use super::{cut::Cuts, library, options};
 use crate::codec::{CodecError, EncodedFrame, VideoEncoder};
 use crate::frame::I420;
 
@@ -40,6 +40,7 @@ pub struct EncoderConfig {
 pub struct Encoder {
     config: EncoderConfig,
     library: Library,
+    cuts: Cuts,
     started: bool,
     reserve: usize,
 }
@@ -57,7 +58,7 @@ impl Encoder {
         }
         let config =
             EncoderConfig { width, height, fps: clamp_fps(fps), bitrate_bps: clamp_bitrate(bitrate_bps) };
-        Ok(Self { config, library: start(&config)?, started: false, reserve: 0 })
+        Ok(Self { config, library: start(&config)?, cuts: Cuts::default(), started: false, reserve: 0 })
     }
 
     /// What the encoder is set to now.
@@ -88,7 +89,8 @@ impl VideoEncoder for Encoder {
         force_keyframe: bool,
     ) -> Result<Option<EncodedFrame>, CodecError> {
         self.check_size(image)?;
-        if force_keyframe && self.started {
+        let cut = self.cuts.is_before(image, pts_ms);
+        if (force_keyframe || cut) && self.started {
             self.library.force_intra_frame();
         }
         let pts = Timestamp::from_millis(pts_ms.min(i64::MAX as u64));
@@ -177,8 +179,8 @@ fn start(config: &EncoderConfig) -> Result<Library, CodecError> {
         .complexity(Complexity::Low)
         .adaptive_quantization(true)
         .background_detection(true)
-        // A keyframe at a cut costs a quarter of what predicting from the wrong picture costs.
-        .scene_change_detect(true)
+        // That is `Cuts`' work.
+        .scene_change_detect(false)
         .intra_frame_period(IntraFramePeriod::auto())
         .long_term_reference(false)
         .sps_pps_strategy(SpsPpsStrategy::ConstantId)

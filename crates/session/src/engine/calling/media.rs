@@ -36,6 +36,7 @@ impl Actor {
             remote: self.outlets.remote.clone(),
             tap: self.tap.clone(),
             seal_frames: self.profile.get().settings.seal_frames,
+            runtime: self.calls.clone(),
         };
         let (consultation, audio) = Consultation::start(config, self.media_events.clone());
         self.studio.attach(audio);
