@@ -189,8 +189,8 @@ impl AuthService {
     }
 
     fn count_attempt(&self, account: &[u8], address: IpAddr) -> Result<(), Fault> {
-        let now = Instant::now();
         let mut throttles = self.throttles();
+        let now = Instant::now();
         let account = account.to_vec();
         let wait = throttles.accounts.wait(&account, now).max(throttles.addresses.wait(&address, now));
         if !wait.is_zero() {

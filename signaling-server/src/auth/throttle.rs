@@ -35,7 +35,9 @@ impl<K: Hash + Eq + Clone> Throttle<K> {
     /// How long `key` has to wait before its next attempt.
     pub(super) fn wait(&self, key: &K, now: Instant) -> Duration {
         let Some(entry) = self.entries.get(key) else { return Duration::ZERO };
-        (entry.last + delay_after(entry.attempts, self.free)).saturating_duration_since(now)
+        let delay = delay_after(entry.attempts, self.free);
+        // Who came at the same moment and was counted first has not made this one wait.
+        if delay.is_zero() { delay } else { (entry.last + delay).saturating_duration_since(now) }
     }
 
     /// Counts an attempt.
@@ -82,6 +84,14 @@ fn delay_after(attempts: u32, free: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_at_the_same_moment_do_not_make_each_other_wait() {
+        let earlier = Instant::now();
+        let mut throttle = Throttle::new(3);
+        throttle.count(1, earlier + Duration::from_millis(1));
+        assert_eq!(throttle.wait(&1, earlier), Duration::ZERO);
+    }
 
     #[test]
     fn the_wait_grows_with_every_failure_up_to_a_limit() {
