@@ -9,25 +9,22 @@ use std::{
 
 use bedside_testkit::sentry::Sentry;
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// A folder of the test's own; gone afterwards.
-struct Folder(PathBuf);
+struct Folder(TempDir);
 
 impl Folder {
     fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("bedside-cli-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
     }
 
     fn database(&self) -> String {
-        self.0.join("clinic.db").display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        self.path("clinic.db").display().to_string()
     }
 }
 
@@ -121,7 +118,7 @@ fn access_is_taken_away_and_given_back() {
 #[test]
 fn a_mistake_and_its_cause_are_each_told_once() {
     let folder = Folder::new();
-    let missing = folder.0.join("missing").display().to_string();
+    let missing = folder.path("missing").display().to_string();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let db = folder.database();
@@ -146,7 +143,7 @@ fn a_mistake_and_its_cause_are_each_told_once() {
 #[test]
 fn the_configuration_is_checked_without_serving() {
     let folder = Folder::new();
-    let file = folder.0.join("server.toml");
+    let file = folder.path("server.toml");
     std::fs::write(&file, "clinic_name = \"North\"\ncall_timeout = 30\n").unwrap();
     let path = file.display().to_string();
     let db = folder.database();
@@ -178,11 +175,11 @@ fn a_check_finds_the_archive_and_the_upload_folder_as_a_start_would() {
     let right = check(&["--archive-user", "archive"]);
     assert!(right.status.success(), "{}", text(&right.stderr));
 
-    let uploads = folder.0.join("files").join("of the clinic");
+    let uploads = folder.path("files").join("of the clinic");
     let given = ["--upload-folder", uploads.to_str().unwrap()];
     assert!(check(&given).status.success());
     assert!(!uploads.parent().unwrap().exists(), "a check must not make a folder");
-    std::fs::write(folder.0.join("files"), "no folder").unwrap();
+    std::fs::write(folder.path("files"), "no folder").unwrap();
     let blocked = check(&given);
     assert!(text(&blocked.stderr).contains("the upload folder"), "{}", text(&blocked.stderr));
 }
@@ -274,7 +271,7 @@ fn renew(certificate: &str, key: &str) -> reqwest::Client {
 async fn a_hangup_makes_the_server_read_its_certificate_anew_and_go_on() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = Folder::new();
-    let path = |name: &str| folder.0.join(name).display().to_string();
+    let path = |name: &str| folder.path(name).display().to_string();
     let (certificate, key) = (path("cert.pem"), path("key.pem"));
     let old = renew(&certificate, &key);
     let (mut child, url) = serve(&folder.database(), &["--tls-cert", &certificate, "--tls-key", &key]);

@@ -110,12 +110,12 @@ async fn serve() -> (String, JoinHandle<()>) {
 
 /// Starts the browser and reads where its DevTools listen.
 async fn launch(flags: &[&str]) -> (Process, String) {
-    let folder = process::folder("chromium");
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = Command::new(process::program(&["chromium", "chromium-browser", "google-chrome"]));
     command
         .args(FLAGS)
         .args(flags)
-        .arg(format!("--user-data-dir={}", folder.display()))
+        .arg(format!("--user-data-dir={}", folder.path().display()))
         .arg("about:blank")
         .stdout(Stdio::null())
         .stderr(Stdio::piped());

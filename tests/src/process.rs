@@ -5,6 +5,8 @@ use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use tempfile::TempDir;
+
 /// Finds a program.
 ///
 /// # Panics
@@ -44,17 +46,21 @@ pub fn free_port() -> u16 {
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    folder: Option<PathBuf>,
+    /// Goes with it.
+    _folder: Option<TempDir>,
 }
 
 impl Process {
-    /// Starts it. `folder` is deleted at the end.
+    /// Starts it; `folder` is its own.
     ///
     /// # Panics
     /// When it cannot be started.
-    pub fn start(mut command: Command, folder: Option<PathBuf>) -> Self {
+    pub fn start(mut command: Command, folder: Option<TempDir>) -> Self {
         let child = command.stdin(Stdio::piped()).spawn();
-        Self { child: child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}")), folder }
+        Self {
+            child: child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}")),
+            _folder: folder,
+        }
     }
 
     /// The process, for its pipes.
@@ -82,22 +88,5 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Some(folder) = &self.folder {
-            let _ = std::fs::remove_dir_all(folder);
-        }
     }
-}
-
-/// A new empty folder among the system's temporary ones.
-///
-/// # Panics
-/// When it cannot be made.
-#[must_use]
-pub fn folder(name: &str) -> PathBuf {
-    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Relaxed);
-    let folder = std::env::temp_dir().join(format!("bedside-{name}-{}-{number}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a temporary folder");
-    folder
 }

@@ -35,7 +35,7 @@ impl Relay {
     #[must_use]
     pub fn start() -> Self {
         let port = process::free_port();
-        let folder = process::folder("coturn");
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new(process::program(&["turnserver"]));
         command
             .args(["-n", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--realm=bedside"])
@@ -49,8 +49,8 @@ impl Relay {
             ])
             .arg(format!("--static-auth-secret={SECRET}"))
             .arg(format!("--listening-port={port}"))
-            .arg(format!("--userdb={}", folder.join("turndb").display()))
-            .arg(format!("--pidfile={}", folder.join("pid").display()))
+            .arg(format!("--userdb={}", folder.path().join("turndb").display()))
+            .arg(format!("--pidfile={}", folder.path().join("pid").display()))
             .args(["--log-file=stdout", "--simple-log"])
             .stdout(Stdio::null())
             .stderr(Stdio::null());

@@ -20,7 +20,7 @@ use bedside_testkit::{
     clinic::{Clinic, PASSWORD},
     desk::Desk,
 };
-use bedside_tests::{bucket::Bucket, process};
+use bedside_tests::bucket::Bucket;
 use bedside_ui_contract::{
     Command,
     chat::{MessageContent, TransferState},
@@ -109,8 +109,8 @@ async fn a_file_of_several_parts_goes_from_engine_to_engine_through_a_bucket() {
     let mut patient = Desk::new(&clinic, "ana").await;
     doctor.open("ana").await;
     patient.open("osei").await;
-    let folder = process::folder("bucket");
-    let (scan, saved) = (folder.join("scan.bin"), folder.join("saved"));
+    let folder = tempfile::tempdir().unwrap();
+    let (scan, saved) = (folder.path().join("scan.bin"), folder.path().join("saved"));
     let bytes = content(2 * PART_BYTES + 12_345);
     std::fs::write(&scan, &bytes).unwrap();
     std::fs::create_dir_all(&saved).unwrap();
@@ -144,7 +144,6 @@ async fn a_file_of_several_parts_goes_from_engine_to_engine_through_a_bucket() {
     assert_eq!(snapshot.chat.transfers[0].bytes, bytes.len() as u64);
     assert!(std::fs::read(saved.join("scan.bin")).unwrap() == bytes, "the same bytes");
     clinic.close().await;
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

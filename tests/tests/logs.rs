@@ -185,8 +185,8 @@ fn client(folder: &Path, server: &str, [_, login, password]: &[String; 3], what:
 
 #[test]
 fn the_programs_log_nothing_personal_in_a_call_at_the_chattiest_level() {
-    let folder = std::env::temp_dir().join(format!("bedside-logs-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
     let database = folder.join("clinic.db").display().to_string();
     let people = sample_clinic(&database);
     let mut server = Running::start(
@@ -201,9 +201,9 @@ fn the_programs_log_nothing_personal_in_a_call_at_the_chattiest_level() {
     let url = line.trim().strip_prefix("Bedside serves at ").expect(&line).to_owned();
 
     let [doctor, _, patient, _] = people.as_slice() else { panic!("two doctors, two patients: {people:?}") };
-    let mut answering = client(&folder, &url, patient, &["answer"]);
+    let mut answering = client(folder, &url, patient, &["answer"]);
     answering.until_log("online");
-    let mut calling = client(&folder, &url, doctor, &["call", "--to", &patient[0], "--seconds", "3"]);
+    let mut calling = client(folder, &url, doctor, &["call", "--to", &patient[0], "--seconds", "3"]);
     for side in [&mut calling, &mut answering] {
         let status = side.child.wait().unwrap();
         assert!(status.success(), "there was no conversation:\n{}", side.read_log());
@@ -218,6 +218,4 @@ fn the_programs_log_nothing_personal_in_a_call_at_the_chattiest_level() {
         assert!(log.contains("bedside_"), "{whose} says nothing");
         sentry.check(whose, &log);
     }
-    drop(server);
-    let _ = std::fs::remove_dir_all(folder);
 }

@@ -40,7 +40,7 @@ use display::Display;
 use driver::{Keyring, Window};
 use picture::{Shown, shown, write_film};
 use serde_json::json;
-use setting::{Folder, MEDIA, at_the_windows, doctor_and_patient, people, sign_in};
+use setting::{MEDIA, at_the_windows, doctor_and_patient, people, sign_in};
 
 /// Compression and scaling cost this much brightness of 256 on average, never more.
 const LOSS: f64 = 12.0;
@@ -68,9 +68,9 @@ async fn failing_to_sign_in_is_said_under_the_field_it_concerns() {
     clinic.add("ana", Role::Patient).await;
     let server = clinic.url();
     at_the_windows(move || {
-        let folder = Folder::new("failure");
+        let folder = tempfile::tempdir().unwrap();
         let display = Display::open();
-        let window = Window::open("failure", &display, &folder.0, MEDIA);
+        let window = Window::open("failure", &display, folder.path(), MEDIA);
         window.type_into("server", &server);
         window.press("Sign in");
         says_under(&window, "login", "Enter your login name.");
@@ -88,9 +88,9 @@ async fn a_server_that_does_not_answer_is_named_and_the_address_can_be_corrected
     clinic.add("ana", Role::Patient).await;
     let server = clinic.url();
     at_the_windows(move || {
-        let folder = Folder::new("unreachable");
+        let folder = tempfile::tempdir().unwrap();
         let display = Display::open();
-        let window = Window::open("unreachable", &display, &folder.0, MEDIA);
+        let window = Window::open("unreachable", &display, folder.path(), MEDIA);
         sign_in(&window, &nobody(), "ana", PASSWORD);
         says_under(&window, "server", "No server responds at this address.");
         window.keep("unreachable");
@@ -113,9 +113,9 @@ async fn with_a_keyring_the_window_is_signed_in_again_at_the_next_start() {
     clinic.add("ana", Role::Patient).await;
     let server = clinic.url();
     at_the_windows(move || {
-        let folder = Folder::new("keyring");
+        let folder = tempfile::tempdir().unwrap();
         let display = Display::open();
-        let start = || Window::open_with(Keyring::Unlocked, "keyring", &display, &folder.0, MEDIA);
+        let start = || Window::open_with(Keyring::Unlocked, "keyring", &display, folder.path(), MEDIA);
         let first = start();
         sign_in(&first, &server, "ana", PASSWORD);
         first.sees(ALONE);
@@ -136,9 +136,9 @@ async fn without_a_keyring_the_window_says_that_the_sign_in_will_not_last() {
     clinic.add("ana", Role::Patient).await;
     let server = clinic.url();
     at_the_windows(move || {
-        let folder = Folder::new("no-keyring");
+        let folder = tempfile::tempdir().unwrap();
         let display = Display::open();
-        let window = Window::open_with(Keyring::Missing, "no-keyring", &display, &folder.0, MEDIA);
+        let window = Window::open_with(Keyring::Missing, "no-keyring", &display, folder.path(), MEDIA);
         sign_in(&window, &server, "ana", PASSWORD);
         window.sees("The keyring can't be used, so your sign-in lasts until you close the app.");
         window.keep("not-remembered");
@@ -158,14 +158,14 @@ async fn doctor_and_patient_meet_in_two_windows() {
 }
 
 fn consultation(server: &str) {
-    let folder = Folder::new("call");
-    let film = format!("film:{}", write_film(&folder.0).display());
+    let folder = tempfile::tempdir().unwrap();
+    let film = format!("film:{}", write_film(folder.path()).display());
     let (left, right) = (Display::open(), Display::open());
-    let report = folder.0.join("report.json");
+    let report = folder.path().join("report.json");
     let reported = ["--report", report.to_str().expect("text")];
-    let doctor = Window::open("doctor", &left, &folder.0, &[MEDIA, &reported].concat());
+    let doctor = Window::open("doctor", &left, folder.path(), &[MEDIA, &reported].concat());
     let more = ["--video", &film, "--audio", "silence"];
-    let patient = Window::open("patient", &right, &folder.0, &[MEDIA, &more].concat());
+    let patient = Window::open("patient", &right, folder.path(), &[MEDIA, &more].concat());
     for (window, login) in [(&doctor, "osei"), (&patient, "ana")] {
         // Higher than the picture is: nothing lies over its upper edge.
         window.resize(1200, 960);

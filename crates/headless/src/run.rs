@@ -1,7 +1,6 @@
 //! Signs in, waits for the call to happen, hangs up, reports.
 
 use std::{
-    path::PathBuf,
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -24,6 +23,7 @@ use bedside_ui_contract::{
     call::Direction,
     snapshot::{AccountView, PersonView},
 };
+use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::{
@@ -87,7 +87,7 @@ pub(crate) struct Client {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     media: Media,
     /// Made for this run, removed with it.
-    _profile: Option<TemporaryFolder>,
+    _profile: Option<TempDir>,
 }
 
 impl Client {
@@ -101,9 +101,9 @@ impl Client {
                 (profile.clone(), secrets, None)
             }
             None => {
-                let folder = TemporaryFolder::new()?;
+                let folder = tempfile::tempdir()?;
                 let secrets: Arc<dyn SecretStore> = Arc::new(MemoryStore::default());
-                (folder.0.clone(), secrets, Some(folder))
+                (folder.path().to_owned(), secrets, Some(folder))
             }
         };
         let reporter = Reporter::new(media.measures.clone())?;
@@ -259,23 +259,4 @@ fn refused(snapshot: &Snapshot) -> bool {
         .notices
         .iter()
         .any(|shown| matches!(shown.notice, Notice::Failed { .. } | Notice::PeerBusy { .. }))
-}
-
-/// A folder that goes with the process.
-struct TemporaryFolder(PathBuf);
-
-impl TemporaryFolder {
-    fn new() -> anyhow::Result<Self> {
-        let nanos = bedside_media::stamp::now_us();
-        let folder = std::env::temp_dir().join(format!("bedside-headless-{}-{nanos}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        // What is left behind: a profile with names, and sealed messages whose keys ended with the process.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -9,16 +9,21 @@ use bedside_media::audio::{
     AudioEvent, AudioTrouble, BLOCK, InputId, OutputId, ProcessingConfig, Side, compare, tone_sample,
 };
 use bench::Bench;
+use tempfile::TempDir;
 
 /// Samples at the start of a new microphone that are faded in.
 const FADE_IN: usize = BLOCK / 2;
 
 /// A file that goes away with the test.
-struct Scratch(PathBuf);
+struct Scratch {
+    path: PathBuf,
+    _folder: TempDir,
+}
 
 impl Scratch {
     fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("bedside-{}-{name}", std::process::id())))
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { path: folder.path().join(name), _folder: folder }
     }
 
     fn write(name: &str, rate: u32, channels: u16, samples: impl Iterator<Item = i16>) -> Self {
@@ -29,7 +34,7 @@ impl Scratch {
             bits_per_sample: 16,
             sample_format: hound::SampleFormat::Int,
         };
-        let mut file = hound::WavWriter::create(&scratch.0, spec).expect("a file");
+        let mut file = hound::WavWriter::create(&scratch.path, spec).expect("a file");
         for sample in samples {
             for _ in 0..channels {
                 file.write_sample(sample).expect("written");
@@ -40,14 +45,8 @@ impl Scratch {
     }
 
     fn read(&self) -> Vec<i16> {
-        let file = hound::WavReader::open(&self.0).expect("a WAV file");
+        let file = hound::WavReader::open(&self.path).expect("a WAV file");
         file.into_samples::<i16>().map(|sample| sample.expect("a sample")).collect()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -80,7 +79,7 @@ fn capture_times_go_forward_with_the_samples() {
 fn a_file_is_played_over_and_over_without_a_seam() {
     let length = 1_234;
     let file = Scratch::write("loop.wav", 48_000, 1, (0..length).map(saw));
-    let bench = Bench::start(InputId::File(file.0.clone()), OutputId::Null, |_| 0.0);
+    let bench = Bench::start(InputId::File(file.path.clone()), OutputId::Null, |_| 0.0);
     let heard = bench.listen_from_sound(20);
     for (n, sample) in heard.iter().enumerate().skip(FADE_IN) {
         assert_eq!(*sample, f32::from(saw(n % length)) / 32_768.0, "sample {n}");
@@ -94,7 +93,7 @@ fn a_stereo_file_of_another_rate_sounds_the_same() {
     for rate in [16_000, 96_000] {
         let name = format!("rate-{rate}.wav");
         let file = Scratch::write(&name, rate, 2, (0..rate as usize).map(tone_at(rate)));
-        let bench = Bench::start(InputId::File(file.0.clone()), OutputId::Null, |_| 0.0);
+        let bench = Bench::start(InputId::File(file.path.clone()), OutputId::Null, |_| 0.0);
         let heard = bench.listen_from_sound(140);
         let reference: Vec<f32> = (4_800..52_800).map(tone_sample).collect();
         let found = compare::find(&reference, &heard, 9_600).expect("found");
@@ -107,7 +106,7 @@ fn a_stereo_file_of_another_rate_sounds_the_same() {
 fn the_speaker_file_holds_what_was_rendered_whole_and_in_order() {
     let file = Scratch::new("speaker.wav");
     let ramp = |n: u64| (n % 30_000) as f32 / 32_768.0;
-    let bench = Bench::start(InputId::Silence, OutputId::File(file.0.clone()), ramp);
+    let bench = Bench::start(InputId::Silence, OutputId::File(file.path.clone()), ramp);
     bench.listen(100);
     drop(bench);
     let written = file.read();
@@ -126,7 +125,7 @@ fn microphones_are_switched_while_running() {
     bench.engine.set_input(InputId::Silence);
     bench.using("Silence");
     while bench.block().0 != [0.0; BLOCK] {}
-    bench.engine.set_input(InputId::File(file.0.clone()));
+    bench.engine.set_input(InputId::File(file.path.clone()));
     bench.using("switch.wav");
     let heard = bench.listen_from_sound(20);
     for (n, sample) in heard.iter().enumerate().skip(FADE_IN) {
@@ -138,10 +137,10 @@ fn microphones_are_switched_while_running() {
 fn speakers_are_switched_while_running_and_files_completed() {
     let (first, second) = (Scratch::new("first.wav"), Scratch::new("second.wav"));
     let ramp = |n: u64| (n % 30_000) as f32 / 32_768.0;
-    let bench = Bench::start(InputId::Silence, OutputId::File(first.0.clone()), ramp);
+    let bench = Bench::start(InputId::Silence, OutputId::File(first.path.clone()), ramp);
     bench.using("first.wav");
     bench.listen(30);
-    bench.engine.set_output(OutputId::File(second.0.clone()));
+    bench.engine.set_output(OutputId::File(second.path.clone()));
     bench.using("second.wav");
     bench.listen(30);
     // The first file is complete as soon as the next speaker has been announced and used.
@@ -161,7 +160,7 @@ fn speakers_are_switched_while_running_and_files_completed() {
 fn processing_is_switched_while_running() {
     // A constant is what a high-pass filter removes and nothing else does.
     let file = Scratch::write("constant.wav", 48_000, 1, std::iter::repeat_n(8_192, 4_800));
-    let bench = Bench::start(InputId::File(file.0.clone()), OutputId::Null, |_| 0.0);
+    let bench = Bench::start(InputId::File(file.path.clone()), OutputId::Null, |_| 0.0);
     bench.listen_from_sound(5);
     assert_eq!(bench.block().0, [0.25; BLOCK]);
     let filtered = ProcessingConfig { high_pass: true, ..ProcessingConfig::NONE };
@@ -174,7 +173,7 @@ fn processing_is_switched_while_running() {
 #[test]
 fn the_test_sound_is_mixed_into_what_plays_and_shown_by_the_meter() {
     let file = Scratch::new("chime.wav");
-    let bench = Bench::start(InputId::Tone, OutputId::File(file.0.clone()), |_| 0.1);
+    let bench = Bench::start(InputId::Tone, OutputId::File(file.path.clone()), |_| 0.1);
     bench.using("chime.wav");
     bench.engine.play_test_sound();
     bench.listen(50);
@@ -210,7 +209,7 @@ fn whatever_the_system_has_the_engine_beats_and_says_what_it_uses() {
 #[test]
 fn a_speaker_file_is_complete_once_the_systems_speaker_was_chosen_whether_or_not_there_is_one() {
     let file = Scratch::new("former.wav");
-    let bench = Bench::start(InputId::Silence, OutputId::File(file.0.clone()), |_| 0.25);
+    let bench = Bench::start(InputId::Silence, OutputId::File(file.path.clone()), |_| 0.25);
     bench.using("former.wav");
     bench.listen(30);
     bench.engine.set_output(OutputId::Default);

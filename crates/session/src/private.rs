@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn what_is_made_here_is_its_owners_alone_and_what_was_open_to_all_is_closed() {
-        let dir = std::env::temp_dir().join(format!("bedside-private-{}", uuid::Uuid::new_v4()));
+        let all = tempfile::tempdir().unwrap();
+        let dir = all.path().join("profile");
         let (secret, profile) = (dir.join("secret"), dir.join("profile.toml"));
         folder(&dir, &profile).unwrap();
         write(&secret, b"one").unwrap();
@@ -100,17 +101,15 @@ mod tests {
         write(&secret, b"two").unwrap();
         assert_eq!((mode(&dir), mode(&secret), mode(&profile)), (0o700, 0o600, 0o600));
         assert_eq!(fs::read(&secret).unwrap(), b"two");
-        fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
     fn a_folder_that_was_there_for_something_else_stays_as_it_is() {
-        let dir = std::env::temp_dir().join(format!("bedside-private-{}", uuid::Uuid::new_v4()));
-        fs::create_dir_all(&dir).unwrap();
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        let all = tempfile::tempdir().unwrap();
+        let dir = all.path();
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(dir.join("letter"), b"").unwrap();
-        folder(&dir, &dir.join("profile.toml")).unwrap();
-        assert_eq!(mode(&dir), 0o755);
-        fs::remove_dir_all(dir).unwrap();
+        folder(dir, &dir.join("profile.toml")).unwrap();
+        assert_eq!(mode(dir), 0o755);
     }
 }

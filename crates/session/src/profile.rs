@@ -181,25 +181,18 @@ impl Profile {
 mod tests {
     use super::*;
 
-    fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("bedside-profile-{name}-{}", uuid::Uuid::new_v4()));
-        fs::create_dir_all(&folder).unwrap();
-        folder
-    }
-
     #[test]
     fn what_was_remembered_is_there_after_a_restart() {
-        let folder = folder("restart");
-        let mut profile = Profile::open(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut profile = Profile::open(folder.path()).unwrap();
         profile.update(|r| r.server_url = "https://clinic.example".into()).unwrap();
-        assert_eq!(Profile::open(&folder).unwrap().get().server_url, "https://clinic.example");
-        fs::remove_dir_all(folder).unwrap();
+        assert_eq!(Profile::open(folder.path()).unwrap().get().server_url, "https://clinic.example");
     }
 
     #[test]
     fn how_somebody_wants_to_be_seen_is_kept_for_each_of_them() {
-        let folder = folder("status");
-        let mut profile = Profile::open(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut profile = Profile::open(folder.path()).unwrap();
         let [busy, back, other] = [(); 3].map(|()| UserId::random());
         for (user, status) in [
             (busy, PresenceStatus::DoNotDisturb),
@@ -208,10 +201,9 @@ mod tests {
         ] {
             profile.update(|remembered| remembered.chose_status(user, status)).unwrap();
         }
-        let again = Profile::open(&folder).unwrap();
+        let again = Profile::open(folder.path()).unwrap();
         let seen = [busy, back, other].map(|user| again.get().status(user));
         assert_eq!(seen, [PresenceStatus::DoNotDisturb, PresenceStatus::Online, PresenceStatus::Online]);
-        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
@@ -233,10 +225,9 @@ mod tests {
 
     #[test]
     fn a_damaged_profile_is_set_aside_and_nothing_stops() {
-        let folder = folder("damaged");
-        fs::write(folder.join("profile.toml"), "server_url = [").unwrap();
-        assert_eq!(Profile::open(&folder).unwrap().get(), &Remembered::default());
-        assert!(folder.join("profile.toml.damaged").exists());
-        fs::remove_dir_all(folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("profile.toml"), "server_url = [").unwrap();
+        assert_eq!(Profile::open(folder.path()).unwrap().get(), &Remembered::default());
+        assert!(folder.path().join("profile.toml.damaged").exists());
     }
 }

@@ -213,14 +213,14 @@ mod tests {
 
     #[test]
     fn a_secret_is_kept_replaced_and_forgotten() {
-        let file = std::env::temp_dir().join(format!("bedside-secrets-{}", uuid::Uuid::new_v4()));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secrets");
         kept_replaced_and_forgotten(&MemoryStore::default());
         kept_replaced_and_forgotten(&FileStore::new(file.clone()));
         FileStore::new(file.clone()).save("one", &Secret::new("1".into())).unwrap();
         assert_eq!(FileStore::new(file.clone()).load("one").unwrap().unwrap().expose(), "1");
         fs::write(&file, b"{").unwrap();
-        assert!(matches!(FileStore::new(file.clone()).load("one"), Err(SecretError::Damaged)));
-        fs::remove_file(file).unwrap();
+        assert!(matches!(FileStore::new(file).load("one"), Err(SecretError::Damaged)));
     }
 
     fn kept_replaced_and_forgotten(store: &dyn SecretStore) {

@@ -1,6 +1,6 @@
 //! Files over the data channel of a real connection on loopback.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use bedside_e2ee::store::MemoryStore;
 use bedside_protocol::{CallId, ConversationId, EntryId};
@@ -11,6 +11,7 @@ use bedside_session::{
     transfer::{SharedFile, TransferEvent, Transfers},
 };
 use bedside_testkit::peers::{self, PATIENCE, Side};
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 const BYTES: usize = 30_000_000;
@@ -18,7 +19,7 @@ const BYTES: usize = 30_000_000;
 struct End {
     transfers: Transfers,
     events: mpsc::UnboundedReceiver<TransferEvent>,
-    folder: PathBuf,
+    folder: TempDir,
 }
 
 impl End {
@@ -27,8 +28,7 @@ impl End {
         let api =
             Api::new("http://127.0.0.1:1", Arc::new(secrets::MemoryStore::default())).expect("an address");
         let (sender, events) = mpsc::unbounded_channel();
-        let folder = std::env::temp_dir().join(format!("bedside-files-{}", EntryId::random()));
-        std::fs::create_dir_all(&folder).expect("a folder");
+        let folder = tempfile::tempdir().expect("a folder");
         Self {
             transfers: Transfers::new(api, Arc::new(MemoryStore::default()), sender).expect("an empty store"),
             events,
@@ -52,12 +52,6 @@ impl End {
     }
 }
 
-impl Drop for End {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
 async fn attach(end: &End, side: &mut Side, call: CallId) {
     let open = |event| matches!(event, PeerEvent::FilesOpen).then_some(());
     side.wait_for("channel for files", open).await;
@@ -75,7 +69,7 @@ async fn connect(sender: &End, receiver: &End, call: CallId) -> (Side, Side) {
 async fn a_file_survives_a_connection_that_ends_in_the_middle() {
     let (mut sender, mut receiver, call) = (End::new(), End::new(), CallId::random());
     let content: Vec<u8> = (0..BYTES).map(|place| (place * 7 + place / 255) as u8).collect();
-    let path = sender.folder.join("film.mp4");
+    let path = sender.folder.path().join("film.mp4");
     std::fs::write(&path, &content).unwrap();
     let (a, b) = connect(&sender, &receiver, call).await;
     let _ = sender.transfers.offer_in_call(path, ConversationId::random(), call);
@@ -85,7 +79,7 @@ async fn a_file_survives_a_connection_that_ends_in_the_middle() {
             _ => None,
         })
         .await;
-    let folder = receiver.folder.clone();
+    let folder = receiver.folder.path().to_owned();
     let _ = receiver.transfers.fetch(file, ConversationId::random(), EntryId::random(), folder);
     receiver.wait(|end, _| (end.transfers.views()[0].done > 1_000_000).then_some(())).await;
     let before = receiver.transfers.views()[0].done;

@@ -28,6 +28,7 @@ use bedside_session::{
     tap::MediaTap,
 };
 use bedside_ui_contract::{CallView, Command, Snapshot, snapshot::AccountView};
+use tempfile::TempDir;
 use tokio::sync::watch;
 
 /// Everybody's password here.
@@ -36,11 +37,11 @@ pub const PASSWORD: &str = "tulip anvil nine";
 /// Nothing in a test takes longer unless it never comes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running clinic. Remove it with [`Clinic::close`].
+/// A running clinic.
 pub struct Clinic {
     server: RunningServer,
     config: Config,
-    folder: PathBuf,
+    folder: TempDir,
 }
 
 impl Clinic {
@@ -57,9 +58,8 @@ impl Clinic {
     /// # Panics
     /// When the server does not start.
     pub async fn open_with(change: impl FnOnce(&mut Config)) -> Self {
-        let folder = std::env::temp_dir().join(format!("bedside-clinic-{}", SessionId::random()));
-        std::fs::create_dir_all(&folder).expect("a temporary folder");
-        let mut config = Config::for_tests(folder.join("clinic.db"));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = Config::for_tests(folder.path().join("clinic.db"));
         change(&mut config);
         let server = bedside_server::start(config.clone()).await.expect("the server starts");
         // The next server has to come up where the clients look for it.
@@ -160,7 +160,7 @@ impl Clinic {
     /// When they can't be read.
     #[must_use]
     pub fn kept(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        let mut folders = vec![self.folder.clone()];
+        let mut folders = vec![self.folder.path().to_owned()];
         let mut kept = Vec::new();
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).expect("a folder of the server's").flatten() {
@@ -214,7 +214,7 @@ impl Clinic {
     #[must_use]
     pub fn computer(&self, name: &str) -> Computer {
         Computer {
-            profile: self.folder.join(format!("profile-{name}-{}", SessionId::random())),
+            profile: self.folder.path().join(format!("profile-{name}-{}", SessionId::random())),
             secrets: Arc::new(MemoryStore::default()),
             network: NetworkOptions::loopback(),
             cameras: None,
@@ -222,18 +222,16 @@ impl Clinic {
         }
     }
 
-    /// Stops the server and removes its folder.
+    /// Stops the server; its folder goes with it.
     pub async fn close(self) {
         self.server.shutdown().await;
-        // The system clears its temporary folder anyway.
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
 /// A clinic whose server is away.
 pub struct StoppedClinic {
     config: Config,
-    folder: PathBuf,
+    folder: TempDir,
 }
 
 impl StoppedClinic {

@@ -119,16 +119,13 @@ fn again(test: &str, place: fn(&OsStr, &Path) -> io::Result<Command>, body: impl
     if std::env::var_os(INSIDE).is_some() {
         return body();
     }
-    // Short: sockets are made in it, and their paths have at most 108 bytes.
-    let folder = std::env::temp_dir().join(format!("bedside-keys-{}", std::process::id()));
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let program = std::env::current_exe().expect("this test's program");
-    let status = place(program.as_os_str(), &folder)
+    let status = place(program.as_os_str(), folder.path())
         .expect("a folder")
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")
         .status()
         .expect("dbus-run-session and gnome-keyring-daemon, which `cargo xtask setup test` installs");
-    // The system clears its temporary folder anyway.
-    let _ = std::fs::remove_dir_all(&folder);
     assert!(status.success(), "{test} failed beside its keyring (see above)");
 }

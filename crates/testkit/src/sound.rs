@@ -10,10 +10,11 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 /// Set in the child process of [`within`].
 const INSIDE: &str = "BEDSIDE_INSIDE_SOUND_SERVER";
@@ -26,8 +27,9 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// A running private sound server; dropping it stops it.
 pub struct SoundServer {
-    child: Option<Child>,
     folder: PathBuf,
+    /// Its process, and what goes with it.
+    own: Option<(Child, TempDir)>,
 }
 
 impl SoundServer {
@@ -36,12 +38,9 @@ impl SoundServer {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] when `pulseaudio` is not installed; anything else is a broken server.
     pub fn start() -> io::Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("bedside-sound-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder)?;
-        restrict(&folder)?;
-        let mut server = Self { child: None, folder };
+        // PulseAudio insists that nobody else can enter it, which is so.
+        let folder = tempfile::tempdir()?;
+        let mut server = Self { folder: folder.path().to_owned(), own: None };
         let child = server
             .command("pulseaudio")
             .args(["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"])
@@ -54,7 +53,7 @@ impl SoundServer {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        server.child = Some(child);
+        server.own = Some((child, folder));
         server.wait_until_ready()?;
         server.pactl(&["set-default-sink", "spk"])?;
         server.pactl(&["set-default-source", "mic"])?;
@@ -67,7 +66,7 @@ impl SoundServer {
     /// When this process has no such server.
     pub fn inherited() -> Self {
         let folder = std::env::var_os("XDG_RUNTIME_DIR").expect("runs within a sound server");
-        Self { child: None, folder: folder.into() }
+        Self { folder: folder.into(), own: None }
     }
 
     /// What a process needs in its environment to use this server.
@@ -140,7 +139,7 @@ impl SoundServer {
     fn wait_until_ready(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + START_LIMIT;
         loop {
-            if let Some(Some(status)) = self.child.as_mut().map(Child::try_wait).transpose()? {
+            if let Some(Some(status)) = self.own.as_mut().map(|(child, _)| child.try_wait()).transpose()? {
                 return Err(io::Error::other(format!("pulseaudio ended: {status}")));
             }
             match self.pactl(&["info"]) {
@@ -155,10 +154,9 @@ impl SoundServer {
 
 impl Drop for SoundServer {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        if let Some((child, _)) = &mut self.own {
             let _ = child.kill();
             let _ = child.wait();
-            let _ = std::fs::remove_dir_all(&self.folder);
         }
     }
 }
@@ -169,18 +167,6 @@ fn null_sink(name: &str, description: &str, channels: u32) -> String {
         "module-null-sink sink_name={name} rate=48000 channels={channels} norewinds=1 \
          sink_properties=device.description={description}"
     )
-}
-
-/// PulseAudio insists that nobody else can enter its folder.
-fn restrict(folder: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
-    }
-    #[cfg(not(unix))]
-    let _ = folder;
-    Ok(())
 }
 
 /// Runs `body` in a process whose sound server is a fresh private one.

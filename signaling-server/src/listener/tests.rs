@@ -13,9 +13,8 @@ fn renew(files: &TlsFiles) -> String {
 
 #[tokio::test]
 async fn a_renewed_certificate_takes_the_place_of_the_old_one_and_a_broken_one_does_not() {
-    let folder = std::env::temp_dir().join(format!("bedside-tls-{}", bedside_protocol::SessionId::random()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let files = TlsFiles { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
+    let folder = tempfile::tempdir().unwrap();
+    let files = TlsFiles { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
     let old_key = renew(&files);
     let served = load_tls(&files).await.unwrap();
     let old = served.get_inner();
@@ -34,5 +33,4 @@ async fn a_renewed_certificate_takes_the_place_of_the_old_one_and_a_broken_one_d
     std::fs::remove_file(&files.certificate).unwrap();
     assert!(reload_tls(&served, &files).await.is_err());
     assert!(Arc::ptr_eq(&new, &served.get_inner()), "what was served is served still");
-    let _ = std::fs::remove_dir_all(folder);
 }

@@ -9,9 +9,8 @@ const GRACE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn every_loss_has_its_own_grace() {
-    let folder = std::env::temp_dir().join(format!("bedside-presence-{}", SessionId::random()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let db = Database::open(&folder.join("test.db")).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let db = Database::open(&folder.path().join("test.db")).await.unwrap();
     let presence = PresenceService::new(Directory::new(db.clone(), None), Hub::default(), GRACE);
     let who = Identity {
         user: UserId::random(),

@@ -3,15 +3,12 @@
 use super::*;
 
 async fn with_server(break_it: impl FnOnce(&mut RunningServer), expected: fn(&ServeError) -> bool) {
-    let folder =
-        std::env::temp_dir().join(format!("bedside-server-{}", bedside_protocol::SessionId::random()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let mut running = start(Config::for_tests(folder.join("test.db"))).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = start(Config::for_tests(folder.path().join("test.db"))).await.unwrap();
     break_it(&mut running);
     let why = running.failed().await;
     assert!(expected(&why), "{why:?}");
     running.shutdown().await;
-    let _ = std::fs::remove_dir_all(folder);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use bedside_server::{
 };
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
@@ -32,7 +33,7 @@ pub(crate) struct Clinic {
     pub(crate) server: RunningServer,
     pub(crate) http: reqwest::Client,
     config: Config,
-    folder: PathBuf,
+    folder: TempDir,
 }
 
 impl Clinic {
@@ -41,9 +42,8 @@ impl Clinic {
     }
 
     pub(crate) async fn open_with(change: impl FnOnce(&mut Config)) -> Self {
-        let folder = std::env::temp_dir().join(format!("bedside-server-{}", SessionId::random()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let mut config = Config::for_tests(folder.join("test.db"));
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::for_tests(folder.path().join("test.db"));
         config.socket.presence_grace = Duration::ZERO;
         change(&mut config);
         let server = bedside_server::start(config.clone()).await.unwrap();
@@ -81,12 +81,11 @@ impl Clinic {
 
     pub(crate) async fn close(self) {
         self.server.shutdown().await;
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 
     /// Where the bytes of attachments are.
     pub(crate) fn uploads(&self) -> PathBuf {
-        self.folder.join("uploads")
+        self.folder.path().join("uploads")
     }
 
     pub(crate) fn accounts(&self) -> Accounts {

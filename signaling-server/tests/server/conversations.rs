@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bedside_protocol::{
-    ConversationId, EntryId, ErrorCode, Role, Sealed, SessionId,
+    ConversationId, EntryId, ErrorCode, Role, Sealed,
     conversation::{Append, AppendCommit, Appended, Conversation, EntryKind, Founded, GroupInfo},
     rest::{ClinicInfo, Page, SignedIn},
     socket::Event,
@@ -341,12 +341,10 @@ async fn the_clinics_archive_takes_part_in_every_conversation_and_everybody_may_
 
 #[tokio::test]
 async fn a_server_without_the_archive_that_is_configured_does_not_start_and_says_why() {
-    let folder = std::env::temp_dir().join(format!("bedside-server-{}", SessionId::random()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let mut config = Config::for_tests(folder.join("test.db"));
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::for_tests(folder.path().join("test.db"));
     config.archive_user = Some("archive".to_owned());
     let Err(error) = bedside_server::start(config).await else { panic!("it started") };
     assert!(matches!(error, StartError::NoArchive), "{error}");
     assert!(error.to_string().contains("`bedside-server user add`"), "{error}");
-    let _ = std::fs::remove_dir_all(&folder);
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bedside_protocol::{DeviceId, Secret, UserId};
+use bedside_protocol::{Secret, UserId};
 use bedside_server::{Config, StartError, config::TlsFiles};
 use stun::{
     attributes::{ATTR_MESSAGE_INTEGRITY, ATTR_NONCE, ATTR_REALM},
@@ -18,23 +18,20 @@ use crate::fixture::{Clinic, PATIENCE};
 
 #[tokio::test]
 async fn plain_http_that_other_machines_could_reach_is_refused_unless_asked_for() {
-    let folder = std::env::temp_dir().join(format!("bedside-plain-{}", DeviceId::random()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let mut config = Config::for_tests(folder.join("test.db"));
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::for_tests(folder.path().join("test.db"));
     config.listen = "0.0.0.0:0".parse().unwrap();
     let refused = bedside_server::start(config.clone()).await;
     assert!(matches!(refused, Err(StartError::PlainHttp(_))));
     config.allow_plain_http = true;
     bedside_server::start(config).await.unwrap().shutdown().await;
-    let _ = std::fs::remove_dir_all(folder);
 }
 
 #[tokio::test]
 async fn with_a_certificate_https_and_the_socket_are_encrypted() {
-    let folder = std::env::temp_dir().join(format!("bedside-tls-{}", DeviceId::random()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let files = TlsFiles { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
+    let files = TlsFiles { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
     std::fs::write(&files.certificate, made.cert.pem()).unwrap();
     std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
     let clinic = Clinic::open_with(|config| config.tls = Some(files)).await;
@@ -50,7 +47,6 @@ async fn with_a_certificate_https_and_the_socket_are_encrypted() {
     );
     assert!(client.get(format!("http://localhost:{port}/healthz")).send().await.is_err());
     clinic.close().await;
-    let _ = std::fs::remove_dir_all(folder);
 }
 
 async fn allocate(

@@ -8,7 +8,6 @@ use base64::{
 };
 use bedside_protocol::{CallPhase, CallType, conversation::EntryKind};
 use bedside_testkit::{desk::Desk, mallory::Mallory};
-use bedside_tests::process;
 use bedside_ui_contract::{
     Command,
     call::Protection,
@@ -72,9 +71,10 @@ async fn the_servers_disk_holds_no_word_title_file_or_call_that_can_be_read() {
     let said = |item: &&MessageView| item.content == MessageContent::Text { text: SAID.to_owned() };
     doctor.edit(&items.iter().find(said).expect("it was said").id, CHANGED);
     patient.until_texts("it is changed", |texts| texts == [CHANGED]).await;
-    let folder = process::folder("ciphertext");
-    std::fs::write(folder.join(FILE), CONTENT.repeat(1000)).unwrap();
-    send_file(&mut doctor, &folder.join(FILE)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(FILE);
+    std::fs::write(&file, CONTENT.repeat(1000)).unwrap();
+    send_file(&mut doctor, &file).await;
     doctor.seat.ask(Command::Call { user_id: doctor.seat.person("ana"), call_type: CallType::Video });
     patient.seat.until_call("it rings", |call| call.phase == CallPhase::Ringing).await;
     patient.seat.ask(Command::Answer { call_type: CallType::Video });
@@ -111,7 +111,5 @@ async fn the_servers_disk_holds_no_word_title_file_or_call_that_can_be_read() {
             assert_eq!(found(&kept, form.as_bytes()), Vec::<&PathBuf>::new(), "{form:?}, which is {text:?}");
         }
     }
-    // The system clears its temporary folder anyway.
-    let _ = std::fs::remove_dir_all(&folder);
     clinic.close().await;
 }

@@ -1,7 +1,7 @@
 //! The program without a window, as scripts use it: what it does, and the report that it leaves (`docs/headless.md`).
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
 };
 
@@ -10,14 +10,14 @@ use bedside_testkit::{
     clinic::{Clinic, PASSWORD},
     programs::program,
 };
-use bedside_tests::process;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 /// Two people's computers, and the address of their clinic.
 struct Setting {
     url: String,
-    folder: PathBuf,
+    folder: TempDir,
 }
 
 impl Setting {
@@ -25,8 +25,8 @@ impl Setting {
     fn run(&self, what: &str, login: &str, arguments: &[&str]) -> JoinHandle<Output> {
         let mut command = Command::new(program("bedside-headless"));
         command.args([what, "--patience", "60", "--server", &self.url, "--login", login]);
-        command.arg("--password-file").arg(self.folder.join("password"));
-        command.arg("--profile").arg(self.folder.join(login)).args(arguments);
+        command.arg("--password-file").arg(self.folder.path().join("password"));
+        command.arg("--profile").arg(self.folder.path().join(login)).args(arguments);
         tokio::task::spawn_blocking(move || command.output().expect("it starts"))
     }
 }
@@ -72,18 +72,18 @@ async fn two_programs_write_to_each_other_send_a_file_and_report_it_as_the_manua
     clinic.add("osei", Role::Clinician).await;
     clinic.add("ana", Role::Patient).await;
     clinic.befriend("osei", "ana").await;
-    let setting = Setting { url: clinic.url(), folder: process::folder("headless") };
-    let (sent, saved) = (setting.folder.join("sent"), setting.folder.join("saved"));
+    let setting = Setting { url: clinic.url(), folder: tempfile::tempdir().unwrap() };
+    let (sent, saved) = (setting.folder.path().join("sent"), setting.folder.path().join("saved"));
     for folder in [&sent, &saved] {
         std::fs::create_dir(folder).unwrap();
     }
-    std::fs::write(setting.folder.join("password"), PASSWORD).unwrap();
+    std::fs::write(setting.folder.path().join("password"), PASSWORD).unwrap();
     let content: Vec<u8> =
         (0..700_001_u32).map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     let file = sent.join("letter.pdf");
     std::fs::write(&file, &content).unwrap();
 
-    let heard = setting.folder.join("ana.json");
+    let heard = setting.folder.path().join("ana.json");
     let [saved_in, letter, report] = [&saved, &file, &heard].map(|path| path.display().to_string());
     let listens = ["--expect", "4", "--send", "I am", "--save-files", &saved_in, "--expect-files", "1"];
     let patient = setting.run("chat", "ana", &[&listens[..], &["--report", &report]].concat());
@@ -123,7 +123,5 @@ async fn two_programs_write_to_each_other_send_a_file_and_report_it_as_the_manua
     is_file_of(&sender["files"], content.len());
     is_a_process(&sender["process"]);
     assert!(std::fs::read(saved.join("letter.pdf")).unwrap() == content, "the file is another one");
-    // The system clears its temporary folder anyway.
-    let _ = std::fs::remove_dir_all(&setting.folder);
     clinic.close().await;
 }

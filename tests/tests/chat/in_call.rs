@@ -4,36 +4,24 @@ use std::path::PathBuf;
 
 use bedside_protocol::CallPhase;
 use bedside_testkit::desk::Desk;
-use bedside_tests::process;
 use bedside_ui_contract::{
     Command,
     chat::{FileView, MessageContent, MessageView, TransferState, TransferView},
 };
+use tempfile::TempDir;
 
 use super::in_a_call;
 
 /// Where the doctor has a file, and where the patient saves it.
 struct Folders {
-    all: PathBuf,
-    from: PathBuf,
-    to: PathBuf,
+    from: TempDir,
+    to: TempDir,
 }
 
 impl Folders {
     fn new() -> Self {
-        let all = process::folder("in-call");
-        let [from, to] = ["from", "to"].map(|name| all.join(name));
-        for folder in [&from, &to] {
-            std::fs::create_dir(folder).expect("a folder");
-        }
-        Self { all, from, to }
-    }
-}
-
-impl Drop for Folders {
-    fn drop(&mut self) {
-        // The system clears its temporary folder anyway.
-        let _ = std::fs::remove_dir_all(&self.all);
+        let [from, to] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        Self { from, to }
     }
 }
 
@@ -41,7 +29,7 @@ impl Drop for Folders {
 async fn sent(doctor: &Desk, patient: &mut Desk, folders: &Folders, bytes: u32) -> (Vec<u8>, MessageView) {
     let content: Vec<u8> =
         (0..bytes).map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
-    let path = folders.from.join("scan.png");
+    let path = folders.from.path().join("scan.png");
     std::fs::write(&path, &content).expect("a file");
     doctor.ask(|conversation_id| Command::SendFiles {
         conversation_id,
@@ -68,7 +56,7 @@ fn save(patient: &Desk, message: &MessageView, folders: &Folders) {
     patient.ask(|conversation_id| Command::SaveFile {
         conversation_id,
         message_id: message.id.clone(),
-        folder: Some(folders.to.display().to_string()),
+        folder: Some(folders.to.path().display().to_string()),
     });
 }
 
@@ -94,7 +82,7 @@ async fn a_file_sent_in_a_call_goes_straight_to_the_other_person_and_the_server_
         let over = transfer(desk, "it is there", &message, |one| one.state == TransferState::Done).await;
         assert_eq!((over.direct, over.outgoing, over.done), (true, outgoing, 300_000));
     }
-    assert!(std::fs::read(folders.to.join("scan.png")).unwrap() == content, "the file is another one");
+    assert!(std::fs::read(folders.to.path().join("scan.png")).unwrap() == content, "the file is another one");
     let known = |items: &[MessageView]| {
         items.iter().filter(|item| is_file(item)).all(|item| file(item).saved.is_some())
     };
@@ -130,7 +118,7 @@ async fn a_file_that_was_half_there_when_the_call_ended_is_finished_through_the_
     // Nobody asks for it again.
     let over = transfer(&mut patient, "it is there", &message, |one| one.state == TransferState::Done).await;
     assert_eq!((over.id, over.direct, over.done), (begun.id, false, BYTES.into()));
-    assert!(std::fs::read(folders.to.join("scan.png")).unwrap() == content, "the file is another one");
+    assert!(std::fs::read(folders.to.path().join("scan.png")).unwrap() == content, "the file is another one");
     for desk in [&mut patient, &mut doctor] {
         let on_the_server = |item: &MessageView| is_file(item) && file(item).expires_at.is_some();
         let items = desk.until_items("the message says so", |items| items.iter().any(on_the_server)).await;

@@ -1,6 +1,5 @@
 //! Files that the server keeps sealed, and gives back as something else.
 
-use bedside_protocol::EntryId;
 use bedside_ui_contract::{
     Command,
     chat::{MessageContent, TransferFailure, TransferState},
@@ -12,13 +11,9 @@ use crate::scene::Scene;
 /// is, whole.
 async fn not_saved_as(twist: impl FnMut(&str, Vec<u8>) -> Vec<u8> + Send + 'static) {
     let mut scene = Scene::talking().await;
-    let folder = std::env::temp_dir().join(format!("bedside-hostile-{}", EntryId::random()));
-    let (from, to) = (folder.join("from"), folder.join("to"));
-    for folder in [&from, &to] {
-        std::fs::create_dir_all(folder).unwrap();
-    }
+    let [from, to] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let content: Vec<u8> = (0..300_000u32).map(|number| number.to_le_bytes()[0]).collect();
-    let path = from.join("report.txt");
+    let path = from.path().join("report.txt");
     std::fs::write(&path, &content).unwrap();
     scene.doctor.ask(|conversation_id| Command::SendFiles {
         conversation_id,
@@ -32,7 +27,7 @@ async fn not_saved_as(twist: impl FnMut(&str, Vec<u8>) -> Vec<u8> + Send + 'stat
     let save = |conversation_id: String| Command::SaveFile {
         conversation_id,
         message_id: message_id.clone(),
-        folder: Some(to.display().to_string()),
+        folder: Some(to.path().display().to_string()),
     };
     scene.patient.ask(save);
     let failed = TransferState::Failed { reason: TransferFailure::Damaged };
@@ -43,7 +38,7 @@ async fn not_saved_as(twist: impl FnMut(&str, Vec<u8>) -> Vec<u8> + Send + 'stat
             snapshot.chat.transfers.iter().any(|one| one.state == failed)
         })
         .await;
-    assert!(!to.join("report.txt").exists(), "nothing is there under its name");
+    assert!(!to.path().join("report.txt").exists(), "nothing is there under its name");
     let id = snapshot.chat.transfers.iter().find(|one| one.state == failed).unwrap().id.clone();
     scene.before_patient.behave();
     scene.patient.seat.ask(Command::CancelTransfer { id });
@@ -54,9 +49,7 @@ async fn not_saved_as(twist: impl FnMut(&str, Vec<u8>) -> Vec<u8> + Send + 'stat
         .seat
         .until("saved", |snapshot| snapshot.chat.transfers.iter().any(|one| one.state == TransferState::Done))
         .await;
-    assert_eq!(std::fs::read(to.join("report.txt")).unwrap(), content);
-    // The system clears its temporary folder anyway.
-    let _ = std::fs::remove_dir_all(&folder);
+    assert_eq!(std::fs::read(to.path().join("report.txt")).unwrap(), content);
     scene.still_talk().await;
 }
 

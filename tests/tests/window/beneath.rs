@@ -9,7 +9,7 @@ use crate::{
     display::{Display, wait},
     driver::App,
     picture::Shown,
-    setting::{Folder, MEDIA, at_the_windows, doctor_and_patient},
+    setting::{MEDIA, at_the_windows, doctor_and_patient},
 };
 
 /// The window's size; a picture of 16:9 fills it.
@@ -32,15 +32,15 @@ async fn the_screen_shows_the_other_person_moving_and_the_controls_over_them() {
     let clinic = doctor_and_patient().await;
     let server = clinic.url();
     at_the_windows(move || {
-        let folder = Folder::new("beneath");
-        let password = folder.0.join("password");
+        let folder = tempfile::tempdir().unwrap();
+        let password = folder.path().join("password");
         std::fs::write(&password, PASSWORD).unwrap();
         let displays = [Display::open(), Display::open()];
         let start = |login: &str, display: &Display, what: &[&str]| {
             let mut all: Vec<&OsStr> = MEDIA.iter().chain(what).map(OsStr::new).collect();
             all.extend(["--server", &server, "--login", login].map(OsStr::new));
             all.extend([OsStr::new("--password-file"), password.as_os_str()]);
-            App::open(login, display, &folder.0, &all)
+            App::open(login, display, folder.path(), &all)
         };
         let mut patient = start("ana", &displays[1], &["--answer"]);
         let mut doctor = start("osei", &displays[0], &["--call", "ana"]);

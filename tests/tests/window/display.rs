@@ -3,11 +3,11 @@
 use std::{
     io::{BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
-    path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
+
+use tempfile::TempDir;
 
 use crate::picture::Pixels;
 
@@ -64,20 +64,18 @@ pub(crate) struct XWindow(String);
 /// A display without a screen, whose picture is kept in a file.
 pub(crate) struct Display {
     name: String,
-    folder: PathBuf,
     _server: Group,
+    /// After the server, which writes into it.
+    folder: TempDir,
 }
 
 impl Display {
     pub(crate) fn open() -> Self {
-        static OPENED: AtomicU32 = AtomicU32::new(0);
-        let number = OPENED.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("bedside-display-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder");
+        let folder = tempfile::tempdir().expect("a folder");
         let mut server = Group::start(
             Command::new("Xvfb")
                 .arg("-fbdir")
-                .arg(&folder)
+                .arg(folder.path())
                 .args(["-displayfd", "1", "-screen", "0", "1400x1000x24", "-nolisten", "tcp"])
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null()),
@@ -168,14 +166,7 @@ impl Display {
 
     /// What stands on it now.
     pub(crate) fn screen(&self) -> Pixels {
-        let dump = std::fs::read(self.folder.join("Xvfb_screen0")).expect("a dump of the screen");
+        let dump = std::fs::read(self.folder.path().join("Xvfb_screen0")).expect("a dump of the screen");
         Pixels::of_dump(dump).expect("a dump that can be read")
-    }
-}
-
-impl Drop for Display {
-    fn drop(&mut self) {
-        // The system clears its temporary folder anyway.
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

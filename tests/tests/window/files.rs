@@ -80,9 +80,9 @@ async fn a_file_chosen_in_the_systems_dialog_arrives_in_the_folder_chosen_there(
     at_the_windows(move || {
         let pair = Pair::open("picker", &server);
         let Pair { doctor, patient, displays: [left, right], folder } = &pair;
-        let source = folder.0.join(NAME);
+        let source = folder.path().join(NAME);
         fs::write(&source, LETTER).unwrap();
-        let into = empty(&folder.0, "received");
+        let into = empty(folder.path(), "received");
         open_conversation(&pair);
 
         doctor.press(FILES);
@@ -126,7 +126,7 @@ async fn files_dragged_from_another_program_are_sent_where_they_are_dropped() {
     at_the_windows(move || {
         let pair = Pair::open("drop", &server);
         let Pair { doctor, patient, displays: [left, right], folder } = &pair;
-        let from = empty(&folder.0, "from");
+        let from = empty(folder.path(), "from");
         let paths = NAMES.map(|name| from.join(name));
         for (path, bytes) in paths.iter().zip(BYTES) {
             fs::write(path, bytes).unwrap();
@@ -152,7 +152,7 @@ async fn files_dragged_from_another_program_are_sent_where_they_are_dropped() {
         arrived.sort();
         assert_eq!(arrived, NAMES, "what arrived");
         for (number, name) in NAMES.iter().enumerate() {
-            save(patient, right, name, &empty(&folder.0, &format!("received-{number}")), BYTES[number]);
+            save(patient, right, name, &empty(folder.path(), &format!("received-{number}")), BYTES[number]);
         }
         for window in [doctor, patient] {
             people().never("a file's name", NAMES[0]).check("the app's log", &window.log());

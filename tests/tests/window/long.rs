@@ -13,11 +13,12 @@ use bedside_testkit::{
     keyring,
 };
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::{
     display::Display,
     driver::{Keyring, Window},
-    setting::{Folder, MEDIA, at_the_windows, doctor_and_patient},
+    setting::{MEDIA, at_the_windows, doctor_and_patient},
 };
 
 /// Messages that are there.
@@ -39,8 +40,8 @@ fn text(number: u32) -> String {
 }
 
 /// Fills the patient's app, which is not running yet. Returns how many entries came before the messages.
-async fn fill(clinic: &Clinic, folder: &Folder) -> u32 {
-    let profile = folder.0.join(NAME).join("profile");
+async fn fill(clinic: &Clinic, folder: &TempDir) -> u32 {
+    let profile = folder.path().join(NAME).join("profile");
     // Where the app itself looks for its secrets.
     let secrets = Arc::new(OsKeyring::new(format!("health.bedside.app {}", profile.display())));
     let computer = Computer { profile, secrets, ..clinic.computer("ana") };
@@ -180,11 +181,11 @@ fn a_conversation_of_50_000_messages_is_there_at_its_end_at_its_beginning_and_in
         runtime.block_on(async {
             let clinic = doctor_and_patient().await;
             let _doctor = clinic.seat("osei").await;
-            let folder = Folder::new(NAME);
+            let folder = tempfile::tempdir().unwrap();
             let before = fill(&clinic, &folder).await;
             at_the_windows(move || {
                 let display = Display::open();
-                let window = Window::open_with(Keyring::Shared, NAME, &display, &folder.0, MEDIA);
+                let window = Window::open_with(Keyring::Shared, NAME, &display, folder.path(), MEDIA);
                 println!("{}", look_through(&window, before));
             })
             .await;

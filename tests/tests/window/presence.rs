@@ -3,7 +3,7 @@
 use crate::{
     display::Display,
     driver::Window,
-    setting::{Folder, MEDIA, at_the_windows, doctor_and_patient, sign_in},
+    setting::{MEDIA, at_the_windows, doctor_and_patient, sign_in},
 };
 use bedside_testkit::clinic::PASSWORD;
 
@@ -19,13 +19,13 @@ async fn who_leaves_keyboard_and_pointer_alone_is_seen_as_idle_until_they_move_o
     let clinic = doctor_and_patient().await;
     let server = clinic.url();
     at_the_windows(move || {
-        let folder = Folder::new("presence");
+        let folder = tempfile::tempdir().unwrap();
         let displays = [Display::open(), Display::open()];
-        let doctor = Window::open("presence-doctor", &displays[0], &folder.0, MEDIA);
+        let doctor = Window::open("presence-doctor", &displays[0], folder.path(), MEDIA);
         sign_in(&doctor, &server, "osei", PASSWORD);
         doctor.sees("ana of the clinic");
         let soon = [MEDIA, &["--idle-after", "10"]].concat();
-        let patient = Window::open("presence-patient", &displays[1], &folder.0, &soon);
+        let patient = Window::open("presence-patient", &displays[1], folder.path(), &soon);
         sign_in(&patient, &server, "ana", PASSWORD);
         patient.sees("osei of the clinic");
         reads(&doctor, "Idle");

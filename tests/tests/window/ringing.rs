@@ -4,6 +4,7 @@
 use bedside_protocol::{CallPhase, CallType};
 use bedside_testkit::clinic::{PASSWORD, Seat};
 use bedside_ui_contract::Command;
+use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     display::{Display, XWindow, wait},
     driver::Window,
     file_manager::FileManager,
-    setting::{Folder, MEDIA, at_the_windows, doctor_and_patient, people, sign_in},
+    setting::{MEDIA, at_the_windows, doctor_and_patient, people, sign_in},
 };
 
 /// The title of the main window, and of the small one.
@@ -45,8 +46,8 @@ impl Doctor {
 }
 
 /// The patient's app, signed in, on a desktop that shows notifications.
-fn patient(bus: &SessionBus, display: &Display, folder: &Folder, server: &str) -> Window {
-    let window = Window::open_on(bus, "patient", display, &folder.0, MEDIA);
+fn patient(bus: &SessionBus, display: &Display, folder: &TempDir, server: &str) -> Window {
+    let window = Window::open_on(bus, "patient", display, folder.path(), MEDIA);
     window.resize(800, 600);
     sign_in(&window, server, "ana", PASSWORD);
     window.sees("Online");
@@ -86,7 +87,7 @@ async fn a_call_rings_in_a_small_window_and_a_notification_while_the_person_look
     let server = clinic.url();
     let mut doctor = Doctor { seat: clinic.seat("osei").await, runtime: Handle::current() };
     at_the_windows(move || {
-        let folder = Folder::new("ringing");
+        let folder = tempfile::tempdir().unwrap();
         let bus = SessionBus::open();
         let display = Display::open();
         let patient = patient(&bus, &display, &folder, &server);
@@ -166,7 +167,7 @@ async fn a_call_answered_on_another_device_leaves_no_notification_behind() {
     let mut doctor = Doctor { seat: clinic.seat("osei").await, runtime: Handle::current() };
     let mut other = clinic.seat("ana").await;
     at_the_windows(move || {
-        let folder = Folder::new("elsewhere");
+        let folder = tempfile::tempdir().unwrap();
         let bus = SessionBus::open();
         let display = Display::open();
         let patient = patient(&bus, &display, &folder, &server);
@@ -192,7 +193,7 @@ async fn who_calls_and_cancels_at_once_leaves_no_window_behind() {
     let server = clinic.url();
     let mut doctor = Doctor { seat: clinic.seat("osei").await, runtime: Handle::current() };
     at_the_windows(move || {
-        let folder = Folder::new("cancelled");
+        let folder = tempfile::tempdir().unwrap();
         let bus = SessionBus::open();
         let display = Display::open();
         let patient = patient(&bus, &display, &folder, &server);

@@ -1,12 +1,11 @@
 //! Where a test takes place: a clinic, people who know each other, their computers.
 
-use std::path::PathBuf;
-
 use bedside_protocol::Role;
 use bedside_testkit::{
     clinic::{Clinic, PASSWORD},
     sentry::Sentry,
 };
+use tempfile::TempDir;
 
 use crate::{display::Display, driver::Window};
 
@@ -28,15 +27,15 @@ pub(crate) struct Pair {
     pub(crate) patient: Window,
     /// What the doctor sits before, then the patient.
     pub(crate) displays: [Display; 2],
-    pub(crate) folder: Folder,
+    pub(crate) folder: TempDir,
 }
 
 impl Pair {
     pub(crate) fn open(test: &str, server: &str) -> Self {
-        let folder = Folder::new(test);
+        let folder = tempfile::tempdir().unwrap();
         let displays = [Display::open(), Display::open()];
         let start = |who: &str, display: &Display, login: &str| {
-            let window = Window::open(&format!("{test}-{who}"), display, &folder.0, MEDIA);
+            let window = Window::open(&format!("{test}-{who}"), display, folder.path(), MEDIA);
             window.resize(1100, 760);
             sign_in(&window, server, login, PASSWORD);
             window.sees("of the clinic");
@@ -46,24 +45,6 @@ impl Pair {
         let patient = start("patient", &displays[1], "ana");
         doctor.sees("Online");
         Self { doctor, patient, displays, folder }
-    }
-}
-
-/// A folder for an app's data, gone with the test.
-pub(crate) struct Folder(pub(crate) PathBuf);
-
-impl Folder {
-    pub(crate) fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("bedside-window-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // The system clears its temporary folder anyway.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

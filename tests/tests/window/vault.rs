@@ -5,7 +5,7 @@ use bedside_testkit::clinic::PASSWORD;
 use crate::{
     display::Display,
     driver::{Keyring, Window},
-    setting::{Folder, MEDIA, at_the_windows, doctor_and_patient, people, sign_in},
+    setting::{MEDIA, at_the_windows, doctor_and_patient, people, sign_in},
 };
 
 const PASSPHRASE: &str = "four plain words here";
@@ -17,9 +17,9 @@ async fn what_was_written_is_read_again_with_the_passphrase_alone() {
     let clinic = doctor_and_patient().await;
     let server = clinic.url();
     at_the_windows(move || {
-        let folder = Folder::new("passphrase");
+        let folder = tempfile::tempdir().unwrap();
         let display = Display::open();
-        let start = || Window::open_with(Keyring::Missing, "passphrase", &display, &folder.0, MEDIA);
+        let start = || Window::open_with(Keyring::Missing, "passphrase", &display, folder.path(), MEDIA);
         let first = start();
         sign_in(&first, &server, "ana", PASSWORD);
         set_passphrase(&first);

@@ -195,8 +195,8 @@ mod tests {
 
     #[test]
     fn what_was_applied_before_a_barrier_is_there_after_the_file_is_opened_again() {
-        let folder = tempfile();
-        let file = folder.join("store.redb");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("store.redb");
         let put = |disk: &Disk, key: &[u8], value: &[u8]| {
             let mut batch = Batch::default();
             batch.put(key.to_vec(), Zeroizing::new(value.to_vec()));
@@ -213,25 +213,17 @@ mod tests {
         batch.delete(b"one".to_vec());
         disk.apply(batch).unwrap();
         assert!(disk.get(b"one").unwrap().is_none());
-        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn a_file_that_is_opened_again_has_what_was_there_at_the_last_barrier() {
-        let folder = tempfile();
-        let disk = Disk::open(&folder.join("store.redb")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(&folder.path().join("store.redb")).unwrap();
         let mut batch = Batch::default();
         batch.put(b"one".to_vec(), Zeroizing::new(b"1".to_vec()));
         disk.apply(batch).unwrap();
         disk.barrier().unwrap();
         disk.reopen().unwrap();
         assert_eq!(**disk.get(b"one").unwrap().unwrap(), *b"1");
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-
-    fn tempfile() -> std::path::PathBuf {
-        let folder = std::env::temp_dir().join(format!("bedside-disk-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir_all(&folder).unwrap();
-        folder
     }
 }

@@ -4,39 +4,32 @@ use std::path::{Path, PathBuf};
 
 use bedside_e2ee::file::FileKey;
 use bedside_protocol::{AttachmentId, Timestamp};
+use tempfile::TempDir;
 
-use super::{FileSource, SharedFile, TransferId};
+use super::{FileSource, SharedFile};
 
 /// A folder that goes with the test.
-pub(super) struct Folder(PathBuf);
+pub(super) struct Folder(TempDir);
 
 impl Folder {
     pub(super) fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("bedside-transfer-{}", TransferId::random()));
-        std::fs::create_dir_all(&path).expect("a temporary folder");
-        Self(path)
+        Self(tempfile::tempdir().expect("a temporary folder"))
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     /// A file of `bytes` bytes that do not repeat soon.
     pub(super) fn file(&self, name: &str, bytes: usize) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.path().join(name);
         let content: Vec<u8> = (0..bytes).map(|place| (place * 31 + place / 251) as u8).collect();
         std::fs::write(&path, content).expect("a file");
         path
     }
 
     pub(super) fn read(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.0.join(name)).expect("the file is there")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        std::fs::read(self.path().join(name)).expect("the file is there")
     }
 }
 

@@ -97,8 +97,8 @@ async fn whole(store: &BlobStore, id: AttachmentId, number: u64, range: Range<u6
 
 #[tokio::test]
 async fn a_part_is_there_whole_or_not_at_all_in_a_folder_in_memory_and_in_a_bucket() {
-    let folder = std::env::temp_dir().join(format!("bedside-blobs-{}", AttachmentId::random()));
-    let local = BlobStore::open(&BlobConfig::Folder(folder.clone())).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let local = BlobStore::open(&BlobConfig::Folder(folder.path().to_owned())).unwrap();
     let others = [AttachmentId::random(), AttachmentId::random()];
     for store in [local, BlobStore::over(Arc::new(InMemory::new())), bucket().await] {
         let id = others[0];
@@ -124,7 +124,6 @@ async fn a_part_is_there_whole_or_not_at_all_in_a_folder_in_memory_and_in_a_buck
         assert_eq!(whole(&store, id, 0, 0..1).await, None);
         assert_eq!(whole(&store, others[1], 7, 0..9).await.unwrap(), b"another's");
     }
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

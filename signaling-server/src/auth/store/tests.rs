@@ -13,9 +13,8 @@ const LOGIN: &str = "ana";
 
 #[tokio::test]
 async fn a_sign_in_does_not_outrun_another_password_or_the_end_of_access() {
-    let folder = std::env::temp_dir().join(format!("bedside-sign-ins-{}", SessionId::random()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let config = Config::for_tests(folder.join("test.db"));
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::for_tests(folder.path().join("test.db"));
     let db = Database::open(&config.database).await.unwrap();
     let accounts = Accounts::new(db.clone(), Passwords::new(config.passwords));
     let password = |text: &str| Secret::new(text.to_owned());

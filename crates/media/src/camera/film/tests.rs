@@ -2,38 +2,30 @@ use std::io::Write;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use tempfile::{NamedTempFile, TempPath};
+
 use super::super::{Camera, CameraEvent, CameraId, Cameras, CaptureFormat, SourceOptions};
 use super::*;
 
-/// A film of uniform pictures, the luma of picture `n` being `20 + n`. Removed when dropped.
-struct Reel(PathBuf);
-
-impl Reel {
-    fn new(name: &str, header: &str, samples: usize, pictures: u8, cut: usize) -> Self {
-        let path = std::env::temp_dir().join(format!("bedside-{}-{name}.y4m", std::process::id()));
-        let mut bytes = format!("{header}\n").into_bytes();
-        for n in 0..pictures {
-            bytes.extend_from_slice(b"FRAME\n");
-            bytes.extend(std::iter::repeat_n(20 + n, samples));
-        }
-        bytes.truncate(bytes.len() - cut);
-        File::create(&path).and_then(|mut file| file.write_all(&bytes)).expect("a temporary file");
-        Self(path)
+/// A film of uniform pictures, the luma of picture `n` being `20 + n`, without its last `cut` bytes.
+fn record(header: &str, samples: usize, pictures: u8, cut: usize) -> TempPath {
+    let mut bytes = format!("{header}\n").into_bytes();
+    for n in 0..pictures {
+        bytes.extend_from_slice(b"FRAME\n");
+        bytes.extend(std::iter::repeat_n(20 + n, samples));
     }
-}
-
-impl Drop for Reel {
-    fn drop(&mut self) {
-        _ = std::fs::remove_file(&self.0);
-    }
+    bytes.truncate(bytes.len() - cut);
+    let mut file = NamedTempFile::new().expect("a temporary file");
+    file.write_all(&bytes).expect("room for it");
+    file.into_temp_path()
 }
 
 const HEADER: &str = "YUV4MPEG2 W32 H16 F25:1 Ip C420jpeg";
 
 #[test]
 fn a_film_starts_again_after_its_end() {
-    let reel = Reel::new("loop", HEADER, 768, 5, 0);
-    let mut film = Film::open(&reel.0).unwrap();
+    let file = record(HEADER, 768, 5, 0);
+    let mut film = Film::open(&file).unwrap();
     assert_eq!((film.width(), film.height(), film.frame_rate(), film.frames()), (32, 16, (25, 1), 5));
     for (n, luma) in [(0, 20), (4, 24), (5, 20), (1_000_003, 23)] {
         assert_eq!(film.frame(n).unwrap().y()[0], luma, "picture {n}");
@@ -42,8 +34,8 @@ fn a_film_starts_again_after_its_end() {
 
 #[test]
 fn odd_sizes_lose_their_last_row_and_column() {
-    let reel = Reel::new("odd", "YUV4MPEG2 W33 H17 F25:1", 33 * 17 + 2 * 17 * 9, 2, 0);
-    let mut film = Film::open(&reel.0).unwrap();
+    let file = record("YUV4MPEG2 W33 H17 F25:1", 33 * 17 + 2 * 17 * 9, 2, 0);
+    let mut film = Film::open(&file).unwrap();
     let image = film.frame(1).unwrap();
     assert_eq!((image.width(), image.height()), (32, 16));
     assert!(image.as_bytes().iter().all(|&sample| sample == 21));
@@ -51,35 +43,35 @@ fn odd_sizes_lose_their_last_row_and_column() {
 
 #[test]
 fn full_range_films_are_brought_to_limited_range() {
-    let reel = Reel::new("range", "YUV4MPEG2 W32 H16 F25:1 XCOLORRANGE=FULL", 768, 1, 0);
-    let image = Film::open(&reel.0).unwrap().frame(0).unwrap();
+    let file = record("YUV4MPEG2 W32 H16 F25:1 XCOLORRANGE=FULL", 768, 1, 0);
+    let image = Film::open(&file).unwrap().frame(0).unwrap();
     assert_eq!(image.y()[0], 33, "20 of 255 is 33 between 16 and 235");
 }
 
 #[test]
 fn a_film_cut_short_is_refused() {
     for cut in [1, 700, 768, 770] {
-        let reel = Reel::new(&format!("cut-{cut}"), HEADER, 768, 3, cut);
-        assert!(matches!(Film::open(&reel.0), Err(FilmError::Truncated(2))), "{cut} bytes missing");
+        let file = record(HEADER, 768, 3, cut);
+        assert!(matches!(Film::open(&file), Err(FilmError::Truncated(2))), "{cut} bytes missing");
     }
 }
 
 #[test]
 fn a_film_with_something_else_in_it_is_refused() {
-    let reel = Reel::new("else", HEADER, 760, 3, 0);
-    assert!(matches!(Film::open(&reel.0), Err(FilmError::Format(_))));
-    let empty = Reel::new("empty", HEADER, 768, 0, 0);
-    assert!(matches!(Film::open(&empty.0), Err(FilmError::Format(_))));
+    let file = record(HEADER, 760, 3, 0);
+    assert!(matches!(Film::open(&file), Err(FilmError::Format(_))));
+    let empty = record(HEADER, 768, 0, 0);
+    assert!(matches!(Film::open(&empty), Err(FilmError::Format(_))));
     assert!(matches!(Film::open(Path::new("no/such/film.y4m")), Err(FilmError::Io(_))));
 }
 
 #[test]
 fn a_film_comes_through_a_camera_in_order_and_stamped() {
     let samples = 320 * 180 * 3 / 2;
-    let reel = Reel::new("camera", "YUV4MPEG2 W320 H180 F100:1", samples, 9, 0);
+    let file = record("YUV4MPEG2 W320 H180 F100:1", samples, 9, 0);
     let (sender, events) = mpsc::sync_channel(64);
     let sink = Box::new(move |event| _ = sender.try_send(event));
-    let id = CameraId::Film(reel.0.clone());
+    let id = CameraId::Film(file.to_path_buf());
     let camera =
         Camera::open(id, &Cameras::default(), CaptureFormat::default(), SourceOptions { stamp: true }, sink);
     let begins = events.recv_timeout(Duration::from_secs(20)).expect("an event");

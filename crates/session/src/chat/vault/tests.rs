@@ -1,4 +1,5 @@
 use bedside_protocol::Secret;
+use tempfile::TempDir;
 
 use super::*;
 use crate::secrets::{MemoryStore as Secrets, SecretError};
@@ -21,9 +22,12 @@ impl SecretStore for NoKeyring {
     }
 }
 
-fn place() -> Place {
-    let folder = std::env::temp_dir().join(format!("bedside-vault-{}", uuid::Uuid::new_v4()));
-    Place { folder, user: UserId::random(), device: DeviceId::random() }
+/// Where a device keeps what it has, for as long as the folder lives.
+fn place() -> (TempDir, Place) {
+    let folder = tempfile::tempdir().unwrap();
+    let place =
+        Place { folder: folder.path().to_owned(), user: UserId::random(), device: DeviceId::random() };
+    (folder, place)
 }
 
 fn opened(opening: Opening) -> Vault {
@@ -42,7 +46,7 @@ fn put(vault: &Vault, value: &[u8]) {
 
 #[test]
 fn identity_and_records_are_the_same_after_a_restart() {
-    let (secrets, place) = (Secrets::default(), place());
+    let (secrets, (_folder, place)) = (Secrets::default(), place());
     let vault = opened(open(&secrets, &place).unwrap());
     put(&vault, b"kept");
     let before = vault.identity().unwrap().public();
@@ -50,19 +54,17 @@ fn identity_and_records_are_the_same_after_a_restart() {
     let vault = opened(open(&secrets, &place).unwrap());
     assert_eq!(vault.identity().unwrap().public(), before);
     assert_eq!(**vault.local.get(b"note").unwrap().unwrap(), *b"kept");
-    fs::remove_dir_all(place.folder).unwrap();
 }
 
 #[test]
 fn nothing_of_a_record_can_be_read_from_the_disk() {
-    let (secrets, place) = (Secrets::default(), place());
+    let (secrets, (_folder, place)) = (Secrets::default(), place());
     let vault = opened(open(&secrets, &place).unwrap());
     put(&vault, b"the patient is allergic to penicillin");
     drop(vault);
     let bytes = fs::read(file_of(&place)).unwrap();
     assert!(!bytes.windows(10).any(|part| part == b"penicillin"));
     assert!(!bytes.windows(4).any(|part| part == b"note"));
-    fs::remove_dir_all(place.folder).unwrap();
 }
 
 /// The one database in the folder.
@@ -75,7 +77,7 @@ fn file_of(place: &Place) -> PathBuf {
 
 #[test]
 fn another_device_id_changes_the_identity_and_nothing_that_was_kept() {
-    let (secrets, mut place) = (Secrets::default(), place());
+    let (secrets, (_folder, mut place)) = (Secrets::default(), place());
     let vault = opened(open(&secrets, &place).unwrap());
     put(&vault, b"kept");
     let before = vault.identity().unwrap().public();
@@ -93,12 +95,11 @@ fn another_device_id_changes_the_identity_and_nothing_that_was_kept() {
     vault.moved_in().unwrap();
     drop(vault);
     assert_eq!(opened(open(&secrets, &place).unwrap()).former, None);
-    fs::remove_dir_all(place.folder).unwrap();
 }
 
 #[test]
 fn another_device_id_under_a_passphrase_loses_nothing_either() {
-    let mut place = place();
+    let (_folder, mut place) = place();
     let mut vault = opened(open(&NoKeyring, &place).unwrap());
     put(&vault, b"kept");
     vault.keep_under("correct horse battery").unwrap();
@@ -111,7 +112,6 @@ fn another_device_id_under_a_passphrase_loses_nothing_either() {
     drop(vault);
     let again = unlock(&place, "correct horse battery").unwrap();
     assert_eq!(again.identity().unwrap().public().device, place.device);
-    fs::remove_dir_all(place.folder).unwrap();
 }
 
 /// A keyring that dies at the n-th change.
@@ -142,7 +142,7 @@ impl SecretStore for std::sync::Mutex<Dying> {
 #[test]
 fn a_keyring_that_dies_at_any_change_still_opens_what_was_kept() {
     for changes in 0..5 {
-        let (keyring, mut place) =
+        let (keyring, (_folder, mut place)) =
             (std::sync::Mutex::new(Dying(Secrets::default(), std::cell::Cell::new(9))), place());
         put(&opened(open(&keyring, &place).unwrap()), b"kept");
         place.device = DeviceId::random();
@@ -154,13 +154,12 @@ fn a_keyring_that_dies_at_any_change_still_opens_what_was_kept() {
         assert_eq!(vault.identity().unwrap().public().device, place.device);
         assert_eq!(**vault.local.get(b"note").unwrap().unwrap(), *b"kept", "after {changes} changes");
         drop(vault);
-        fs::remove_dir_all(place.folder).unwrap();
     }
 }
 
 #[test]
 fn a_keyring_that_is_locked_once_costs_nothing_of_what_is_under_it() {
-    let (secrets, place) = (Secrets::default(), place());
+    let (secrets, (_folder, place)) = (Secrets::default(), place());
     let vault = opened(open(&secrets, &place).unwrap());
     put(&vault, b"kept");
     let before = vault.identity().unwrap().public();
@@ -178,35 +177,32 @@ fn a_keyring_that_is_locked_once_costs_nothing_of_what_is_under_it() {
     assert_eq!(**vault.local.get(b"note").unwrap().unwrap(), *b"kept");
     let day = unlock(&other, "correct horse battery").unwrap();
     assert_eq!(**day.local.get(b"note").unwrap().unwrap(), *b"of the day without the keyring");
-    fs::remove_dir_all(place.folder).unwrap();
 }
 
 #[test]
 fn what_nobody_can_open_any_more_does_not_pile_up() {
-    let place = place();
+    let (_folder, place) = place();
     for _ in 0..3 {
         // A store that ends with its process.
         put(&opened(open(&Secrets::default(), &place).unwrap()), b"gone");
         file_of(&place);
     }
-    fs::remove_dir_all(place.folder).unwrap();
 }
 
 #[test]
 fn the_database_of_an_earlier_version_is_taken_over() {
-    let (secrets, place) = (Secrets::default(), place());
+    let (secrets, (_folder, place)) = (Secrets::default(), place());
     put(&opened(open(&secrets, &place).unwrap()), b"kept");
     let old = place.folder.join(format!("messages-{}.redb", place.user));
     fs::rename(file_of(&place), &old).unwrap();
     let vault = opened(open(&secrets, &place).unwrap());
     assert_eq!(**vault.local.get(b"note").unwrap().unwrap(), *b"kept");
     assert!(!old.exists());
-    fs::remove_dir_all(place.folder).unwrap();
 }
 
 #[test]
 fn without_a_keyring_a_passphrase_keeps_what_memory_held() {
-    let place = place();
+    let (_folder, place) = place();
     let mut vault = opened(open(&NoKeyring, &place).unwrap());
     assert_eq!(vault.view, VaultView::Temporary);
     put(&vault, b"kept");
@@ -219,12 +215,11 @@ fn without_a_keyring_a_passphrase_keeps_what_memory_held() {
     let vault = unlock(&place, "correct horse battery").unwrap();
     assert_eq!(vault.identity().unwrap().public(), before);
     assert_eq!(**vault.local.get(b"note").unwrap().unwrap(), *b"kept");
-    fs::remove_dir_all(place.folder).unwrap();
 }
 
 #[test]
 fn a_passphrase_that_could_not_be_set_leaves_everything_as_it_was_and_is_set_the_next_time() {
-    let place = place();
+    let (_folder, place) = place();
     let mut vault = opened(open(&NoKeyring, &place).unwrap());
     put(&vault, b"of then");
     let file = place.passphrase_file();
@@ -241,12 +236,11 @@ fn a_passphrase_that_could_not_be_set_leaves_everything_as_it_was_and_is_set_the
     let vault = unlock(&place, "correct horse battery").unwrap();
     assert_eq!(**vault.local.get(b"other").unwrap().unwrap(), *b"of now");
     assert!(vault.local.get(b"note").unwrap().is_none(), "what was deleted meanwhile");
-    fs::remove_dir_all(place.folder).unwrap();
 }
 
 #[test]
 fn a_run_that_is_still_closing_is_waited_for_and_takes_nothing_with_it() {
-    let (secrets, place) = (Secrets::default(), place());
+    let (secrets, (_folder, place)) = (Secrets::default(), place());
     let last = opened(open(&secrets, &place).unwrap());
     put(&last, b"kept");
     std::thread::scope(|scope| {
@@ -257,12 +251,11 @@ fn a_run_that_is_still_closing_is_waited_for_and_takes_nothing_with_it() {
         let next = next.join().unwrap();
         assert_eq!(**next.local.get(b"note").unwrap().unwrap(), *b"kept");
     });
-    fs::remove_dir_all(place.folder).unwrap();
 }
 
 #[test]
 fn a_damaged_file_is_set_aside_and_nothing_stops() {
-    let (secrets, place) = (Secrets::default(), place());
+    let (secrets, (_folder, place)) = (Secrets::default(), place());
     for _ in 0..3 {
         put(&opened(open(&secrets, &place).unwrap()), b"kept");
         fs::write(file_of(&place), b"not a database").unwrap();
@@ -271,5 +264,4 @@ fn a_damaged_file_is_set_aside_and_nothing_stops() {
     let set_aside = fs::read_dir(&place.folder).unwrap().flatten();
     let set_aside = set_aside.filter(|entry| entry.file_name().to_string_lossy().contains("unreadable"));
     assert_eq!(set_aside.count(), 3, "none takes the place of another");
-    fs::remove_dir_all(place.folder).unwrap();
 }
