@@ -236,6 +236,25 @@ impl Event {
         }
     }
 
+    /// The call whose record this event brings.
+    #[must_use]
+    pub const fn call(&self) -> Option<&CallRecord> {
+        match self {
+            Event::CallRinging { call }
+            | Event::CallAccepted { call, .. }
+            | Event::CallDeclined { call }
+            | Event::CallBusy { call }
+            | Event::CallConnecting { call }
+            | Event::CallConnected { call }
+            | Event::CallReconnecting { call, .. }
+            | Event::CallTypeChanged { call, .. }
+            | Event::CallExtended { call, .. }
+            | Event::CallEnded { call, .. }
+            | Event::CallMissed { call } => Some(call),
+            _ => None,
+        }
+    }
+
     /// The event that brings an entry of a log.
     #[must_use]
     pub const fn of_entry(entry: LogEntry) -> Self {

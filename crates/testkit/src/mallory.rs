@@ -146,13 +146,22 @@ impl Mallory {
     /// # Panics
     /// Never: events can be written.
     pub fn say(&self, event: &Event) {
-        self.say_json(serde_json::to_value(event).expect("an event"));
+        self.voice()(event);
     }
 
     /// Tells something in an event's place; `{"type": …, "data": …}`.
     pub fn say_json(&self, event: Value) {
         // Nobody may be connected.
         let _ = self.shared.words.send(Word::Say(Box::new(event)));
+    }
+
+    /// Tells events from within a twist.
+    pub fn voice(&self) -> impl Fn(&Event) + Send + 'static {
+        let words = self.shared.words.clone();
+        move |event| {
+            let event = serde_json::to_value(event).expect("an event");
+            let _ = words.send(Word::Say(Box::new(event)));
+        }
     }
 
     /// Sends a frame that is no event.

@@ -1,13 +1,14 @@
 //! Somebody stands between two who call each other.
 
 use bedside_protocol::{
-    CallPhase, EndReason, EntryId, Sealed,
+    CallPhase, CallType, EndReason, EntryId, Sealed,
     conversation::{EntryKind, LogEntry, WaitingWelcome},
     socket::Event,
 };
 use bedside_testkit::interloper::Interloper;
 use bedside_ui_contract::{CallView, Command, Notice, call::Protection};
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use crate::{
     ghost::{Ghost, new_name},
@@ -210,5 +211,43 @@ async fn a_device_in_another_conversation_cannot_speak_for_the_person_in_a_call(
         desk.seat.until_call("with the right one", |call| call.protection == Protection::Verified).await;
         desk.seat.eye.until("the voice", |seen| seen.loud_blocks > 0).await;
     }
+    scene.clinic.close().await;
+}
+
+/// The ends of earlier calls are told once more while the next one is being placed. It rings all the same, and is the one
+/// that the patient sees.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_an_earlier_call_is_not_taken_for_that_of_the_call_being_placed() {
+    let mut scene = Scene::talking().await;
+    let (keep, mut ends) = mpsc::unbounded_channel();
+    scene.before_doctor.twist_events(move |event| {
+        if event["type"] == "call:ended" {
+            let _ = keep.send(event.clone());
+        }
+        vec![event]
+    });
+    let callee = scene.doctor.seat.person("ana");
+    let mut earlier = Vec::new();
+    for _ in 0..2 {
+        scene.doctor.seat.ask(Command::Call { user_id: callee.clone(), call_type: CallType::Voice });
+        scene.doctor.seat.until_call("it rings there", |call| call.phase == CallPhase::Ringing).await;
+        scene.doctor.seat.ask(Command::HangUp);
+        scene.doctor.seat.until_call("it is over", |call| call.phase == CallPhase::Ended).await;
+        let end = ends.recv().await.expect("the server says that it is over");
+        earlier.push(serde_json::from_value::<Event>(end).expect("an event"));
+    }
+    let tell = scene.before_doctor.voice();
+    scene.before_doctor.twist_frames(move |frame| {
+        if frame["type"] == "initiate_call" {
+            earlier.iter().for_each(&tell);
+        }
+        Some(frame)
+    });
+    scene.doctor.seat.ask(Command::Call { user_id: callee, call_type: CallType::Voice });
+    let placed = scene.doctor.seat.until_call("it rings", |call| call.phase == CallPhase::Ringing).await;
+    let rings = scene.patient.seat.until_call("it rings", |call| call.phase == CallPhase::Ringing).await;
+    assert_eq!(placed.call_id, rings.call_id);
+    scene.patient.seat.ask(Command::Answer { call_type: CallType::Voice });
+    scene.doctor.seat.eye.until("the voice", |seen| seen.loud_blocks > 0).await;
     scene.clinic.close().await;
 }

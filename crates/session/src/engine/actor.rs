@@ -110,8 +110,6 @@ pub(super) struct Actor {
     revision: u64,
     /// The call that the messenger was told of last.
     told_call: Option<(CallId, UserId)>,
-    /// The newest call of this device that has an id, also when it is no longer shown: late news of it may still come.
-    pub(super) last_call: Option<CallId>,
     /// Everything is being closed, and when that is done.
     closed: Option<watch::Receiver<bool>>,
 }
@@ -159,7 +157,6 @@ pub(super) fn spawn(
         next_notice: 1,
         revision: 0,
         told_call: None,
-        last_call: None,
         closed: None,
     };
     let inboxes = Inboxes { commands, media: media_in, studio: studio_in };
@@ -257,7 +254,6 @@ impl Actor {
 
     /// Messages written in a call belong to it, and so does the notice that it may last longer.
     fn follow_call(&mut self) {
-        self.last_call = self.call.as_ref().and_then(LiveCall::id).or(self.last_call);
         let call = self.call.as_ref().filter(|call| !call.phase().is_final());
         let call = call.and_then(|call| call.id().map(|id| (id, call.peer_id)));
         if std::mem::replace(&mut self.told_call, call) != call {

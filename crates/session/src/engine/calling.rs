@@ -15,6 +15,7 @@ use bedside_e2ee::PublicIdentity;
 use bedside_protocol::{
     CallId, CallPhase, CallType, EndReason, Pii, Timestamp, UserId,
     call::{CallRecord, Side},
+    socket::Event,
 };
 use bedside_ui_contract::call::Direction;
 use uuid::Uuid;
@@ -27,6 +28,9 @@ use crate::{
     consultation::{Consultation, FrameKeys},
     signal::SignalBody,
 };
+
+/// What may come before its time; more comes from nobody honest.
+const MOST_EARLY: usize = 64;
 
 /// The call this device is in, rings for, or has just left.
 pub(super) struct LiveCall {
@@ -52,11 +56,12 @@ pub(super) struct LiveCall {
     consultation: Option<Consultation>,
     /// The other side's device: the first that spoke. Nobody else of theirs takes part.
     peer_device: Option<PublicIdentity>,
+    /// What the other side said before there was a consultation to tell.
     early: Vec<SignalBody>,
+    /// What the server said before its answer gave the call its id: of this call, or of one before it.
+    unplaced: Vec<Event>,
     /// What frames are sealed with, and this device's place among those who have it.
     frame_keys: Option<FrameKeys>,
-    /// The call before this one: late news of it is not of this one.
-    before: Option<CallId>,
     /// The person hung up before the server had answered.
     hang_up_when_placed: bool,
     /// Answered here; the ticket is asked for.
@@ -120,8 +125,8 @@ impl LiveCall {
             consultation: None,
             peer_device: None,
             early: Vec::new(),
+            unplaced: Vec::new(),
             frame_keys: None,
-            before: None,
             hang_up_when_placed: false,
             answering: false,
             not_authentic: false,
@@ -183,16 +188,17 @@ impl LiveCall {
         self.id() == Some(call_id)
     }
 
-    /// Whether `record` is this call. Events may overtake the answer that gives an outgoing call its id.
-    fn matches(&self, record: &CallRecord) -> bool {
-        match self.id() {
-            Some(id) => id == record.call_id,
-            None => {
-                self.direction == Direction::Outgoing
-                    && record.callee.user_id == self.peer_id
-                    && self.before != Some(record.call_id)
-            }
+    /// Keeps an event that overtook the answer which will say whether it is of this call. Gives back any other.
+    fn keep_until_placed(&mut self, event: Event) -> Option<Event> {
+        let may_be_this = |record: &CallRecord| record.callee.user_id == self.peer_id;
+        let awaits_id = self.direction == Direction::Outgoing && self.machine.is_none();
+        if !awaits_id || !event.call().is_some_and(may_be_this) {
+            return Some(event);
         }
+        if self.unplaced.len() < MOST_EARLY {
+            self.unplaced.push(event);
+        }
+        None
     }
 
     /// Whether `record` is a call of the person who is being called here: the answer to that will say which is the one.

@@ -28,8 +28,7 @@ impl Actor {
         }
         let Some(socket) = self.socket.clone() else { return };
         self.tell_chat(Input::Prepare(callee));
-        let mut call = LiveCall::new(Direction::Outgoing, callee, person.user.name.clone(), call_type);
-        call.before = self.last_call;
+        let call = LiveCall::new(Direction::Outgoing, callee, person.user.name.clone(), call_type);
         self.studio.set_call(Some(call.camera_on));
         let placing = call.placing;
         self.call = Some(call);
@@ -52,6 +51,7 @@ impl Actor {
                 self.abandon(&ticket.call)
             };
         };
+        let unplaced = std::mem::take(&mut call.unplaced);
         match answer {
             Ok(ticket) => {
                 let hang_up = call.hang_up_when_placed;
@@ -61,22 +61,20 @@ impl Actor {
                 }
                 call.adopt(ticket.call.clone());
                 if hang_up {
-                    return self.hang_up();
-                }
-                if self.call.as_ref().is_some_and(|call| !call.phase().is_final()) {
+                    self.hang_up();
+                } else if !call.phase().is_final() {
                     self.start_media(ticket);
                 }
             }
             Err(error) => {
-                // Events may have come although the answer did not: then it rings there.
-                let begun = call.record().cloned();
                 self.call = None;
-                if let Some(record) = begun {
-                    self.abandon(&record);
-                }
                 self.release_media();
                 self.notify_refusal(&error);
             }
+        }
+        // Where the answer did not come, they say that it rings there.
+        for event in unplaced {
+            self.call_event(event);
         }
     }
 

@@ -27,6 +27,11 @@ impl LiveCall {
 
 impl Actor {
     pub(in crate::engine) fn call_event(&mut self, event: Event) {
+        let event = match &mut self.call {
+            Some(call) => call.keep_until_placed(event),
+            None => Some(event),
+        };
+        let Some(event) = event else { return };
         match event {
             Event::CallRinging { call } => self.rings(call),
             Event::CallAccepted { call, by_device } => self.accepted(call, by_device),
@@ -57,7 +62,7 @@ impl Actor {
     }
 
     fn rings(&mut self, record: CallRecord) {
-        if self.call.as_ref().is_some_and(|call| call.matches(&record)) {
+        if self.call.as_ref().is_some_and(|call| call.is(record.call_id)) {
             return self.update(record, |_| {});
         }
         if self.user_id() != Some(record.callee.user_id) {
@@ -81,7 +86,7 @@ impl Actor {
 
     fn accepted(&mut self, record: CallRecord, by_device: DeviceId) {
         let here = self.profile.get().device_id == Some(by_device);
-        let Some(call) = self.call.as_mut().filter(|call| call.matches(&record)) else {
+        let Some(call) = self.call.as_mut().filter(|call| call.is(record.call_id)) else {
             return self.abandon(&record);
         };
         if call.direction == Direction::Incoming && !here {
@@ -98,7 +103,7 @@ impl Actor {
     }
 
     pub(super) fn update(&mut self, record: CallRecord, change: impl FnOnce(&mut LiveCall)) {
-        if let Some(call) = self.call.as_mut().filter(|call| call.matches(&record)) {
+        if let Some(call) = self.call.as_mut().filter(|call| call.is(record.call_id)) {
             call.adopt(record);
             change(call);
         }
@@ -106,7 +111,7 @@ impl Actor {
 
     /// The call may last longer: its record has the new end.
     fn put_off(&mut self, record: CallRecord) {
-        let ours = self.call.as_ref().is_some_and(|call| call.matches(&record));
+        let ours = self.call.as_ref().is_some_and(|call| call.is(record.call_id));
         if let Some(ends_at) = record.ends_at.filter(|_| ours) {
             self.forget_extension();
             self.notify(Notice::CallExtended { ends_at });
@@ -120,7 +125,7 @@ impl Actor {
     }
 
     fn over(&mut self, record: CallRecord) {
-        let Some(call) = self.call.as_mut().filter(|call| call.matches(&record)) else {
+        let Some(call) = self.call.as_mut().filter(|call| call.is(record.call_id)) else {
             if self.user_id() == Some(record.callee.user_id) && record.phase == CallPhase::Missed {
                 self.notify(Notice::MissedCall { name: record.caller.name.reveal().clone() });
             }
@@ -155,7 +160,7 @@ impl Actor {
                     self.tell(Request::CallMedia { call_id: record.call_id, flowing: true });
                 }
             } else if record.phase == CallPhase::Ringing {
-                self.rings(record.clone());
+                self.call_event(Event::CallRinging { call: record.clone() });
             } else {
                 // This process has no part in it: the app was ended in it, say.
                 self.abandon(record);

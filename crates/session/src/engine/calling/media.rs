@@ -4,7 +4,7 @@ use bedside_e2ee::PublicIdentity;
 use bedside_protocol::{CallId, EndReason, quality::QualityMetrics, rest::CallTicket, socket::Request};
 use bedside_ui_contract::{Notice, StatsSample, call::Direction};
 
-use super::LiveCall;
+use super::{LiveCall, MOST_EARLY};
 use crate::{
     api::{Api, ApiError},
     chat::Input,
@@ -13,9 +13,6 @@ use crate::{
     peer::NetworkOptions,
     signal::SignalBody,
 };
-
-/// Signals that may arrive before the peer connection exists; more come from nobody honest.
-const MOST_EARLY_SIGNALS: usize = 64;
 
 impl Actor {
     pub(super) fn start_media(&mut self, ticket: CallTicket) {
@@ -102,7 +99,7 @@ impl Actor {
         }
         match &call.consultation {
             Some(consultation) => consultation.signal(signal),
-            None if call.early.len() < MOST_EARLY_SIGNALS => call.early.push(signal),
+            None if call.early.len() < MOST_EARLY => call.early.push(signal),
             None => tracing::warn!("too many signals before the call was answered"),
         }
     }
