@@ -42,7 +42,7 @@ pub fn free_port() -> u16 {
     socket.local_addr().expect("its address").port()
 }
 
-/// A program that runs as long as this lives, with a folder of its own.
+/// A program that runs as long as this lives, with whatever it starts and a folder of its own.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -56,6 +56,8 @@ impl Process {
     /// # Panics
     /// When it cannot be started.
     pub fn start(mut command: Command, folder: Option<TempDir>) -> Self {
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = command.stdin(Stdio::piped()).spawn();
         Self {
             child: child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}")),
@@ -86,6 +88,9 @@ pub(crate) fn script(path: &str) -> (Process, ChildStdin, BufReader<ChildStdout>
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // What it started itself would go on for a moment, and write.
+        #[cfg(unix)]
+        let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.child.id())]).status();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
