@@ -12,12 +12,14 @@ use crate::{
     setting::{MEDIA, at_the_windows, doctor_and_patient},
 };
 
-/// The window's size; a picture of 16:9 fills it.
-const WINDOW: (usize, usize) = (1280, 720);
+/// The window's size: higher than the picture, whose upper edge the line with the other person's name would hide.
+const WINDOW: (usize, usize) = (1280, 960);
+/// The picture is as wide as the window.
+const PICTURE: (usize, usize) = (1280, 720);
 
 fn shown(display: &Display) -> Option<Shown> {
-    let (width, height) = WINDOW;
-    Shown::cut(&display.screen(), 0, 0, width, height)
+    let (width, height) = PICTURE;
+    Shown::cut(&display.screen(), 0, (WINDOW.1 - height) / 2, width, height)
 }
 
 /// How much of the window's lower edge has the colour of the button that hangs up.
@@ -45,6 +47,7 @@ async fn the_screen_shows_the_other_person_moving_and_the_controls_over_them() {
         let mut patient = start("ana", &displays[1], &["--answer"]);
         let mut doctor = start("osei", &displays[0], &["--call", "ana"]);
         for display in &displays {
+            display.resize(&display.appears("Bedside"), WINDOW);
             let first = wait("a picture of the other person", || shown(display));
             let later = wait("it moving", || {
                 shown(display).filter(|later| later.stamp.counter > first.stamp.counter + 30)

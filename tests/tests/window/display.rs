@@ -134,6 +134,11 @@ impl Display {
         wait(&format!("the window “{title}” gone"), || self.window(title).is_none().then_some(()));
     }
 
+    /// Drags a window's corner until it is of this width and height.
+    pub(crate) fn resize(&self, window: &XWindow, (width, height): (usize, usize)) {
+        self.hand(&["windowsize", "--sync", &window.0, &width.to_string(), &height.to_string()]);
+    }
+
     /// Gives the keyboard to a window, which brings it to the front for its program.
     pub(crate) fn focus(&self, window: &XWindow) {
         self.hand(&["windowfocus", "--sync", &window.0]);
