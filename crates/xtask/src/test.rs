@@ -64,31 +64,33 @@ fn build() -> Result<()> {
     shell::run(shell::cargo().args(["build", "--workspace", "--all-targets", "--locked"]))
 }
 
-/// Tests for each core: most of them wait for something nearly all the time.
-const TESTS_PER_CORE: usize = 2;
-
 /// Every Rust test but those of [`real_time`].
 fn tests() -> Result<()> {
     if !has_nextest() {
         return Ok(());
     }
-    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let at_once = (cores * TESTS_PER_CORE).to_string();
-    run_tests(shell::cargo().args(NEXTEST).args(["--test-threads", &at_once, "-E", "not group(real-time)"]))
+    // Most of them wait for something nearly all the time.
+    nextest(3, "not group(real-time)")
 }
 
 /// The Rust tests that would measure what runs beside them; `.config/nextest.toml` names them. Cargo's own runner, where
 /// nextest is not installed, knows no such group and runs every test here, one after the other.
 fn real_time() -> Result<()> {
     if has_nextest() {
-        return run_tests(shell::cargo().args(NEXTEST).args(["-E", "group(real-time)"]));
+        // Most of them count as two.
+        return nextest(2, "group(real-time)");
     }
     let every = ["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"];
     run_tests(shell::cargo().args(every).env("RUST_TEST_THREADS", "1"))
 }
 
-/// A process for each test.
-const NEXTEST: [&str; 6] = ["nextest", "run", "--workspace", "--all-targets", "--locked", "--no-fail-fast"];
+/// A process for each test, so many at once for each core.
+fn nextest(per_core: usize, which: &str) -> Result<()> {
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let at_once = (cores * per_core).to_string();
+    let every = ["nextest", "run", "--workspace", "--all-targets", "--locked", "--no-fail-fast"];
+    run_tests(shell::cargo().args(every).args(["--test-threads", &at_once, "-E", which]))
+}
 
 fn has_nextest() -> bool {
     shell::read(shell::cargo().args(["nextest", "--version"])).is_ok()
