@@ -1,8 +1,11 @@
 //! Calls over a line that is lost, or goes silent, just when somebody presses a button.
 
+use std::time::Duration;
+
 use bedside_protocol::{CallPhase, CallType, Role};
 use bedside_testkit::{
     clinic::{Clinic, PASSWORD, Seat},
+    dice::Dice,
     line::Line,
 };
 use bedside_ui_contract::{
@@ -106,4 +109,76 @@ async fn nobody_is_rung_for_a_caller_who_was_told_that_it_failed() {
     patient.ask(Command::Answer { call_type: CallType::Video });
     both_see(&doctor, &patient).await;
     clinic.close().await;
+}
+
+/// What somebody may press, whether it fits or not.
+fn press(dice: &mut Dice, seat: &Seat, other: &str) {
+    seat.ask(match dice.roll(6) {
+        0 | 1 => Command::Call { user_id: seat.person(other), call_type: CallType::Voice },
+        2 => Command::Answer { call_type: CallType::Voice },
+        3 => Command::Decline,
+        4 => Command::HangUp,
+        _ => Command::DismissCall,
+    });
+}
+
+/// A call that is not over.
+fn in_a_call(snapshot: &Snapshot) -> bool {
+    snapshot.call.as_ref().is_some_and(|call| !call.phase.is_final())
+}
+
+/// Two people press at random, now and then while the patient's line is away, and hang up in the end: then neither is in a
+/// call, and each can call the other.
+async fn whatever_is_pressed(seed: u64) {
+    println!("seed {seed}");
+    let mut dice = Dice::of(seed);
+    let (clinic, mut doctor, mut patient, line) = doctor_and_patient().await;
+    for _ in 0..12 {
+        match dice.roll(8) {
+            0 => line.cut(),
+            1 => line.silence(),
+            2 | 3 => line.mend(),
+            4 | 5 => press(&mut dice, &doctor, "ana"),
+            _ => press(&mut dice, &patient, "osei"),
+        }
+        tokio::time::sleep(Duration::from_millis([0, 0, 5, 20, 100][dice.roll(5)])).await;
+    }
+    line.mend();
+    patient.ask(Command::Reconnect);
+    patient.until("back online", |snapshot| snapshot.connection == ConnectionView::Online).await;
+    for _ in 0..3 {
+        for seat in [&mut doctor, &mut patient] {
+            seat.ask(Command::HangUp);
+            seat.until(&format!("nobody in a call (seed {seed})"), |snapshot| !in_a_call(snapshot)).await;
+        }
+        // What is still on its way arrives.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    for other in ["ana", "osei"] {
+        let what = format!("it rings at {other} (seed {seed})");
+        let (caller, callee) =
+            if other == "ana" { (&mut doctor, &mut patient) } else { (&mut patient, &mut doctor) };
+        caller.ask(Command::Call { user_id: caller.person(other), call_type: CallType::Voice });
+        for seat in [&mut *caller, &mut *callee] {
+            seat.until_call(&what, |call| call.phase == CallPhase::Ringing).await;
+        }
+        caller.ask(Command::HangUp);
+        for seat in [caller, callee] {
+            seat.until(&what, |snapshot| !in_a_call(snapshot)).await;
+        }
+    }
+    clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_two_people_press_each_can_call_the_other_in_the_end() {
+    whatever_is_pressed(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "minutes: for when something was changed that the order of events may matter to"]
+async fn whatever_else_two_people_press_each_can_call_the_other_in_the_end() {
+    for seed in 2..=60 {
+        whatever_is_pressed(seed).await;
+    }
 }

@@ -2,24 +2,11 @@
 //! there for all, once, in one order.
 
 use bedside_protocol::Role;
-use bedside_testkit::{clinic::Clinic, desk::Desk, line::Line};
+use bedside_testkit::{clinic::Clinic, desk::Desk, dice::Dice, line::Line};
 use bedside_ui_contract::{Command, chat::ConversationView, snapshot::ConnectionView};
 
 /// Events of each.
 const STEPS: u32 = 12;
-
-/// The same numbers for the same seed (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let thrown = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        usize::try_from(thrown).expect("31 bits") % sides
-    }
-}
 
 /// Somebody's device, its line to the server, and what was written there.
 struct Place {
@@ -88,7 +75,7 @@ async fn meanwhile(dice: &mut Dice, places: &mut [Place]) {
 
 async fn whatever_happens(seed: u64) {
     println!("seed {seed}");
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut dice = Dice::of(seed);
     let mut clinic = Clinic::open().await;
     clinic.add("osei", Role::Clinician).await;
     clinic.add("ana", Role::Patient).await;

@@ -3,6 +3,7 @@
 pub mod cameras;
 pub mod clinic;
 pub mod desk;
+pub mod dice;
 pub mod interloper;
 pub mod keyring;
 pub mod line;
